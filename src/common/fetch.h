@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * fetch.h
+ *	  Downloading one file from a repository (libcurl).
+ *
+ * https and file: always, http where allowed or to loopback.  No redirects, no
+ * environment proxies, no .netrc, no cookies, no content decoding, path sent as is; bytes are counted in the write
+ * callback and never exceed the caller's limit; connect and stall time-outs; retries with back-off for what may pass; the
+ * mirrors in turn.  Trusted for nothing: the check agent decides what the bytes are worth.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_FETCH_H
+#define DEPOT_FETCH_H
+
+#include <stdint.h>
+
+#include "common/error.h"
+
+#define DEPOT_FETCH_MAX_BASES 16
+
+typedef struct DepotFetchOptions
+{
+	int			connect_timeout_ms;
+	int			stall_timeout_ms;	/* fewer than 1 byte/s over this long ends the transfer */
+	int			retries;		/* per base, for connect failures, 5xx and broken transfers */
+	bool		allow_http;		/* http to other hosts than loopback */
+	const char *proxy;			/* NULL: none, whatever the environment says */
+	const char *ca_file;		/* NULL: the system's */
+}			DepotFetchOptions;
+
+typedef struct DepotFetchRequest
+{
+	const char *const *bases;	/* URL prefixes: the repository's and its mirrors' */
+	int			base_count;
+	const char *path;			/* relative, passed depot_name_is_relative_path (':' '~' allowed after percent-encoding) */
+	uint64_t	max_bytes;
+	uint64_t	expected_bytes; /* 0: unknown; fewer is TRANSFER ("truncated") */
+	int			fd;				/* written from 0; truncated before each try */
+}			DepotFetchRequest;
+
+typedef struct DepotFetchResult
+{
+	bool		missing;		/* every base said 404 (or ENOENT) */
+	uint64_t	bytes;
+	int			base_index;		/* the one that delivered */
+}			DepotFetchResult;
+
+/* bytes so far and expected (0: unknown); returns false to stop (CANCELED). */
+typedef bool (*DepotFetchProgress) (uint64_t bytes_done, uint64_t bytes_total, void *context);
+
+typedef struct DepotFetch DepotFetch;
+
+extern DepotFetch *depot_fetch_open(const DepotFetchOptions *options, DepotError *error);
+extern void depot_fetch_close(DepotFetch *fetch);
+
+/* Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DISK_FULL, IO, CANCELED; each names the base's host and the path, not the query. */
+extern bool depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchResult *result,
+							 DepotFetchProgress progress, void *context, DepotError *error);
+
+/*
+ * Whether a URL may be a repository's: https://, http:// (loopback or allowed), file:/// with an absolute path; no user
+ * info, query or fragment; at most 1024 printable ASCII bytes, no ".." part.  Used by the server too, so it is in fetch_url.c and
+ * needs no libcurl.
+ */
+extern bool depot_fetch_check_url(const char *url, bool allow_http, DepotError *error);
+
+#endif							/* DEPOT_FETCH_H */

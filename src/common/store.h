@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * store.h
+ *	  The depot directory: layout, staging, the served tree, state.json.
+ *
+ * Keeps promises 2 and 3 of the design on the file side: nothing in the served tree is
+ * ever written in place, an extension's control file appears last and goes first, and what state.json says was applied was
+ * made durable before.  Called by the leader (through rows it has read) and by nobody else for writing; knows nothing of SQL,
+ * trust or networks.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_STORE_H
+#define DEPOT_STORE_H
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/manifest.h"
+
+#define DEPOT_STATE_FORMAT 1
+#define DEPOT_STAGING "var/pgsql_tmp_staging"
+#define DEPOT_METADATA "var/metadata"
+#define DEPOT_STATE_FILE "var/state.json"
+#define DEPOT_JOB_NAME_BYTES 33 /* 32 hex digits and NUL */
+#define DEPOT_SERVED_PATH_BYTES 1024
+
+/* Where members of a package are served, relative to the depot directory, without slashes at the ends. */
+typedef struct DepotLayout
+{
+	char		share[512];		/* "usr/share/postgresql/15" or "share" */
+	char		lib[512];		/* "usr/lib/postgresql/15/lib" or "lib" */
+}			DepotLayout;
+
+typedef struct DepotAppliedFile
+{
+	char	   *path;			/* served path, relative to the depot directory */
+	uint64_t	size_bytes;
+	char		sha256[65];
+	uint32_t	mode;
+}			DepotAppliedFile;
+
+typedef struct DepotAppliedPackage
+{
+	char	   *package;
+	char	   *version;
+	char		digest[65];		/* sha256 of the archive */
+	char		manifest_sha256[65];
+	DepotAppliedFile *files;	/* the manifest's own file is among them */
+	int			file_count;
+}			DepotAppliedPackage;
+
+/* Whose tree it is; with another stamp it is rebuilt, not trusted. */
+typedef struct DepotStamp
+{
+	char		system_identifier[24];
+	int			postgresql_major;
+	char		platform[32];	/* linux-amd64 */
+	char		path[1024];		/* absolute path of the depot directory */
+}			DepotStamp;
+
+typedef struct DepotState
+{
+	DepotStamp	stamp;
+	DepotAppliedPackage *packages;	/* sorted by package */
+	int			package_count;
+}			DepotState;
+
+/* Served path of a member; false (PACKAGE) when it would not fit out. */
+extern bool depot_store_served_path(const DepotLayout *layout, const char *member, char out[DEPOT_SERVED_PATH_BYTES], DepotError *error);
+
+/*
+ * Makes the depot's own directories (0700) and the empty served tree that extension_destdir needs. Safe to repeat.
+ * root_fd is the depot directory.
+ */
+extern bool depot_store_prepare(int root_fd, const DepotLayout *layout, DepotError *error);
+
+/* Reads var/state.json.  Absent, unreadable format, or another stamp: an empty state with *fresh = true; stamp is copied in. */
+extern bool depot_store_load_state(int root_fd, const DepotStamp *stamp, DepotState *state, bool *fresh, DepotError *error);
+extern bool depot_store_save_state(int root_fd, const DepotState *state, DepotError *error);
+extern void depot_store_free_state(DepotState *state);
+extern const DepotAppliedPackage *depot_store_find(const DepotState *state, const char *package);
+
+/* The applied package (another than package) that owns a served path, or NULL. */
+extern const DepotAppliedPackage *depot_store_owner(const DepotState *state, const char *served_path, const char *except_package);
+
+/* Makes a new job directory below staging with a random name, flocks it (LOCK_SH); returns its descriptor, or -1. */
+extern int	depot_store_begin_job(int root_fd, char job[DEPOT_JOB_NAME_BYTES], DepotError *error);
+/* Removes it. fd may be -1. */
+extern void depot_store_end_job(int root_fd, const char *job, int job_fd);
+
+/*
+ * A job directory with a complete unpacked tree ("tree/") is marked by staged.json before the rows that name it are
+ * committed, so that the next start finds what a crash left: write marks, find searches all job directories for a digest.
+ */
+extern bool depot_store_mark_staged(int root_fd, const char *job, const char *package, const char *digest,
+									const char *manifest_sha256, DepotError *error);
+extern bool depot_store_find_staged(int root_fd, const char *digest, char job[DEPOT_JOB_NAME_BYTES], bool *found, DepotError *error);
+
+/* Empties staging, except the given jobs (NULL-terminated) and those whose flock somebody else still holds. */
+extern bool depot_store_clean_staging(int root_fd, const char *const *keep_jobs, DepotError *error);
+
+/*
+ * Makes and fsyncs every directory that activating manifest needs, and checks that no served path is 100 bytes or longer when
+ * counted from the data directory (data_prefix_bytes: length of the depot's own path below it, with the slash; 0: outside it, no check),
+ * that none belongs to another applied package, and none to the server installation (system_share / system_lib absolute).
+ * Everything that can fail for want of space or rights happens here, before the commit.
+ */
+extern bool depot_store_prepare_activation(int root_fd, const DepotLayout *layout, const DepotState *state,
+										   const DepotManifest *manifest, int data_prefix_bytes,
+										   const char *system_share, const char *system_lib, DepotError *error);
+
+/*
+ * Renames the files of job's tree into the served tree: libraries, other files, scripts, control files last; then
+ * removes what an older version of the package had and this one has not; fsyncs the directories; updates *state and saves it.
+ * A file that is no longer in the job but already served (an earlier try was killed) is taken as done; *resumed tells, and the
+ * caller then has the served files verified.
+ */
+extern bool depot_store_activate(int root_fd, const DepotLayout *layout, DepotState *state, const char *job,
+								 const DepotManifest *manifest, const char *digest, const char *manifest_sha256,
+								 bool *resumed, DepotError *error);
+
+/* Removes a package's served files: control files first, libraries last; then empty directories that packages made; updates and saves state.  Absent files are fine. */
+extern bool depot_store_deactivate(int root_fd, const DepotLayout *layout, DepotState *state, const char *package, DepotError *error);
+
+#endif							/* DEPOT_STORE_H */

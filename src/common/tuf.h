@@ -1,0 +1,108 @@
+/*-------------------------------------------------------------------------
+ *
+ * tuf.h
+ *	  The client side of The Update Framework, specification 1.0.34.
+ *
+ * A DepotTufClient owns the trusted metadata of one repository.  It loads what is on disk (verifying it again from the
+ * pinned root each time), refreshes it through a fetch callback that knows nothing of
+ * trust, and looks targets up.  It persists each file only when it is valid, byte for
+ * byte as received, by a durable rename.  The check agent runs it with a callback that asks the leader;
+ * the program runs it on a directory.  Not thread-safe; no global state.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_TUF_H
+#define DEPOT_TUF_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "common/buffer.h"
+#include "common/error.h"
+#include "common/json.h"
+
+/* Size caps of what carries no length from its parent (python-tuf's defaults, targets larger). */
+#define DEPOT_TUF_ROOT_MAX_BYTES 512000
+#define DEPOT_TUF_TIMESTAMP_MAX_BYTES 16384
+#define DEPOT_TUF_SNAPSHOT_MAX_BYTES 2000000
+#define DEPOT_TUF_TARGETS_MAX_BYTES 32000000
+#define DEPOT_TUF_MAX_ROOT_ROTATIONS 256
+#define DEPOT_TUF_MAX_DELEGATIONS 32
+
+typedef struct DepotTufClient DepotTufClient;
+
+/*
+ * Fetches metadata/<file_name> ("2.root.json", "timestamp.json", "7.pg15-linux-amd64.json") of at most
+ * max_bytes into out.  *missing is set (and true returned) when the source says there is none (404).
+ */
+typedef bool (*DepotTufFetch) (void *context, const char *file_name, size_t max_bytes,
+							   DepotBuffer *out, bool *missing, DepotError *error);
+
+typedef struct DepotTufTarget
+{
+	const char *path;			/* borrowed from the client */
+	uint64_t	length_bytes;
+	char		sha256[65];
+	const json_t *custom;		/* borrowed; NULL when absent */
+	const char *role;			/* the role that signed it */
+}			DepotTufTarget;
+
+typedef struct DepotTufRole
+{
+	char		name[65];
+	int64_t		version;
+	int64_t		expires_epoch_s;
+	bool		loaded;
+}			DepotTufRole;
+
+/*
+ * Opens the trusted metadata in metadata_directory_fd (may be empty).  initial_root is used
+ * when the directory holds no root.json yet, and must then be valid by its own threshold; it is persisted.
+ * It may be NULL when the directory has a root.  reference_time_s is the one time all expiry checks use.
+ * Errors: ROOT_INVALID, METADATA_*.
+ */
+extern DepotTufClient *depot_tuf_open(int metadata_directory_fd, const char *initial_root, size_t initial_root_bytes,
+									  int64_t reference_time_s, DepotError *error);
+extern void depot_tuf_close(DepotTufClient *client);
+
+/*
+ * Runs the client workflow (sections 5.3 to 5.6): root chain, timestamp, snapshot, targets, and then the
+ * delegated role named delegated_role when not NULL and delegated by the top-level targets role.
+ * *changed tells whether timestamp moved.  What was persisted before a failure stays valid.
+ */
+extern bool depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFetch fetch, void *context,
+							  bool *changed, DepotError *error);
+
+/*
+ * Loads the trusted timestamp, snapshot, targets and delegated role from disk only, verifying signatures, versions and
+ * hashes; expiry is looked at only with check_expiry.
+ */
+extern bool depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry, DepotError *error);
+
+/* Finds a target (after refresh or load) by delegation order; TARGET_UNKNOWN when nobody lists it. */
+extern bool depot_tuf_find_target(DepotTufClient *client, const char *path, DepotTufTarget *target, DepotError *error);
+
+/* Calls visit for every target of a loaded role ("targets" or a delegated one) that its delegation lets it sign; stops when it returns false. */
+typedef bool (*DepotTufVisit) (const DepotTufTarget *target, void *context, DepotError *error);
+extern bool depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit visit, void *context, DepotError *error);
+
+/* Root, timestamp, snapshot, targets and the delegated role as far as loaded; returns how many were filled (at most limit). */
+extern int	depot_tuf_roles(const DepotTufClient *client, DepotTufRole *roles, int limit);
+
+/* "2026-11-22T15:00:00Z" <-> seconds since 1970; strict syntax and real calendar dates only. */
+extern bool depot_tuf_time_parse(const char *text, int64_t *epoch_s);
+extern void depot_tuf_time_format(int64_t epoch_s, char out[21]);
+
+/*
+ * Pieces shared with the publisher (src/cli/repo_*.c): verify an envelope {signed, signatures} against keys and a
+ * threshold, counting distinct public keys; read "signed" of a role with all format checks.
+ */
+extern bool depot_tuf_verify_envelope(const json_t *envelope, const json_t *keys, const json_t *role, const char *what, DepotError *error);
+extern json_t *depot_tuf_parse_metadata(const char *text, size_t length_bytes, const char *type, const char *what, DepotError *error);
+
+/* TUF's path pattern: same number of parts, * and ? never match '/'. */
+extern bool depot_tuf_path_matches(const char *pattern, const char *path);
+
+#endif							/* DEPOT_TUF_H */
