@@ -15,10 +15,10 @@ MODULE_big = pg_depot
 
 # What the server links: no libcurl, libsodium, libarchive (no threads, no
 # parsers of foreign bytes in a backend).
-SERVER_COMMON = error buffer name version json manifest manifest_parse manifest_write manifest_custom \
-	files store store_state store_activate fetch_url testpoint
-SERVER_SOURCES = $(wildcard src/server/*.c)
-OBJS = $(SERVER_SOURCES:.c=.o) $(patsubst %,src/common/%.o,$(SERVER_COMMON))
+SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer name version json files fetch_url testpoint) \
+	$(wildcard src/common/manifest*.c) $(wildcard src/common/store*.c)
+SERVER_SOURCES = $(wildcard src/server/*.c) $(SERVER_COMMON)
+OBJS = $(SERVER_SOURCES:.c=.o)
 
 PG_CPPFLAGS = -Isrc -D_GNU_SOURCE
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden

@@ -1,0 +1,129 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The settings under "depot." (docs/settings.md).
+ *
+ * A value that could never work is refused when it is set.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "common/name.h"
+#include "miscadmin.h"
+#include "server/settings.h"
+#include "utils/guc.h"
+
+char	   *depot_settings_database = NULL;
+char	   *depot_settings_directory = NULL;
+int			depot_settings_max_package_mb = 1024;
+int			depot_settings_max_unpacked_mb = 4096;
+int			depot_settings_connect_timeout_ms = 10000;
+int			depot_settings_stall_timeout_ms = 30000;
+char	   *depot_settings_proxy = NULL;
+char	   *depot_settings_ca_file = NULL;
+bool		depot_settings_allow_http = false;
+
+static bool
+check_database(char **newval, void **extra, GucSource source)
+{
+	if (**newval == '\0' || strlen(*newval) >= NAMEDATALEN)
+	{
+		GUC_check_errdetail("\"depot.database\" must name a database.");
+		return false;
+	}
+	return true;
+}
+
+/*
+ * The depot's path becomes an element of dynamic_library_path and of
+ * extension_control_path, so it cannot hold what separates or expands there.
+ * Inside the data directory it is a plain relative path.
+ */
+static bool
+check_directory(char **newval, void **extra, GucSource source)
+{
+	const char *path = *newval;
+
+	if (strlen(path) > 512)
+	{
+		GUC_check_errdetail("\"depot.directory\" is longer than 512 bytes.");
+		return false;
+	}
+	if (!depot_name_is_relative_path(path[0] == '/' ? path + 1 : path))
+	{
+		GUC_check_errdetail("\"depot.directory\" is a path of letters, digits and \"._+-\", "
+							"relative to the data directory or absolute, without \"..\".");
+		return false;
+	}
+	return true;
+}
+
+static bool
+check_proxy(char **newval, void **extra, GucSource source)
+{
+	const char *proxy = *newval;
+
+	if (proxy[0] == '\0')
+		return true;
+	if (strlen(proxy) > 1024 ||
+		(strncmp(proxy, "http://", 7) != 0 && strncmp(proxy, "https://", 8) != 0 &&
+		 strncmp(proxy, "socks5h://", 10) != 0))
+	{
+		GUC_check_errdetail("\"depot.proxy\" begins with http://, https:// or socks5h://.");
+		return false;
+	}
+	return true;
+}
+
+static bool
+check_ca_file(char **newval, void **extra, GucSource source)
+{
+	if (**newval != '\0' && (**newval != '/' || strlen(*newval) >= PATH_MAX))
+	{
+		GUC_check_errdetail("\"depot.ca_file\" is an absolute path.");
+		return false;
+	}
+	return true;
+}
+
+void
+depot_settings_define(void)
+{
+	DefineCustomStringVariable("depot.database", "Database that holds pg_depot's tables.",
+							   NULL, &depot_settings_database, "postgres",
+							   PGC_POSTMASTER, GUC_SUPERUSER_ONLY, check_database, NULL, NULL);
+	DefineCustomStringVariable("depot.directory", "Directory of the files pg_depot installs.",
+							   "Relative to the data directory, or absolute.",
+							   &depot_settings_directory, "pg_depot",
+							   PGC_POSTMASTER, GUC_SUPERUSER_ONLY, check_directory, NULL, NULL);
+	DefineCustomIntVariable("depot.max_package_size", "Largest package that is downloaded.",
+							NULL, &depot_settings_max_package_mb, 1024, 1, 1024 * 1024,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("depot.max_unpacked_size", "Largest package that is installed, unpacked.",
+							NULL, &depot_settings_max_unpacked_mb, 4096, 1, 1024 * 1024,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("depot.connect_timeout", "Longest time to reach a repository's host.",
+							NULL, &depot_settings_connect_timeout_ms, 10000, 100, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("depot.stall_timeout", "Longest time a download may make no progress.",
+							NULL, &depot_settings_stall_timeout_ms, 30000, 1000, 600000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("depot.proxy", "Proxy for downloads.",
+							   "Empty means none; the environment's proxy variables are ignored.",
+							   &depot_settings_proxy, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_proxy, NULL, NULL);
+	DefineCustomStringVariable("depot.ca_file", "File of the certificate authorities that https repositories may use.",
+							   "Empty means the system's.",
+							   &depot_settings_ca_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_ca_file, NULL, NULL);
+	DefineCustomBoolVariable("depot.allow_http", "Allow repositories by http on other hosts than this one.",
+							 "What is installed is verified all the same; an observer sees what it is.",
+							 &depot_settings_allow_http, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("depot");
+}

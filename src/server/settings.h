@@ -1,0 +1,31 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  The settings under "depot." (docs/settings.md).
+ *
+ * All of them come from the configuration file: PGC_POSTMASTER for what is
+ * read once, PGC_SIGHUP for what the leader reads at each request.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_SETTINGS_H
+#define DEPOT_SETTINGS_H
+
+#include "postgres.h"
+
+extern char *depot_settings_database;
+extern char *depot_settings_directory;
+extern int	depot_settings_max_package_mb;
+extern int	depot_settings_max_unpacked_mb;
+extern int	depot_settings_connect_timeout_ms;
+extern int	depot_settings_stall_timeout_ms;
+extern char *depot_settings_proxy;
+extern char *depot_settings_ca_file;
+extern bool depot_settings_allow_http;
+
+/* Defines them all; called from _PG_init in whatever process loads the library. */
+extern void depot_settings_define(void);
+
+#endif							/* DEPOT_SETTINGS_H */
