@@ -21,6 +21,7 @@
 
 #define DEPOT_KEY_PUBLIC_BYTES 32
 #define DEPOT_KEY_SIGNATURE_BYTES 64
+#define DEPOT_KEY_SEED_BYTES 32
 
 typedef struct DepotKey
 {
@@ -30,6 +31,7 @@ typedef struct DepotKey
 }			DepotKey;
 
 extern DepotKey *depot_key_generate(DepotError *error);
+extern DepotKey *depot_key_from_seed(const uint8_t seed[DEPOT_KEY_SEED_BYTES], DepotError *error);
 extern void depot_key_free(DepotKey *key);
 
 /* Writes PATH (secret, 0600, O_EXCL) and PATH.pub (0644, O_EXCL).  passphrase NULL: not sealed. */
@@ -40,10 +42,14 @@ extern bool depot_key_is_sealed(const char *path, bool *sealed, DepotError *erro
 extern DepotKey *depot_key_load_secret(const char *path, const char *passphrase, DepotError *error);
 extern DepotKey *depot_key_load_public(const char *path, DepotError *error);
 
-/* TUF key object of a key, new reference; and the reverse (checks shape, and keyid when given). */
+/* TUF key object of a key, new reference; and the reverse (checks shape, and keyid when given; UNSUPPORTED for other types). */
 extern json_t *depot_key_to_json(const DepotKey *key, DepotError *error);
 extern DepotKey *depot_key_from_json(const json_t *object, const char *keyid, DepotError *error);
 
+/* Digests a key object as it is, unknown members included: its keyid. */
+extern bool depot_key_compute_keyid(const json_t *object, char keyid[65], DepotError *error);
+
+/* Signs and checks the signature before it returns. */
 extern bool depot_key_sign(const DepotKey *key, const void *bytes, size_t length_bytes,
 						   uint8_t signature[DEPOT_KEY_SIGNATURE_BYTES], DepotError *error);
 extern bool depot_key_verify(const DepotKey *key, const void *bytes, size_t length_bytes,
