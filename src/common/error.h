@@ -95,17 +95,26 @@ typedef struct DepotError
 	char		hint[DEPOT_ERROR_HINT_BYTES];	/* empty when there is none */
 }			DepotError;
 
-/* Sets code and message, clears detail and hint.  Always returns false, so that "return depot_error_set(...)" reads well. */
-extern bool depot_error_set(DepotError *error, DepotErrorCode code, const char *format,...) DEPOT_PRINTF(3, 4);
+/*
+ * Sets code and message, clears detail and hint.  Always returns false, so
+ * that "return depot_error_set(...)" reads well.  error may be NULL here and
+ * below: the caller then does not want the reason.
+ */
+extern bool depot_error_set(DepotError *error, DepotErrorCode code, const char *format,...)
+			DEPOT_PRINTF(3, 4);
 
-/* As depot_error_set for a failed system call: appends strerror(saved_errno) and picks DISK_FULL, FILE_MISSING, FILE_EXISTS or IO. */
-extern bool depot_error_set_errno(DepotError *error, int saved_errno, const char *format,...) DEPOT_PRINTF(3, 4);
+/*
+ * Sets the error of a failed system call: appends ": " and errno's text and
+ * picks DISK_FULL, FILE_MISSING, FILE_EXISTS, OUT_OF_MEMORY or IO.
+ */
+extern bool depot_error_set_errno(DepotError *error, int saved_errno, const char *format,...)
+			DEPOT_PRINTF(3, 4);
 
 /* Add the second and third part to an error already set.  Always return false. */
 extern bool depot_error_detail(DepotError *error, const char *format,...) DEPOT_PRINTF(2, 3);
 extern bool depot_error_hint(DepotError *error, const char *format,...) DEPOT_PRINTF(2, 3);
 
-/* Puts "context: " before the message, for callers that know more ("package hll: ..."). Always returns false. */
+/* Puts "context: " before the message, for callers that know more ("package hll"). Always returns false. */
 extern bool depot_error_prefix(DepotError *error, const char *format,...) DEPOT_PRINTF(2, 3);
 
 /* Returns the wire name or SQLSTATE of a code; never NULL. */

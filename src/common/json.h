@@ -4,8 +4,9 @@
  *	  Strict JSON on top of jansson, and OLPC canonical JSON.
  *
  * depot_json_parse refuses what jansson alone would take or leave to the
- * reader: duplicate members, trailing bytes, \u0000, lone surrogates, integers beyond
- * 2^53-1, and nesting deeper than 64 (checked before jansson sees a byte).
+ * reader: duplicate members, trailing bytes, \u0000, lone surrogates, integers
+ * beyond 2^53-1, and nesting deeper than 64 (checked before jansson sees a
+ * byte).  The text is one object or one array.
  * The getters return false with METADATA_FORMAT-like errors that name the
  * member; the code to use is given by the caller, as the same getters serve
  * metadata, manifests and agent lines.
@@ -28,13 +29,19 @@
 
 /*
  * Parses text.  Returns a new reference, or NULL with code and a message that
- * begins with what ("snapshot metadata") and gives the position, never the text itself.
+ * begins with what ("snapshot metadata") and gives the position, never the
+ * text itself.
  */
 extern json_t *depot_json_parse(const char *text, size_t length_bytes, DepotErrorCode code,
 								const char *what, DepotError *error);
 
-/* Appends canonical JSON (http://wiki.laptop.org/go/Canonical_JSON). Reals are an error. */
-extern bool depot_json_canonical(const json_t *value, DepotBuffer *out, DepotErrorCode code, DepotError *error);
+/*
+ * Appends canonical JSON (http://wiki.laptop.org/go/Canonical_JSON).  Reals,
+ * integers beyond 2^53-1 and nesting deeper than 64 are errors; out may then
+ * hold a part of the text.
+ */
+extern bool depot_json_canonical(const json_t *value, DepotBuffer *out, DepotErrorCode code,
+								 DepotError *error);
 
 /*
  * Typed members of an object.  Strings are borrowed from the object.  With

@@ -199,8 +199,8 @@ depot_name_check_extension(const char *name, DepotError *error)
 		return true;
 	depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "invalid extension name: \"%s\"",
 					depot_name_printable(name, shown, sizeof(shown)));
-	return depot_error_detail(error, "An extension name is 1 to %d characters from a-z, A-Z, 0-9, \"_\", \".\""
-							  " and \"-\", begins with a letter or digit, does not end with \"-\""
+	return depot_error_detail(error, "An extension name is 1 to %d characters from a-z, A-Z, 0-9, \"_\","
+							  " \".\" and \"-\", begins with a letter or digit, does not end with \"-\""
 							  " and has no \"--\" or \"..\" in it.", DEPOT_NAME_MAX_BYTES);
 }
 
@@ -213,8 +213,8 @@ depot_name_check_version(const char *version, DepotError *error)
 		return true;
 	depot_error_set(error, DEPOT_ERROR_INVALID_VERSION, "invalid version: \"%s\"",
 					depot_name_printable(version, shown, sizeof(shown)));
-	return depot_error_detail(error, "A version is 1 to %d characters from a-z, A-Z, 0-9, \".\", \"+\", \"~\","
-							  " \":\", \"_\" and \"-\", does not begin or end with \"-\""
+	return depot_error_detail(error, "A version is 1 to %d characters from a-z, A-Z, 0-9, \".\", \"+\","
+							  " \"~\", \":\", \"_\" and \"-\", does not begin or end with \"-\""
 							  " and has no \"--\" in it.", DEPOT_NAME_MAX_BYTES);
 }
 

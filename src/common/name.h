@@ -28,32 +28,39 @@
  */
 #define DEPOT_INSTALLED_PATH_LIMIT_BYTES 100
 
-/* Tells whether name is [a-z0-9][a-z0-9_.-]*, 1 to 63 bytes, no "--", no trailing '-', no "..": packages and repositories. */
+/*
+ * Tells whether name is that of a package or repository: [a-z0-9][a-z0-9_.-]*,
+ * 1 to 63 bytes, no "--", no trailing '-', no "..".
+ */
 extern bool depot_name_is_package(const char *name);
 
-/* As a package name, upper case allowed: extensions whose upstream name needs it. */
+/* Tells the same with upper case allowed: extensions whose upstream name needs it. */
 extern bool depot_name_is_extension(const char *name);
 
-/* A file name part of a module without its .so: as an extension name, '+' allowed too. */
+/* Tells whether name can be a module: a file name without its .so, as an extension name with '+' allowed too. */
 extern bool depot_name_is_module(const char *name);
 
-/* [A-Za-z0-9.+~:_-], 1 to 63 bytes, no "--", no leading or trailing '-': a version. */
+/* Tells whether version is [A-Za-z0-9.+~:_-], 1 to 63 bytes, no "--", no leading or trailing '-'. */
 extern bool depot_name_is_version(const char *version);
 
-/* A delegated role in our repositories: [a-z0-9_-]{1,64}, none of the four top-level names. */
+/* Tells whether name can be a delegated role: [a-z0-9_-]{1,64}, none of the four top-level names. */
 extern bool depot_name_is_delegated_role(const char *name);
 
 /*
- * A relative path of ASCII parts [A-Za-z0-9._+-] (one part at least) joined
- * by single '/', no part empty, "." or "..", each part at most 255 bytes and
- * all of it at most 1023: members of a package, files of a repository.
+ * Tells whether path is relative and made of ASCII parts [A-Za-z0-9._+-]
+ * (one at least) joined by single '/', no part empty, "." or "..", each part
+ * at most 255 bytes and all of it at most 1023: members of a package, files
+ * of a repository.
  */
 extern bool depot_name_is_relative_path(const char *path);
 
-/* ed25519-style 64 lower-case hex digits. */
+/* Tells whether hex is 64 lower-case hexadecimal digits. */
 extern bool depot_name_is_sha256(const char *hex);
 
-/* The same as errors, with the value quoted when it is printable and shortened when it is long. what says what it names: "extension". */
+/*
+ * Check the same and set an error that quotes the value, unprintable bytes as
+ * '?' and shortened when it is long.  what says what is named: "repository".
+ */
 extern bool depot_name_check_package(const char *name, const char *what, DepotError *error);
 extern bool depot_name_check_extension(const char *name, DepotError *error);
 extern bool depot_name_check_version(const char *version, DepotError *error);
