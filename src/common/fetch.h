@@ -17,14 +17,22 @@
 
 #include <stdint.h>
 
+#include "common/buffer.h"
 #include "common/error.h"
 
 #define DEPOT_FETCH_MAX_BASES 16
+#define DEPOT_FETCH_MAX_URL_BYTES 1024
+
+/*
+ * A transfer that brings less than this over the whole stall time-out is ended.  Small enough for the worst line, large enough
+ * that a server dripping single bytes cannot hold a job for hours.
+ */
+#define DEPOT_FETCH_MIN_BYTES_PER_SECOND 128
 
 typedef struct DepotFetchOptions
 {
 	int			connect_timeout_ms;
-	int			stall_timeout_ms;	/* fewer than 1 byte/s over this long ends the transfer */
+	int			stall_timeout_ms;	/* no byte, or fewer than the minimum, over this long ends the transfer */
 	int			retries;		/* per base, for connect failures, 5xx and broken transfers */
 	bool		allow_http;		/* http to other hosts than loopback */
 	const char *proxy;			/* NULL: none, whatever the environment says */
@@ -35,15 +43,15 @@ typedef struct DepotFetchRequest
 {
 	const char *const *bases;	/* URL prefixes: the repository's and its mirrors' */
 	int			base_count;
-	const char *path;			/* relative, passed depot_name_is_relative_path (':' '~' allowed after percent-encoding) */
+	const char *path;			/* relative, parts of [A-Za-z0-9._+~:-]; percent-encoded as needed */
 	uint64_t	max_bytes;
-	uint64_t	expected_bytes; /* 0: unknown; fewer is TRANSFER ("truncated") */
+	uint64_t	expected_bytes; /* 0: unknown; fewer is TRANSFER ("truncated"), more TOO_LARGE */
 	int			fd;				/* written from 0; truncated before each try */
 }			DepotFetchRequest;
 
 typedef struct DepotFetchResult
 {
-	bool		missing;		/* every base said 404 (or ENOENT) */
+	bool		missing;		/* every base said 404 or 410 (or ENOENT) */
 	uint64_t	bytes;
 	int			base_index;		/* the one that delivered */
 }			DepotFetchResult;
@@ -66,5 +74,8 @@ extern bool depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request
  * needs no libcurl.
  */
 extern bool depot_fetch_check_url(const char *url, bool allow_http, DepotError *error);
+
+/* Appends base "/" path to url, everything in path but unreserved characters and '/' percent-encoded; checks the path, not the base. */
+extern bool depot_fetch_build_url(const char *base, const char *path, DepotBuffer *url, DepotError *error);
 
 #endif							/* DEPOT_FETCH_H */
