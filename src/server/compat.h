@@ -20,6 +20,7 @@
 #include "storage/waiteventset.h"
 #endif
 #include "utils/guc_tables.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
 

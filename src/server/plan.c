@@ -1,0 +1,370 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.c
+ *	  Decides which packages a request means.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "server/plan.h"
+
+/* How many builds an error lists before it says "and more". */
+#define LISTED_BUILDS 8
+
+typedef struct Wanted
+{
+	const char *name;
+	const char *constraint;
+	const char *repository;
+	const char *needed_by;		/* NULL: the request itself */
+	bool		is_package;		/* name is a package's, from depends; else an extension's or a package's */
+	int			depth;
+}			Wanted;
+
+static bool plan_one(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, DepotError *error);
+static bool plan_needs(const DepotPlanInput *input, const DepotManifest *manifest, int depth,
+					   DepotPlan *plan, DepotError *error);
+static bool add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error);
+static bool satisfies(const DepotManifest *manifest, const char *name, const DepotVersionConstraint *constraint);
+static const char *misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason, size_t reason_bytes);
+static const char *owning_repository(const DepotPlanInput *input, const Wanted *wanted);
+static bool no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository, DepotError *error);
+
+bool
+depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request, DepotPlan *plan,
+				   DepotError *error)
+{
+	Wanted		wanted = {
+		.name = request->name,
+		.constraint = request->constraint,
+		.repository = request->repository
+	};
+
+	memset(plan, 0, sizeof(*plan));
+	return plan_one(input, &wanted, plan, error);
+}
+
+/* Whether a row is what wanted asks for. */
+static bool
+is_wanted(const DepotManifest *manifest, const Wanted *wanted)
+{
+	return strcmp(manifest->package, wanted->name) == 0 ||
+		(!wanted->is_package && depot_plan_provides(manifest, wanted->name));
+}
+
+/* Plans one name and, before it, what it needs. */
+static bool
+plan_one(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, DepotError *error)
+{
+	DepotVersionConstraint constraint;
+	DepotPlanItem item = {.is_requested = wanted->needed_by == NULL};
+	const char *repository;
+
+	if (wanted->depth > DEPOT_PLAN_MAX_ITEMS)
+		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "packages depend on each other without an end");
+	if (!depot_version_constraint_parse(wanted->constraint, &constraint, error))
+		return false;
+
+	/* Planned already, for somebody else who needs it. */
+	for (int i = 0; i < plan->count; i++)
+	{
+		const DepotPlanItem *planned = &plan->items[i];
+		const DepotManifest *manifest = planned->build != NULL ? planned->build->manifest : planned->installed->manifest;
+
+		if (is_wanted(manifest, wanted))
+			return true;
+	}
+
+	for (int i = 0; i < input->installed_count; i++)
+	{
+		const DepotInstalledRow *row = &input->installed[i];
+
+		if (row->is_removed || !row->has_build || !is_wanted(row->manifest, wanted))
+			continue;
+		item.installed = row;
+		if (satisfies(row->manifest, wanted->name, &constraint) &&
+			(wanted->repository == NULL || strcmp(row->repository, wanted->repository) == 0))
+		{
+			item.action = DEPOT_PLAN_KEEP;
+			return add_item(plan, &item, error);
+		}
+		break;
+	}
+
+	if (!wanted->is_package && item.installed == NULL)
+	{
+		char		version[64];
+
+		if (input->system_extension(wanted->name, version) &&
+			(wanted->repository == NULL) &&
+			(constraint.term_count == 0 || (version[0] != '\0' && depot_version_satisfies(version, &constraint))))
+		{
+			if (wanted->needed_by == NULL)
+			{
+				plan->is_system = true;
+				snprintf(plan->system_version, sizeof(plan->system_version), "%s", version);
+			}
+			return true;
+		}
+	}
+
+	repository = owning_repository(input, wanted);
+	if (repository == NULL)
+	{
+		depot_error_set(error, DEPOT_ERROR_UNKNOWN_EXTENSION, "extension \"%s\" is not available", wanted->name);
+		if (wanted->needed_by != NULL)
+			depot_error_detail(error, "Package \"%s\" needs it.", wanted->needed_by);
+		return false;
+	}
+
+	for (int i = 0; i < input->available_count; i++)
+	{
+		const DepotAvailableRow *row = &input->available[i];
+		char		reason[128];
+
+		if (strcmp(row->repository, repository) != 0 || !is_wanted(row->manifest, wanted) ||
+			!satisfies(row->manifest, wanted->name, &constraint) ||
+			misfit(input, row->manifest, reason, sizeof(reason)) != NULL)
+			continue;
+		if (item.build == NULL ||
+			depot_version_compare(row->manifest->version, item.build->manifest->version) > 0)
+			item.build = row;
+	}
+	if (item.build == NULL)
+		return no_build_error(input, wanted, repository, error);
+
+	/* The package of that name may be there in a version that does not do, under whatever extension name it was found. */
+	for (int i = 0; i < input->installed_count && item.installed == NULL; i++)
+		if (!input->installed[i].is_removed && input->installed[i].has_build &&
+			strcmp(input->installed[i].package, item.build->manifest->package) == 0)
+			item.installed = &input->installed[i];
+
+	item.action = item.installed != NULL ? DEPOT_PLAN_UPDATE : DEPOT_PLAN_INSTALL;
+	return plan_needs(input, item.build->manifest, wanted->depth + 1, plan, error) &&
+		add_item(plan, &item, error);
+}
+
+/* Plans what a package depends on and what its extensions require, other than itself. */
+static bool
+plan_needs(const DepotPlanInput *input, const DepotManifest *manifest, int depth,
+		   DepotPlan *plan, DepotError *error)
+{
+	for (int i = 0; i < manifest->depend_count; i++)
+	{
+		Wanted		wanted = {
+			.name = manifest->depends[i].package,
+			.constraint = manifest->depends[i].constraint,
+			.needed_by = manifest->package,
+			.is_package = true,
+			.depth = depth
+		};
+
+		if (strcmp(wanted.name, manifest->package) != 0 && !plan_one(input, &wanted, plan, error))
+			return false;
+	}
+	for (int i = 0; i < manifest->extension_count; i++)
+		for (int j = 0; j < manifest->extensions[i].require_count; j++)
+		{
+			Wanted		wanted = {
+				.name = manifest->extensions[i].requires[j],
+				.needed_by = manifest->package,
+				.depth = depth
+			};
+
+			if (!depot_plan_provides(manifest, wanted.name) && !plan_one(input, &wanted, plan, error))
+				return false;
+		}
+	return true;
+}
+
+/* Two names may lead to one package, and packages may need each other: an item is added once. */
+static bool
+add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error)
+{
+	for (int i = 0; i < plan->count; i++)
+		if (plan->items[i].build == item->build && plan->items[i].installed == item->installed)
+		{
+			plan->items[i].is_requested |= item->is_requested;
+			return true;
+		}
+	if (plan->count == DEPOT_PLAN_MAX_ITEMS)
+		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "the request needs more than %d packages",
+							   DEPOT_PLAN_MAX_ITEMS);
+	plan->items[plan->count++] = *item;
+	return true;
+}
+
+/* People know the extension's version or the package's: either may be meant. */
+static bool
+satisfies(const DepotManifest *manifest, const char *name, const DepotVersionConstraint *constraint)
+{
+	if (depot_version_satisfies(manifest->version, constraint))
+		return true;
+	for (int i = 0; i < manifest->extension_count; i++)
+	{
+		const DepotManifestExtension *extension = &manifest->extensions[i];
+
+		if (strcmp(extension->name, name) == 0)
+			return extension->default_version[0] != '\0' &&
+				depot_version_satisfies(extension->default_version, constraint);
+	}
+	return false;
+}
+
+/* Says why a build does not run on this server, or returns NULL. */
+static const char *
+misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason, size_t reason_bytes)
+{
+	if (manifest->postgresql_minimum_minor > input->server_minor)
+	{
+		snprintf(reason, reason_bytes, "needs PostgreSQL %d.%d", manifest->postgresql_major,
+				 manifest->postgresql_minimum_minor);
+		return reason;
+	}
+	if (manifest->platform_libc_min[0] != '\0' &&
+		depot_version_compare(manifest->platform_libc_min, input->libc_version) > 0)
+	{
+		snprintf(reason, reason_bytes, "needs glibc %.32s", manifest->platform_libc_min);
+		return reason;
+	}
+	return NULL;
+}
+
+/* The first repository by priority, then name, that lists what is wanted in any version. */
+static const char *
+owning_repository(const DepotPlanInput *input, const Wanted *wanted)
+{
+	const DepotAvailableRow *owner = NULL;
+
+	for (int i = 0; i < input->available_count; i++)
+	{
+		const DepotAvailableRow *row = &input->available[i];
+
+		if (!is_wanted(row->manifest, wanted) ||
+			(wanted->repository != NULL && strcmp(row->repository, wanted->repository) != 0))
+			continue;
+		if (owner == NULL || row->priority < owner->priority ||
+			(row->priority == owner->priority && strcmp(row->repository, owner->repository) < 0))
+			owner = row;
+	}
+	return owner != NULL ? owner->repository : NULL;
+}
+
+/* Lists what the repository has instead. */
+static bool
+no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository, DepotError *error)
+{
+	char		listed[768] = "";
+	size_t		length = 0;
+	int			count = 0;
+	int			hidden = 0;
+
+	for (int i = 0; i < input->available_count; i++)
+	{
+		const DepotAvailableRow *row = &input->available[i];
+		char		reason[128];
+		int			added;
+
+		if (strcmp(row->repository, repository) != 0 || !is_wanted(row->manifest, wanted))
+			continue;
+		if (count >= LISTED_BUILDS)
+		{
+			hidden++;
+			continue;
+		}
+		if (misfit(input, row->manifest, reason, sizeof(reason)) != NULL)
+			added = snprintf(listed + length, sizeof(listed) - length, "%s%s (%s)", count > 0 ? ", " : "",
+							 row->manifest->version, reason);
+		else
+			added = snprintf(listed + length, sizeof(listed) - length, "%s%s", count > 0 ? ", " : "",
+							 row->manifest->version);
+		if (added < 0 || (size_t) added >= sizeof(listed) - length)
+			break;
+		length += (size_t) added;
+		count++;
+	}
+
+	if (wanted->constraint != NULL && wanted->constraint[0] != '\0')
+		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION, "no build of \"%s\" satisfies \"%s\"",
+						wanted->name, wanted->constraint);
+	else
+		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION, "no build of \"%s\" fits this server", wanted->name);
+	if (hidden > 0)
+		depot_error_detail(error, "Repository \"%s\" has %s and %d more.", repository, listed, hidden);
+	else
+		depot_error_detail(error, "Repository \"%s\" has %s.", repository, listed);
+	if (wanted->needed_by != NULL)
+		depot_error_hint(error, "Package \"%s\" needs it.", wanted->needed_by);
+	return false;
+}
+
+const DepotInstalledRow *
+depot_plan_find_installed(const DepotInstalledRow *installed, int installed_count, const char *name)
+{
+	for (int i = 0; i < installed_count; i++)
+	{
+		const DepotInstalledRow *row = &installed[i];
+
+		if (!row->is_removed &&
+			(strcmp(row->package, name) == 0 || (row->has_build && depot_plan_provides(row->manifest, name))))
+			return row;
+	}
+	return NULL;
+}
+
+const DepotInstalledRow *
+depot_plan_find_dependent(const DepotInstalledRow *installed, int installed_count, const DepotInstalledRow *row)
+{
+	for (int i = 0; i < installed_count; i++)
+	{
+		const DepotInstalledRow *other = &installed[i];
+
+		if (other == row || other->is_removed || !other->has_build)
+			continue;
+		for (int j = 0; j < other->manifest->depend_count; j++)
+			if (strcmp(other->manifest->depends[j].package, row->package) == 0)
+				return other;
+		for (int j = 0; j < other->manifest->extension_count; j++)
+			for (int k = 0; k < other->manifest->extensions[j].require_count; k++)
+				if (row->has_build && depot_plan_provides(row->manifest, other->manifest->extensions[j].requires[k]))
+					return other;
+	}
+	return NULL;
+}
+
+bool
+depot_plan_provides(const DepotManifest *manifest, const char *extension)
+{
+	for (int i = 0; i < manifest->extension_count; i++)
+		if (strcmp(manifest->extensions[i].name, extension) == 0)
+			return true;
+	return false;
+}
+
+bool
+depot_plan_needs_restart(const DepotManifest *manifest)
+{
+	for (int i = 0; i < manifest->module_count; i++)
+		if (manifest->modules[i].preload == DEPOT_PRELOAD_SHARED)
+			return true;
+	return false;
+}
+
+const char *
+depot_plan_action_name(DepotPlanAction action)
+{
+	switch (action)
+	{
+		case DEPOT_PLAN_KEEP:
+			return "keep";
+		case DEPOT_PLAN_INSTALL:
+			return "install";
+		case DEPOT_PLAN_UPDATE:
+			return "update";
+	}
+	return "unknown";
+}

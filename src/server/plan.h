@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.h
+ *	  Decides which packages a request means.
+ *
+ * Pure functions over rows: no SQL, no files, no memory of their own, so that
+ * they can be tested without a server.  A name belongs to the first repository
+ * by priority that lists it; of its builds that fit this server and the
+ * constraint, the newest counts.  What is installed and satisfies stays as it
+ * is.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_PLAN_H
+#define DEPOT_PLAN_H
+
+#include "common/version.h"
+#include "server/rows.h"
+
+#define DEPOT_PLAN_MAX_ITEMS 64
+
+/* What the plan is made from.  system_extension says whether the installation itself has an extension, and its default version. */
+typedef struct DepotPlanInput
+{
+	const DepotAvailableRow *available; /* everything that provides a name in question */
+	int			available_count;
+	const DepotInstalledRow *installed;
+	int			installed_count;
+	int			server_minor;
+	const char *libc_version;
+	bool		(*system_extension) (const char *extension, char version[64]);
+}			DepotPlanInput;
+
+typedef enum DepotPlanAction
+{
+	DEPOT_PLAN_KEEP,
+	DEPOT_PLAN_INSTALL,
+	DEPOT_PLAN_UPDATE
+}			DepotPlanAction;
+
+typedef struct DepotPlanItem
+{
+	DepotPlanAction action;
+	bool		is_requested;	/* by name; else a dependency */
+	const DepotAvailableRow *build; /* NULL for KEEP */
+	const DepotInstalledRow *installed; /* what is there now, or NULL */
+}			DepotPlanItem;
+
+typedef struct DepotPlan
+{
+	DepotPlanItem items[DEPOT_PLAN_MAX_ITEMS];	/* what others need comes first */
+	int			count;
+	bool		is_system;		/* the installation itself provides what was asked for */
+	char		system_version[64];
+}			DepotPlan;
+
+typedef struct DepotPlanRequest
+{
+	const char *name;			/* extension or package */
+	const char *constraint;		/* NULL: any version */
+	const char *repository;		/* NULL: by priority */
+}			DepotPlanRequest;
+
+/*
+ * Makes the plan of an installation.  Errors: UNKNOWN_EXTENSION (nobody lists the name, or a name
+ * it needs), UNKNOWN_VERSION (listed, but nothing fits; the detail lists what exists),
+ * INVALID_VERSION (the constraint), PACKAGE (too many).
+ */
+extern bool depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request, DepotPlan *plan,
+							   DepotError *error);
+
+/*
+ * Finds the installed package that name means: its package name, or an extension of it.
+ * NULL when there is none.
+ */
+extern const DepotInstalledRow *depot_plan_find_installed(const DepotInstalledRow *installed, int installed_count,
+														  const char *name);
+
+/* Finds an installed package, other than row, that depends on row's package or one of its extensions, or NULL. */
+extern const DepotInstalledRow *depot_plan_find_dependent(const DepotInstalledRow *installed, int installed_count,
+														  const DepotInstalledRow *row);
+
+/* Whether a manifest provides an extension. */
+extern bool depot_plan_provides(const DepotManifest *manifest, const char *extension);
+
+/* Whether a package brings a module that must be preloaded by the postmaster. */
+extern bool depot_plan_needs_restart(const DepotManifest *manifest);
+
+extern const char *depot_plan_action_name(DepotPlanAction action);
+
+#endif							/* DEPOT_PLAN_H */

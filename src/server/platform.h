@@ -1,0 +1,29 @@
+/*-------------------------------------------------------------------------
+ *
+ * platform.h
+ *	  What this server is, in the words packages use, and what its
+ *	  installation provides.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_PLATFORM_H
+#define DEPOT_PLATFORM_H
+
+#include "common/name.h"
+
+/* "linux", "amd64", "2.36", "linux-amd64", "pg15-linux-amd64". */
+extern const char *depot_platform_os(void);
+extern const char *depot_platform_arch(void);
+extern const char *depot_platform_libc_version(void);
+extern const char *depot_platform_name(void);
+extern const char *depot_platform_role(void);
+
+/* Finds the agents' program beside the library or in the server's bindir; NULL when it is in neither. */
+extern const char *depot_platform_agent_program(void);
+
+/* Whether the installation has a control file for extension; fills its default version ("" when it names none). */
+extern bool depot_platform_system_extension(const char *extension, char version[DEPOT_NAME_MAX_BYTES + 1]);
+
+#endif							/* DEPOT_PLATFORM_H */

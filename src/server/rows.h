@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.h
+ *	  Rows of the depot's tables as C structs.
+ *
+ * Filled by the catalog, read by the decisions and the leader.  Plain C, so
+ * that the decisions can be tested without a server.  Memory belongs to
+ * whoever filled them (the catalog: a memory context).
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_ROWS_H
+#define DEPOT_ROWS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/manifest.h"
+
+typedef struct DepotRepositoryRow
+{
+	const char *name;
+	const char *url;
+	const char **mirrors;
+	int			mirror_count;
+	int			priority;
+	const char *trusted_root;	/* NULL when root_sha256 is there */
+	const char *root_sha256;
+	bool		is_refreshed;	/* has been, at least once */
+	int64_t		refreshed_age_s;	/* seconds since the last success */
+	bool		is_expired;
+}			DepotRepositoryRow;
+
+typedef struct DepotAvailableRow
+{
+	const char *repository;
+	int			priority;
+	const char *target;
+	const char *sha256;
+	int64_t		size_bytes;
+	char		manifest_sha256[65];
+	const char *custom;			/* JSON text */
+	const DepotManifest *manifest;	/* read from custom: no files */
+}			DepotAvailableRow;
+
+typedef struct DepotInstalledRow
+{
+	const char *package;
+	const char *version;
+	const char *why;
+	bool		is_removed;
+	bool		has_build;		/* for this server's major and platform; else what follows is NULL or 0 */
+	const char *digest;
+	const char *manifest_sha256;
+	const char *repository;
+	const char *target;
+	int64_t		size_bytes;
+	int64_t		unpacked_bytes;
+	const DepotManifest *manifest;
+}			DepotInstalledRow;
+
+#endif							/* DEPOT_ROWS_H */

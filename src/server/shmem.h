@@ -1,0 +1,156 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.h
+ *	  Requests in shared memory: the board between callers and the leader.
+ *
+ * A caller claims a slot, fills it, submits it and waits on its own latch; the
+ * leader takes it, reports progress, and posts an answer.  One LWLock guards
+ * everything here and is held for memory copies only.  No pointer, descriptor
+ * or handle of a process stands in shared memory; processes are named by pid.
+ * A slot belongs to its caller until it is released; a caller that gives up
+ * marks it abandoned, and the leader then releases it.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_SHMEM_H
+#define DEPOT_SHMEM_H
+
+#include "postgres.h"
+
+#include "common/name.h"
+#include "datatype/timestamp.h"
+#include "server/errors.h"
+#include "storage/dsm.h"
+
+#define DEPOT_SLOT_COUNT 64
+#define DEPOT_SLOT_ARGUMENT_BYTES 2048
+#define DEPOT_SLOT_RESULT_BYTES 8192
+#define DEPOT_USAGE_NAMES_BYTES 8192
+
+typedef enum DepotRequestKind
+{
+	DEPOT_REQUEST_INSTALL,
+	DEPOT_REQUEST_UNINSTALL,
+	DEPOT_REQUEST_ADD_REPOSITORY,
+	DEPOT_REQUEST_DROP_REPOSITORY,
+	DEPOT_REQUEST_REFRESH_REPOSITORY,
+	DEPOT_REQUEST_VERIFY_FILES
+}			DepotRequestKind;
+
+typedef enum DepotSlotState
+{
+	DEPOT_SLOT_FREE,
+	DEPOT_SLOT_CLAIMED,			/* the caller fills it */
+	DEPOT_SLOT_SUBMITTED,		/* waits for the leader */
+	DEPOT_SLOT_RUNNING,			/* the leader works on it; can be cancelled */
+	DEPOT_SLOT_COMMITTING,		/* too late to cancel */
+	DEPOT_SLOT_RESULT_WAITS,	/* the answer does not fit: the caller shall make a segment */
+	DEPOT_SLOT_ANSWERED
+}			DepotSlotState;
+
+typedef enum DepotPhase
+{
+	DEPOT_PHASE_WAITING,
+	DEPOT_PHASE_REFRESHING,
+	DEPOT_PHASE_RESOLVING,
+	DEPOT_PHASE_FETCHING,
+	DEPOT_PHASE_CHECKING,
+	DEPOT_PHASE_UNPACKING,
+	DEPOT_PHASE_LOOKING_FOR_USE,
+	DEPOT_PHASE_RECORDING,
+	DEPOT_PHASE_ACTIVATING,
+	DEPOT_PHASE_VERIFYING
+}			DepotPhase;
+
+/* Copied out whole by readers; every field is guarded by the board's lock. */
+typedef struct DepotSlot
+{
+	/* written by the caller before it submits */
+	DepotSlotState state;
+	uint64		id;				/* running number since the server started */
+	DepotRequestKind kind;
+	pid_t		caller_pid;
+	Oid			role;
+	Oid			database;
+	TimestampTz started_at;
+	char		subject[DEPOT_NAME_MAX_BYTES + 1];
+	Size		argument_bytes; /* a JSON object, in argument or in the segment */
+	dsm_handle	argument_segment;	/* DSM_HANDLE_INVALID: inline */
+	char		argument[DEPOT_SLOT_ARGUMENT_BYTES];
+
+	/* by the caller at any time */
+	bool		is_abandoned;
+	dsm_handle	result_segment; /* made on DEPOT_SLOT_RESULT_WAITS */
+
+	/* by the leader */
+	DepotPhase	phase;
+	int64		bytes_done;
+	int64		bytes_total;
+	bool		has_failed;
+	DepotReport report;			/* when has_failed */
+	Size		result_bytes;	/* a JSON object otherwise */
+	char		result[DEPOT_SLOT_RESULT_BYTES];
+}			DepotSlot;
+
+/* A look into one database for extensions in use: one at a time, by a worker the leader starts. */
+typedef struct DepotUsage
+{
+	uint64		number;			/* of this look, so that a late worker's answer is not taken for another's */
+	Oid			database;
+	char		names[DEPOT_USAGE_NAMES_BYTES]; /* extension names, separated by spaces */
+	bool		is_done;
+	bool		is_found;
+	char		found[DEPOT_NAME_MAX_BYTES + 1];	/* the first of them that exists there */
+}			DepotUsage;
+
+/* Hooks for shared memory; called from _PG_init in the postmaster. */
+extern void depot_shmem_register(void);
+extern bool depot_shmem_is_attached(void);
+
+/* Leader: announce this process, and withdraw it at exit (before_shmem_exit). */
+extern void depot_shmem_announce_leader(void);
+
+/* The leader's pid (0: none) and incarnation, which each start of a leader changes. */
+extern pid_t depot_shmem_leader(uint64 *incarnation);
+extern void depot_shmem_wake_leader(void);
+/* What a caller is told when it has gone: 57P03, repeat the call. */
+extern void depot_shmem_leader_gone_report(DepotReport *report);
+
+/* Failed connections to the home database since the last good one, for a growing pause. */
+extern int	depot_shmem_count_failed_start(void);
+extern void depot_shmem_clear_failed_starts(void);
+
+/* Caller: claim a free slot and its number (-1: none is free), then fill and submit it. */
+extern int	depot_shmem_claim(void);
+extern void depot_shmem_submit(int index, DepotRequestKind kind, const char *subject,
+							   const char *argument, Size argument_bytes, dsm_handle argument_segment);
+/* Copies the slot out.  With the answer there it is released by depot_shmem_release. */
+extern void depot_shmem_read(int index, DepotSlot *slot);
+extern void depot_shmem_offer_segment(int index, dsm_handle segment);
+extern void depot_shmem_release(int index);
+/* Gives up: releases the slot, or leaves that to the leader when it works on it. */
+extern void depot_shmem_abandon(int index);
+
+/* Leader: takes the oldest submitted slot and marks it running; -1 when there is none. */
+extern int	depot_shmem_take(DepotSlot *slot);
+extern void depot_shmem_set_phase(int index, DepotPhase phase, int64 bytes_done, int64 bytes_total);
+extern bool depot_shmem_is_abandoned(int index);
+/* From here on the request cannot be cancelled; false when it was abandoned before. */
+extern bool depot_shmem_begin_commit(int index);
+/* Posts the answer and wakes the caller; an abandoned slot is released.  False: the result does not fit, see RESULT_WAITS. */
+extern void depot_shmem_answer_error(int index, const DepotReport *report);
+extern bool depot_shmem_answer(int index, const char *result, Size result_bytes);
+/* Copies a result that did not fit into the segment the caller made meanwhile; false: not there yet. */
+extern bool depot_shmem_answer_segment(int index, const char *result, Size result_bytes);
+
+/* The look for use: the leader begins and reads, the worker reads and answers. */
+extern uint64 depot_shmem_begin_usage(Oid database, const char *names);
+extern void depot_shmem_read_usage(DepotUsage *usage);
+extern void depot_shmem_answer_usage(uint64 number, const char *found);
+
+extern const char *depot_shmem_kind_name(DepotRequestKind kind);
+extern const char *depot_shmem_phase_name(DepotPhase phase);
+
+#endif							/* DEPOT_SHMEM_H */
