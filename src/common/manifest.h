@@ -23,8 +23,9 @@
 #include "common/json.h"
 
 #define DEPOT_MANIFEST_FORMAT 1
-#define DEPOT_MANIFEST_MAX_BYTES (16 * 1024 * 1024)
+#define DEPOT_MANIFEST_MAX_BYTES (8 * 1024 * 1024)	/* 20000 files at 400 bytes each */
 #define DEPOT_MANIFEST_MAX_FILES 20000
+#define DEPOT_MANIFEST_FILE_PATH_BYTES 256	/* longest member path, with its NUL */
 
 typedef enum DepotPackageKind
 {
@@ -119,11 +120,15 @@ typedef struct DepotManifest
 	char	   *source_kind;
 	char	   *source_name;
 	char	   *source_version;
+	uint64_t	custom_unpacked_bytes;	/* of depot_manifest_from_custom, which has no files; else 0 */
 }			DepotManifest;
 
 extern DepotManifest *depot_manifest_parse(const char *text, size_t length_bytes, DepotError *error);
 
-/* Appends the manifest's one spelling: canonical JSON with a final newline, files sorted. */
+/*
+ * Appends the manifest's one spelling: canonical JSON with a final newline, files sorted.  Refuses what
+ * depot_manifest_parse would refuse, so nothing can be packed that cannot be read.
+ */
 extern bool depot_manifest_write(const DepotManifest *manifest, DepotBuffer *out, DepotError *error);
 extern void depot_manifest_free(DepotManifest *manifest);	/* NULL is fine */
 
@@ -131,9 +136,17 @@ extern void depot_manifest_free(DepotManifest *manifest);	/* NULL is fine */
 #define DEPOT_MANIFEST_PATH_BYTES 96
 extern void depot_manifest_path(const char *package, char *out);
 
-/* Sum of all file sizes. */
+/* Returns the sum of all file sizes; of a manifest made from custom metadata, what that says. */
 extern uint64_t depot_manifest_unpacked_bytes(const DepotManifest *manifest);
 extern const DepotManifestFile *depot_manifest_find_file(const DepotManifest *manifest, const char *path);
+
+/*
+ * Calls visit once for every directory that the files stand in, parents first, without a final slash;
+ * visit returns false to stop with its error.  The manifest is none of the files, so share/depot is not visited.
+ */
+typedef bool (*DepotManifestVisitDirectory) (const char *path, void *context, DepotError *error);
+extern bool depot_manifest_visit_directories(const DepotManifest *manifest, DepotManifestVisitDirectory visit,
+											 void *context, DepotError *error);
 
 /*
  * What a target's custom.pg_depot holds (design section 7): a new object with format, kind, package,
