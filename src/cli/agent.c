@@ -1,0 +1,163 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent.c
+ *	  pg_depot agent fetch|check: the child processes of the leader.
+ *
+ * The server starts them; on a command line they have no use.  Descriptor 0
+ * (and 1) is a socket to the leader, 3 is a directory.  An agent lives until
+ * the leader closes the socket or dies.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "cli/agent.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "cli/agent_sandbox.h"
+#include "cli/agent_start.h"
+#include "cli/cli.h"
+#include "common/json.h"
+
+/* Larger than any package may be; the leader gives what is configured. */
+#define DEFAULT_FILE_BYTES (INT64_C(16) * 1024 * 1024 * 1024)
+
+typedef struct AgentOptions
+{
+	const DepotAgentKind *kind;
+	int64_t		parent;
+	int64_t		memory_bytes;
+	int64_t		file_bytes;
+}			AgentOptions;
+
+static int	parse_options(int argc, char **argv, AgentOptions *options);
+static int	run_agent(const AgentOptions *options);
+static int	serve(DepotAgent *agent, const DepotAgentKind *kind);
+static bool run_command(DepotAgent *agent, const DepotAgentKind *kind, const json_t *message, DepotError *error);
+
+int
+depot_cmd_agent(int argc, char **argv)
+{
+	AgentOptions options = {.memory_bytes = -1, .file_bytes = DEFAULT_FILE_BYTES};
+	DepotError	error = {0};
+	int			exit_code;
+
+	/* first of all, before any library can have opened or used something */
+	if (!depot_agent_close_descriptors(&error))
+		return DEPOT_EXIT_FAILED;
+	exit_code = parse_options(argc, argv, &options);
+	return exit_code == DEPOT_EXIT_OK ? run_agent(&options) : exit_code;
+}
+
+static int
+parse_options(int argc, char **argv, AgentOptions *options)
+{
+	static const struct option long_options[] = {
+		{"parent", required_argument, NULL, 'p'},
+		{"memory-bytes", required_argument, NULL, 'm'},
+		{"max-file-bytes", required_argument, NULL, 'f'},
+		{NULL, 0, NULL, 0}
+	};
+	int			option;
+
+	if (argc >= 2 && strcmp(argv[1], "fetch") == 0)
+		options->kind = &depot_agent_fetch;
+	else if (argc >= 2 && strcmp(argv[1], "check") == 0)
+		options->kind = &depot_agent_check;
+	else
+		return depot_cli_usage_error("agent", "agents are started by the server only");
+
+	while ((option = getopt_long(argc - 1, argv + 1, ":", long_options, NULL)) != -1)
+	{
+		int64_t    *number = option == 'p' ? &options->parent : option == 'm' ? &options->memory_bytes :
+			&options->file_bytes;
+
+		if (option == '?' || option == ':')
+			return depot_cli_option_error("agent", option, argv + 1);
+		if (!depot_cli_parse_number(optarg, 0, INT64_MAX, number))
+			return depot_cli_usage_error("agent", "\"%s\" is not a number", optarg);
+	}
+	if (options->parent <= 0 || options->parent > INT32_MAX)
+		return depot_cli_usage_error("agent", "agents are started by the server only");
+	if (options->memory_bytes < 0)
+		options->memory_bytes = (int64_t) options->kind->memory_bytes;
+	return DEPOT_EXIT_OK;
+}
+
+/* Sets the process up, serves, and cleans up.  What fails before hello is told in place of it. */
+static int
+run_agent(const AgentOptions *options)
+{
+	const DepotAgentKind *kind = options->kind;
+	DepotAgentLimits limits = {
+		.memory_bytes = (uint64_t) options->memory_bytes,
+		.file_bytes = (uint64_t) options->file_bytes
+	};
+	DepotAgent	agent = {.directory_fd = DEPOT_AGENT_DIRECTORY_FD};
+	DepotError	error = {0};
+	int			exit_code = DEPOT_EXIT_FAILED;
+
+	depot_channel_init(&agent.channel, DEPOT_AGENT_CHANNEL_FD);
+	if (depot_agent_start((pid_t) options->parent, &limits, &error) &&
+		(kind->begin == NULL || kind->begin(&agent, &error)) &&
+		(!kind->has_sandbox || depot_agent_enter_sandbox(&error)))
+		exit_code = serve(&agent, kind);
+	else
+		(void) depot_channel_send_error(&agent.channel, &error);
+	if (kind->end != NULL)
+		kind->end(&agent);
+	depot_channel_free(&agent.channel);
+	return exit_code;
+}
+
+/* Answers commands until the leader closes the connection. */
+static int
+serve(DepotAgent *agent, const DepotAgentKind *kind)
+{
+	if (!depot_channel_send(&agent->channel, json_pack("{s:s, s:i, s:s, s:s}", "type", "hello",
+													   "protocol", DEPOT_CHANNEL_PROTOCOL, "agent", kind->name,
+													   "version", DEPOT_PROGRAM_VERSION)))
+		return DEPOT_EXIT_FAILED;
+	for (;;)
+	{
+		json_t	   *message;
+		DepotError	error = {0};
+		bool		ok = false;
+
+		switch (depot_channel_read(&agent->channel, &message, &error))
+		{
+			case DEPOT_CHANNEL_MESSAGE:
+				ok = run_command(agent, kind, message, &error);
+				break;
+			case DEPOT_CHANNEL_INVALID:
+				break;
+			case DEPOT_CHANNEL_CLOSED:
+				return DEPOT_EXIT_OK;
+			case DEPOT_CHANNEL_BROKEN:
+				return DEPOT_EXIT_FAILED;
+		}
+		json_decref(message);
+		if (!ok)
+			(void) depot_channel_send_error(&agent->channel, &error);
+	}
+}
+
+static bool
+run_command(DepotAgent *agent, const DepotAgentKind *kind, const json_t *message, DepotError *error)
+{
+	const char *name;
+
+	if (!depot_json_get_string(message, "command", true, &name, DEPOT_ERROR_AGENT, error))
+		return false;
+	for (const DepotAgentCommand *command = kind->commands; command->name != NULL; command++)
+	{
+		if (strcmp(command->name, name) == 0)
+		{
+			agent->channel.next_progress_ms = 0;
+			return command->run(agent, message, error);
+		}
+	}
+	return depot_error_set(error, DEPOT_ERROR_AGENT, "agent %s has no such command", kind->name);
+}

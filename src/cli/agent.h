@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent.h
+ *	  The two agents as agent.c starts them.
+ *
+ * An agent is a table of commands.  Each command answers with lines on the
+ * channel and ends with exactly one "done" or, by returning false, one
+ * "error"; they run one at a time, in the order in which they came.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_AGENT_H
+#define DEPOT_AGENT_H
+
+#include <jansson.h>
+
+#include "cli/agent_channel.h"
+#include "common/error.h"
+
+typedef struct DepotAgent
+{
+	DepotChannel channel;
+	int			directory_fd;	/* fetch: the job directory; check: D/var */
+	void	   *state;			/* the agent's own */
+}			DepotAgent;
+
+typedef bool (*DepotAgentRun) (DepotAgent *agent, const json_t *command, DepotError *error);
+
+typedef struct DepotAgentCommand
+{
+	const char *name;
+	DepotAgentRun run;
+}			DepotAgentCommand;
+
+typedef struct DepotAgentKind
+{
+	const char *name;
+	uint64_t	memory_bytes;	/* limit unless the leader gives one; 0: none */
+	const DepotAgentCommand *commands;	/* ended by a NULL name */
+	bool		(*begin) (DepotAgent *agent, DepotError *error);	/* before hello; NULL: nothing */
+	void		(*end) (DepotAgent *agent); /* NULL: nothing */
+	bool		has_sandbox;	/* may neither reach a network nor start programs */
+}			DepotAgentKind;
+
+extern const DepotAgentKind depot_agent_fetch;
+extern const DepotAgentKind depot_agent_check;
+
+/* The commands of check, each in its own file. */
+extern bool depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *error);
+extern bool depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *error);
+extern bool depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotError *error);
+
+/*
+ * Opens the job directory <staging>/job below D/var with a shared flock, which keeps it from being cleaned away;
+ * closing it ends that.  Returns -1 with an error.
+ */
+extern int	depot_agent_open_job(const DepotAgent *agent, const json_t *command, DepotError *error);
+
+/* Opens metadata/<repository> below D/var; makes it (0700) when make is set.  Returns -1 with an error. */
+extern int	depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool make, DepotError *error);
+
+/* Reads a member that names a file directly in a job directory. */
+extern bool depot_agent_get_file(const json_t *command, const char *member, const char **out, DepotError *error);
+
+#endif							/* DEPOT_AGENT_H */

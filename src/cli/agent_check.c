@@ -1,0 +1,393 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent_check.c
+ *	  The check agent: what it shares, and refreshing a repository's metadata.
+ *
+ * It runs the client workflow of The Update Framework on the metadata that is
+ * trusted so far.  What it lacks it asks the leader for, who has the fetch agent
+ * put it into the job directory; the answer to a "need" line is the one
+ * place where commands are read inside of a command.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "cli/agent.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/json.h"
+#include "common/manifest.h"
+#include "common/name.h"
+#include "common/store.h"
+#include "common/tuf.h"
+
+/* Address space; enough for 20 MB of metadata or a package of any size, too little to hurt the server. */
+#define DEFAULT_MEMORY_BYTES (UINT64_C(256) * 1024 * 1024)
+
+#define MAX_WARNINGS 20
+#define MAX_ROLES 8
+
+/* A target line must fit beside its path and digest. */
+#define CUSTOM_LIMIT_BYTES (DEPOT_CHANNEL_LINE_BYTES - 4096)
+
+typedef struct Refresh
+{
+	DepotAgent *agent;
+	const char *repository;
+	const char *role;
+	int			job_fd;
+	int			need_count;
+	int			target_count;
+	int			warning_count;
+}			Refresh;
+
+static bool
+begin_check(DepotAgent *agent, DepotError *error)
+{
+	(void) agent;
+	return depot_digest_init(error);
+}
+
+static const DepotAgentCommand check_commands[] = {
+	{"refresh", depot_agent_check_refresh},
+	{"package", depot_agent_check_package},
+	{"verify_files", depot_agent_check_verify_files},
+	{NULL, NULL}
+};
+
+const DepotAgentKind depot_agent_check = {
+	.name = "check",
+	.memory_bytes = DEFAULT_MEMORY_BYTES,
+	.commands = check_commands,
+	.begin = begin_check,
+	.has_sandbox = true,
+};
+
+/*----- shared by the commands -------------------------------------------------*/
+
+bool
+depot_agent_get_file(const json_t *command, const char *member, const char **out, DepotError *error)
+{
+	if (!depot_json_get_string(command, member, true, out, DEPOT_ERROR_AGENT, error))
+		return false;
+	if (!depot_name_is_relative_path(*out) || strchr(*out, '/') != NULL)
+		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"%s\" is not a plain file name", member);
+	return true;
+}
+
+int
+depot_agent_open_job(const DepotAgent *agent, const json_t *command, DepotError *error)
+{
+	const char *job;
+	const char *staging = strchr(DEPOT_STAGING, '/') + 1;	/* below var, which is the agent's directory */
+	char		path[sizeof(DEPOT_STAGING) + DEPOT_JOB_NAME_BYTES];
+	int			fd;
+
+	if (!depot_json_get_string(command, "job", true, &job, DEPOT_ERROR_AGENT, error))
+		return -1;
+	if (strlen(job) != DEPOT_JOB_NAME_BYTES - 1 || strspn(job, "0123456789abcdef") != DEPOT_JOB_NAME_BYTES - 1)
+	{
+		depot_error_set(error, DEPOT_ERROR_AGENT, "member \"job\" is not the name of a job");
+		return -1;
+	}
+	snprintf(path, sizeof(path), "%s/%s", staging, job);
+	fd = depot_files_open_directory(agent->directory_fd, path, error);
+	if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0)
+	{
+		depot_error_set_errno(error, errno, "could not lock the job directory");
+		(void) close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+int
+depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool make, DepotError *error)
+{
+	const char *repository;
+	const char *metadata = strchr(DEPOT_METADATA, '/') + 1;
+	char		path[sizeof(DEPOT_METADATA) + DEPOT_NAME_MAX_BYTES + 1];
+
+	if (!depot_json_get_string(command, "repository", true, &repository, DEPOT_ERROR_AGENT, error) ||
+		!depot_name_check_package(repository, "repository", error))
+		return -1;
+	snprintf(path, sizeof(path), "%s/%s", metadata, repository);
+	if (make && !depot_files_make_directories(agent->directory_fd, path, 0700, true, error))
+		return -1;
+	return depot_files_open_directory(agent->directory_fd, path, error);
+}
+
+/*----- asking for files ---------------------------------------------------------*/
+
+/* Reads the leader's answer to a need. */
+static bool
+read_answer(Refresh *refresh, const char *path, const char *file, bool *missing, DepotError *error)
+{
+	json_t	   *message;
+	const char *command = "";
+	const char *given = "";
+	bool		ok = false;
+
+	if (depot_channel_read(&refresh->agent->channel, &message, error) != DEPOT_CHANNEL_MESSAGE)
+		return false;
+	if (!depot_json_get_string(message, "command", true, &command, DEPOT_ERROR_AGENT, error))
+		goto done;
+	*missing = strcmp(command, "missing") == 0;
+	if (strcmp(command, "have") == 0)
+	{
+		if (!depot_agent_get_file(message, "file", &given, error))
+			goto done;
+		if (strcmp(given, file) != 0)
+		{
+			depot_error_set(error, DEPOT_ERROR_AGENT, "the leader answered with another file than asked for");
+			goto done;
+		}
+	}
+	else if (strcmp(command, "failed") == 0)
+	{
+		depot_error_set(error, DEPOT_ERROR_UNREACHABLE, "\"%s\" could not be fetched", path);
+		goto done;
+	}
+	else if (!*missing)
+	{
+		depot_error_set(error, DEPOT_ERROR_AGENT, "expected an answer to a need");
+		goto done;
+	}
+	ok = true;
+done:
+	json_decref(message);
+	return ok;
+}
+
+/* Has the leader fetch metadata/<file_name>; the DepotTufFetch of this agent. */
+static bool
+fetch_through_leader(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
+					 DepotError *error)
+{
+	Refresh    *refresh = context;
+	char		path[sizeof("metadata/") + 256];
+	char		file[32];
+	bool		ok;
+
+	snprintf(path, sizeof(path), "metadata/%s", file_name);
+	snprintf(file, sizeof(file), "need-%d", ++refresh->need_count);
+	if (!depot_channel_send(&refresh->agent->channel,
+							json_pack("{s:s, s:s, s:I, s:s}", "type", "need", "path", path,
+									  "max_bytes", (json_int_t) max_bytes, "file", file)))
+		return depot_error_set(error, DEPOT_ERROR_AGENT, "could not ask the leader for a file");
+	if (!read_answer(refresh, path, file, missing, error))
+		return false;
+	if (*missing)
+		return true;
+	ok = depot_files_read(refresh->job_fd, file, max_bytes, out, error);
+	if (ok)
+		ok = depot_files_remove(refresh->job_fd, file, error);
+	return ok;
+}
+
+/*----- the first root -------------------------------------------------------------*/
+
+/* Fetches version 1 of the root and compares it with the digest that the superuser gave. */
+static bool
+fetch_initial_root(Refresh *refresh, const char *sha256, DepotBuffer *root, DepotError *error)
+{
+	bool		missing = false;
+	char		found[DEPOT_SHA256_HEX_BYTES];
+
+	if (!fetch_through_leader(refresh, "1.root.json", DEPOT_TUF_ROOT_MAX_BYTES, root, &missing, error))
+		return false;
+	if (missing)
+	{
+		depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "it has no metadata/1.root.json");
+		return depot_error_hint(error, "Check the repository's address.");
+	}
+	depot_digest_sha256_hex(root->data, root->length_bytes, found);
+	if (strcmp(found, sha256) != 0)
+	{
+		depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "its first root is not the one that was given");
+		depot_error_detail(error, "Expected sha256 %s, found %s.", sha256, found);
+		return depot_error_hint(error, "Ask the repository's publisher for the digest, by another way than the repository.");
+	}
+	return true;
+}
+
+/* Fills root with the initial root when this server trusts none yet; leaves it empty otherwise. */
+static bool
+get_initial_root(Refresh *refresh, int metadata_fd, const json_t *command, DepotBuffer *root, DepotError *error)
+{
+	const char *file = NULL;
+	const char *sha256 = NULL;
+
+	if (!json_is_null(json_object_get(command, "initial_root")) &&
+		json_object_get(command, "initial_root") != NULL &&
+		!depot_agent_get_file(command, "initial_root", &file, error))
+		return false;
+	if (!json_is_null(json_object_get(command, "initial_root_sha256")) &&
+		!depot_json_get_string(command, "initial_root_sha256", false, &sha256, DEPOT_ERROR_AGENT, error))
+		return false;
+	if (sha256 != NULL && !depot_name_is_sha256(sha256))
+		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"initial_root_sha256\" is not a digest");
+
+	if (depot_files_exists(metadata_fd, "root.json"))
+		return true;
+	if (file != NULL)
+		return depot_files_read(refresh->job_fd, file, DEPOT_TUF_ROOT_MAX_BYTES, root, error);
+	if (sha256 != NULL)
+		return fetch_initial_root(refresh, sha256, root, error);
+	depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "this server has no trusted root for it");
+	return depot_error_hint(error, "Drop the repository and add it again with trusted_root or root_sha256.");
+}
+
+/*----- targets ----------------------------------------------------------------------*/
+
+static bool
+warn(Refresh *refresh, const char *path, const char *reason)
+{
+	char		shown[200];
+
+	if (++refresh->warning_count > MAX_WARNINGS)
+		return true;
+	return depot_channel_send_warning(&refresh->agent->channel, "repository \"%s\": target \"%s\" is ignored: %s",
+									  refresh->repository, depot_name_printable(path, shown, sizeof(shown)), reason);
+}
+
+/* Sends one target of the role when it is a package of ours; a DepotTufVisit. */
+static bool
+send_target(const DepotTufTarget *target, void *context, DepotError *error)
+{
+	Refresh    *refresh = context;
+	json_t	   *custom = target->custom != NULL ? json_object_get(target->custom, "pg_depot") : NULL;
+	DepotError	reason = {0};
+	DepotManifest *manifest;
+	char		manifest_sha256[65];
+	bool		sent;
+
+	if (custom == NULL)
+		sent = warn(refresh, target->path, "it does not describe a package");
+	else if (depot_channel_size(custom) > CUSTOM_LIMIT_BYTES)
+		sent = warn(refresh, target->path, "its description is too large");
+	else if ((manifest = depot_manifest_from_custom(custom, target->path, manifest_sha256, &reason)) == NULL)
+		sent = warn(refresh, target->path, reason.message);
+	else
+	{
+		depot_manifest_free(manifest);
+		refresh->target_count++;
+		sent = depot_channel_send(&refresh->agent->channel,
+								  json_pack("{s:s, s:s, s:I, s:s, s:O}", "type", "target", "path", target->path,
+											"length", (json_int_t) target->length_bytes, "sha256", target->sha256,
+											"custom", custom));
+	}
+	return sent || depot_error_set(error, DEPOT_ERROR_AGENT, "could not send a target to the leader");
+}
+
+static bool
+send_targets(Refresh *refresh, DepotTufClient *client, const DepotTufRole *roles, int role_count, DepotError *error)
+{
+	bool		delegated = false;
+
+	for (int i = 0; i < role_count; i++)
+		if (roles[i].loaded && strcmp(roles[i].name, refresh->role) == 0)
+			delegated = true;
+	if (!delegated)
+		(void) depot_channel_send_warning(&refresh->agent->channel, "repository \"%s\" has no packages for \"%s\"",
+										  refresh->repository, refresh->role);
+	else if (!depot_tuf_visit_targets(client, refresh->role, send_target, refresh, error))
+		return false;
+	if (refresh->warning_count > MAX_WARNINGS)
+		(void) depot_channel_send_warning(&refresh->agent->channel, "repository \"%s\": %d more targets are ignored",
+										  refresh->repository, refresh->warning_count - MAX_WARNINGS);
+	return true;
+}
+
+/* Builds the final line: versions and expiry of every role that counts. */
+static json_t *
+make_done(const DepotTufRole *roles, int role_count, bool changed)
+{
+	json_t	   *list = json_array();
+	int64_t		soonest = INT64_MAX;
+
+	for (int i = 0; i < role_count; i++)
+	{
+		if (!roles[i].loaded)
+			continue;
+		if (roles[i].expires_epoch_s < soonest)
+			soonest = roles[i].expires_epoch_s;
+		if (json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "name", roles[i].name,
+												  "version", (json_int_t) roles[i].version,
+												  "expires", (json_int_t) roles[i].expires_epoch_s)) != 0)
+		{
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return json_pack("{s:s, s:b, s:o, s:I}", "type", "done", "changed", (int) changed, "roles", list,
+					 "expires", (json_int_t) (soonest == INT64_MAX ? 0 : soonest));
+}
+
+/*----- the command ---------------------------------------------------------------------*/
+
+static bool
+finish_refresh(Refresh *refresh, DepotTufClient *client, bool changed, bool only_if_changed, DepotError *error)
+{
+	DepotTufRole roles[MAX_ROLES];
+	int			role_count = depot_tuf_roles(client, roles, MAX_ROLES);
+
+	if ((changed || !only_if_changed) && !send_targets(refresh, client, roles, role_count, error))
+		return false;
+	if (!depot_channel_send(&refresh->agent->channel, make_done(roles, role_count, changed)))
+		return depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the refresh is done");
+	return true;
+}
+
+bool
+depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *error)
+{
+	Refresh		refresh = {.agent = agent, .job_fd = -1};
+	DepotTufClient *client = NULL;
+	DepotBuffer root;
+	int64_t		reference_time;
+	int			metadata_fd = -1;
+	bool		only_if_changed = false;
+	bool		changed = false;
+	bool		ok = false;
+
+	depot_buffer_init(&root);
+	if (!depot_json_get_string(command, "repository", true, &refresh.repository, DEPOT_ERROR_AGENT, error) ||
+		!depot_json_get_string(command, "role", true, &refresh.role, DEPOT_ERROR_AGENT, error) ||
+		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, DEPOT_ERROR_AGENT, error) ||
+		!depot_json_get_bool(command, "only_if_changed", false, &only_if_changed, DEPOT_ERROR_AGENT, error))
+		goto done;
+	if (!depot_name_is_delegated_role(refresh.role))
+	{
+		depot_error_set(error, DEPOT_ERROR_AGENT, "member \"role\" is not the name of a delegated role");
+		goto done;
+	}
+	metadata_fd = depot_agent_open_metadata(agent, command, true, error);
+	if (metadata_fd < 0)
+		goto done;
+	refresh.job_fd = depot_agent_open_job(agent, command, error);
+	if (refresh.job_fd < 0)
+		goto done;
+	ok = get_initial_root(&refresh, metadata_fd, command, &root, error) &&
+		(client = depot_tuf_open(metadata_fd, root.length_bytes > 0 ? root.data : NULL, root.length_bytes,
+								 reference_time, error)) != NULL &&
+		depot_tuf_refresh(client, refresh.role, fetch_through_leader, &refresh, &changed, error) &&
+		finish_refresh(&refresh, client, changed, only_if_changed, error);
+	if (!ok)
+		depot_error_prefix(error, "repository \"%s\"", refresh.repository);
+done:
+	depot_tuf_close(client);
+	depot_buffer_free(&root);
+	if (refresh.job_fd >= 0)
+		(void) close(refresh.job_fd);
+	if (metadata_fd >= 0)
+		(void) close(metadata_fd);
+	return ok;
+}

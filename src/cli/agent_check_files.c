@@ -1,0 +1,211 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent_check_files.c
+ *	  The check agent: compares a served package with its signed manifest.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/agent.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/json.h"
+#include "common/manifest.h"
+#include "common/name.h"
+#include "common/store.h"
+
+typedef struct FileCheck
+{
+	DepotAgent *agent;
+	int			depot_fd;		/* the depot directory */
+	DepotLayout layout;
+	int			problem_count;
+}			FileCheck;
+
+static bool
+report_problem(FileCheck *check, const char *path, const char *problem, DepotError *error)
+{
+	check->problem_count++;
+	return depot_channel_send(&check->agent->channel,
+							  json_pack("{s:s, s:s, s:s}", "type", "problem", "path", path, "problem", problem)) ||
+		depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader of a problem");
+}
+
+static const char *
+problem_of_errno(int failure)
+{
+	/* ENOTDIR and ELOOP: something else stands where a directory was, so the file is gone */
+	return failure == ENOENT || failure == ENOTDIR || failure == ELOOP ? "missing" : NULL;
+}
+
+/* Says what is wrong with a served file; *problem NULL: nothing. */
+static bool
+examine_file(FileCheck *check, const char *path, const DepotManifestFile *file, const char **problem, DepotError *error)
+{
+	char		found[DEPOT_SHA256_HEX_BYTES];
+	const char *name = strrchr(path, '/');
+	char		directory[DEPOT_SERVED_PATH_BYTES];
+	struct stat status;
+	int			directory_fd;
+	int			result;
+	int			failure;
+
+	*problem = NULL;
+	memcpy(directory, path, (size_t) (name - path));
+	directory[name - path] = '\0';
+	directory_fd = depot_files_open_directory(check->depot_fd, directory, error);
+	failure = errno;
+	if (directory_fd < 0)
+	{
+		*problem = error->code == DEPOT_ERROR_FILE_MISSING ? "missing" : problem_of_errno(failure);
+		return *problem != NULL;
+	}
+	result = fstatat(directory_fd, name + 1, &status, AT_SYMLINK_NOFOLLOW);
+	failure = errno;
+	(void) close(directory_fd);
+	if (result != 0)
+	{
+		*problem = problem_of_errno(failure);
+		return *problem != NULL || depot_error_set_errno(error, failure, "could not examine \"%s\"", path);
+	}
+	if (!S_ISREG(status.st_mode))
+		*problem = "not a regular file";
+	else if ((uint64_t) status.st_size != file->size_bytes)
+		*problem = "wrong size";
+	else if ((status.st_mode & 07777) != file->mode)
+		*problem = "wrong mode";
+	else if (!depot_digest_file(check->depot_fd, path, found, NULL, error))
+		return false;
+	else if (strcmp(found, file->sha256) != 0)
+		*problem = "changed";
+	return true;
+}
+
+/* Reads the served manifest and compares its digest; a difference is a problem, not an error, and leaves *manifest NULL. */
+static bool
+read_manifest(FileCheck *check, const char *package, const char *sha256, DepotManifest **manifest, DepotError *error)
+{
+	char		member[DEPOT_MANIFEST_PATH_BYTES];
+	char		path[DEPOT_SERVED_PATH_BYTES];
+	char		found[DEPOT_SHA256_HEX_BYTES];
+	DepotManifestFile expected = {.mode = 0644};
+	const char *problem = NULL;
+	DepotBuffer text;
+	bool		ok = false;
+
+	depot_buffer_init(&text);
+	depot_manifest_path(package, member);
+	if (!depot_store_served_path(&check->layout, member, path, error))
+		goto done;
+	if (!depot_files_read(check->depot_fd, path, DEPOT_MANIFEST_MAX_BYTES, &text, error))
+	{
+		if (error->code == DEPOT_ERROR_FILE_MISSING)
+			problem = "missing";
+		else if (error->code == DEPOT_ERROR_TOO_LARGE)
+			problem = "wrong size";
+		else
+			goto done;
+	}
+	else
+	{
+		depot_digest_sha256_hex(text.data, text.length_bytes, found);
+		expected.size_bytes = text.length_bytes;
+		memcpy(expected.sha256, found, sizeof(found));
+		if (strcmp(found, sha256) != 0)
+			problem = "changed";
+		else if (!examine_file(check, path, &expected, &problem, error))
+			goto done;
+	}
+	if (problem != NULL && !report_problem(check, path, problem, error))
+		goto done;
+	ok = true;
+	/* with another mode it is still the signed manifest */
+	if (problem == NULL || strcmp(problem, "wrong mode") == 0)
+	{
+		*manifest = depot_manifest_parse(text.data, text.length_bytes, error);
+		ok = *manifest != NULL;
+	}
+done:
+	depot_buffer_free(&text);
+	return ok;
+}
+
+static bool
+examine_package(FileCheck *check, const DepotManifest *manifest, DepotError *error)
+{
+	for (int i = 0; i < manifest->file_count; i++)
+	{
+		const DepotManifestFile *file = &manifest->files[i];
+		char		path[DEPOT_SERVED_PATH_BYTES];
+		const char *problem;
+
+		if (!depot_store_served_path(&check->layout, file->path, path, error) ||
+			!examine_file(check, path, file, &problem, error) ||
+			(problem != NULL && !report_problem(check, path, problem, error)))
+			return false;
+	}
+	return true;
+}
+
+/* Reads where a part of packages is served: "share" or "lib". */
+static bool
+parse_layout(const json_t *command, const char *member, char *out, size_t out_bytes, DepotError *error)
+{
+	const char *path;
+
+	if (!depot_json_get_string(command, member, true, &path, DEPOT_ERROR_AGENT, error))
+		return false;
+	if (!depot_name_is_relative_path(path) || strlen(path) >= out_bytes)
+		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"%s\" is not a relative path", member);
+	memcpy(out, path, strlen(path) + 1);
+	return true;
+}
+
+bool
+depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotError *error)
+{
+	FileCheck	check = {.agent = agent, .depot_fd = -1};
+	DepotManifest *manifest = NULL;
+	const char *package;
+	const char *sha256;
+	bool		ok = false;
+
+	if (!parse_layout(command, "share", check.layout.share, sizeof(check.layout.share), error) ||
+		!parse_layout(command, "lib", check.layout.lib, sizeof(check.layout.lib), error) ||
+		!depot_json_get_string(command, "package", true, &package, DEPOT_ERROR_AGENT, error) ||
+		!depot_name_check_package(package, "package", error) ||
+		!depot_json_get_string(command, "manifest_sha256", true, &sha256, DEPOT_ERROR_AGENT, error))
+		goto done;
+	if (!depot_name_is_sha256(sha256))
+	{
+		depot_error_set(error, DEPOT_ERROR_AGENT, "member \"manifest_sha256\" is not a digest");
+		goto done;
+	}
+	/* the agent's directory is D/var */
+	check.depot_fd = openat(agent->directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (check.depot_fd < 0)
+	{
+		depot_error_set_errno(error, errno, "could not open the depot directory");
+		goto done;
+	}
+	if (!read_manifest(&check, package, sha256, &manifest, error) ||
+		(manifest != NULL && !examine_package(&check, manifest, error)))
+		goto done;
+	ok = depot_channel_send(&agent->channel,
+							json_pack("{s:s, s:i, s:i}", "type", "done",
+									  "files", manifest != NULL ? manifest->file_count + 1 : 1,
+									  "problems", check.problem_count)) ||
+		depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the files are verified");
+done:
+	depot_manifest_free(manifest);
+	if (check.depot_fd >= 0)
+		(void) close(check.depot_fd);
+	return ok;
+}

@@ -1,0 +1,371 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent_check_package.c
+ *	  The check agent: from a downloaded file to an unpacked package.
+ *
+ * The order is the promise: trusted metadata is verified again from its root,
+ * the file is compared with it in length and digest, and only then is the archive
+ * opened; it is read once without writing, and nothing is left behind when
+ * anything fails.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/agent.h"
+#include "common/archive.h"
+#include "common/control.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/json.h"
+#include "common/manifest.h"
+#include "common/name.h"
+#include "common/testpoint.h"
+#include "common/tuf.h"
+#include "common/version.h"
+
+#define TREE "tree"
+
+/* What the server says of itself, from the command. */
+typedef struct ServerFacts
+{
+	int64_t		major;
+	int64_t		minor;
+	const char *os;
+	const char *arch;
+	const char *libc;
+	const char *libc_version;
+}			ServerFacts;
+
+typedef struct PackageCheck
+{
+	DepotAgent *agent;
+	const char *phase;			/* for progress */
+	uint64_t	total_bytes;
+	const char *target;
+	const char *sha256;
+	const char *role;
+	const char *file;
+	int64_t		reference_time;
+	int64_t		max_unpacked_bytes;
+	int64_t		max_package_bytes;
+	bool		check_expiry;
+	ServerFacts server;
+	uint64_t	length_bytes;	/* as signed */
+	char		manifest_sha256[65];	/* as signed */
+	DepotManifest *signed_manifest; /* from the target's custom; no files */
+}			PackageCheck;
+
+static bool
+parse_server(const json_t *command, ServerFacts *server, DepotError *error)
+{
+	const DepotErrorCode code = DEPOT_ERROR_AGENT;
+	json_t	   *object;
+
+	return depot_json_get_object(command, "server", true, &object, code, error) &&
+		depot_json_get_integer(object, "major", true, 1, &server->major, code, error) &&
+		depot_json_get_integer(object, "minor", true, 0, &server->minor, code, error) &&
+		depot_json_get_string(object, "os", true, &server->os, code, error) &&
+		depot_json_get_string(object, "arch", true, &server->arch, code, error) &&
+		depot_json_get_string(object, "libc", true, &server->libc, code, error) &&
+		depot_json_get_string(object, "libc_version", true, &server->libc_version, code, error);
+}
+
+static bool
+parse_command(const json_t *command, PackageCheck *check, DepotError *error)
+{
+	const DepotErrorCode code = DEPOT_ERROR_AGENT;
+
+	if (!depot_json_get_string(command, "target", true, &check->target, code, error) ||
+		!depot_json_get_string(command, "sha256", true, &check->sha256, code, error) ||
+		!depot_json_get_string(command, "role", true, &check->role, code, error) ||
+		!depot_agent_get_file(command, "file", &check->file, error) ||
+		!depot_json_get_integer(command, "reference_time", true, 0, &check->reference_time, code, error) ||
+		!depot_json_get_bool(command, "check_expiry", true, &check->check_expiry, code, error) ||
+		!depot_json_get_integer(command, "max_unpacked_bytes", true, 1, &check->max_unpacked_bytes, code, error) ||
+		!depot_json_get_integer(command, "max_package_bytes", true, 1, &check->max_package_bytes, code, error) ||
+		!parse_server(command, &check->server, error))
+		return false;
+	if (!depot_name_is_sha256(check->sha256))
+		return depot_error_set(error, code, "member \"sha256\" is not a digest");
+	if (!depot_name_is_delegated_role(check->role))
+		return depot_error_set(error, code, "member \"role\" is not the name of a delegated role");
+	return true;
+}
+
+/*----- what was signed ------------------------------------------------------------*/
+
+/* Compares the signed target with what was asked for, and reads its description. */
+static bool
+use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
+{
+	json_t	   *custom = target->custom != NULL ? json_object_get(target->custom, "pg_depot") : NULL;
+	int64_t		unpacked_bytes = 0;
+
+	if (strcmp(target->sha256, check->sha256) != 0)
+	{
+		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "the repository lists another build than the one wanted");
+		depot_error_detail(error, "Wanted sha256 %s, the signed metadata lists %s.", check->sha256, target->sha256);
+		return depot_error_hint(error, "Refresh the repository and try again.");
+	}
+	if (target->length_bytes > (uint64_t) check->max_package_bytes)
+	{
+		depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "the package has %" PRIu64 " bytes, and %" PRId64 " are allowed",
+						target->length_bytes, check->max_package_bytes);
+		return depot_error_hint(error, "Raise depot.max_package_size if it is meant to be that large.");
+	}
+	if (custom == NULL)
+		return depot_error_set(error, DEPOT_ERROR_MANIFEST, "the signed target does not describe a package");
+	check->signed_manifest = depot_manifest_from_custom(custom, target->path, check->manifest_sha256, error);
+	if (check->signed_manifest == NULL ||
+		!depot_json_get_integer(custom, "unpacked_bytes", false, 0, &unpacked_bytes, DEPOT_ERROR_MANIFEST, error))
+		return false;
+	check->total_bytes = (uint64_t) unpacked_bytes;
+	check->length_bytes = target->length_bytes;
+	return true;
+}
+
+/* Verifies the trusted metadata again from its root and finds the target in it. */
+static bool
+find_signed_target(PackageCheck *check, int metadata_fd, DepotError *error)
+{
+	DepotTufClient *client = depot_tuf_open(metadata_fd, NULL, 0, check->reference_time, error);
+	DepotTufTarget target;
+	bool		ok;
+
+	ok = client != NULL &&
+		depot_tuf_load_trusted(client, check->role, check->check_expiry, error) &&
+		depot_tuf_find_target(client, check->target, &target, error) &&
+		use_target(check, &target, error);
+	/* its memory is given back before the archive is read */
+	depot_tuf_close(client);
+	return ok;
+}
+
+/* Rule A1: length and digest of the whole file, before anything looks into it. */
+static bool
+verify_file(const PackageCheck *check, int job_fd, DepotError *error)
+{
+	char		found[DEPOT_SHA256_HEX_BYTES];
+	uint64_t	size_bytes = 0;
+
+	if (!depot_digest_file(job_fd, check->file, found, &size_bytes, error))
+		return false;
+	if (size_bytes != check->length_bytes)
+	{
+		depot_error_set(error, DEPOT_ERROR_DIGEST_MISMATCH, "the downloaded file is not the one that was signed");
+		return depot_error_detail(error, "It has %" PRIu64 " bytes, the signed metadata says %" PRIu64 ".", size_bytes,
+								  check->length_bytes);
+	}
+	if (strcmp(found, check->sha256) != 0)
+	{
+		depot_error_set(error, DEPOT_ERROR_DIGEST_MISMATCH, "the downloaded file is not the one that was signed");
+		return depot_error_detail(error, "Its sha256 is %s, the signed metadata says %s.", found, check->sha256);
+	}
+	return true;
+}
+
+/*----- what the archive says of itself -----------------------------------------------*/
+
+/* Compares everything that resolving has used of the signed description with the manifest in the archive. */
+static bool
+compare_descriptions(const PackageCheck *check, const DepotManifest *manifest, DepotError *error)
+{
+	json_t	   *described = depot_manifest_custom(check->signed_manifest, check->manifest_sha256, error);
+	json_t	   *found = described != NULL ? depot_manifest_custom(manifest, check->manifest_sha256, error) : NULL;
+	const char *member;
+	json_t	   *value;
+	bool		ok = found != NULL;
+
+	if (ok)
+	{
+		json_object_foreach(found, member, value)
+		{
+			/* a description has no files, so it cannot give their sum again */
+			if (strcmp(member, "unpacked_bytes") == 0 || json_equal(value, json_object_get(described, member)))
+				continue;
+			ok = depot_error_set(error, DEPOT_ERROR_MANIFEST,
+								 "the package's manifest does not say what the signed metadata says of it");
+			depot_error_detail(error, "They differ in \"%s\".", member);
+			break;
+		}
+	}
+	json_decref(described);
+	json_decref(found);
+	return ok;
+}
+
+static bool
+refuse_server(const DepotManifest *manifest, DepotError *error)
+{
+	return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "package %s %s is not built for this server",
+						   manifest->package, manifest->version);
+}
+
+/* Decides whether this server can use the package. */
+static bool
+fits_server(const DepotManifest *manifest, const ServerFacts *server, DepotError *error)
+{
+	if (manifest->postgresql_major != server->major || strcmp(manifest->postgresql_flavor, "postgresql") != 0)
+	{
+		refuse_server(manifest, error);
+		return depot_error_detail(error, "It is for %s %d, this server is postgresql %" PRId64 ".",
+								  manifest->postgresql_flavor, manifest->postgresql_major, server->major);
+	}
+	if (manifest->postgresql_minimum_minor > server->minor)
+	{
+		refuse_server(manifest, error);
+		depot_error_detail(error, "It needs PostgreSQL %d.%d or later, this server is %" PRId64 ".%" PRId64 ".",
+						   manifest->postgresql_major, manifest->postgresql_minimum_minor, server->major, server->minor);
+		return depot_error_hint(error, "Update the server to the latest minor version.");
+	}
+	if (strcmp(manifest->platform_os, server->os) != 0 || strcmp(manifest->platform_arch, server->arch) != 0 ||
+		strcmp(manifest->platform_libc, server->libc) != 0)
+	{
+		refuse_server(manifest, error);
+		return depot_error_detail(error, "It is for %s-%s with %s, this server runs on %s-%s with %s.",
+								  manifest->platform_os, manifest->platform_arch, manifest->platform_libc,
+								  server->os, server->arch, server->libc);
+	}
+	if (manifest->platform_libc_min[0] != '\0' &&
+		depot_version_compare(manifest->platform_libc_min, server->libc_version) > 0)
+	{
+		refuse_server(manifest, error);
+		return depot_error_detail(error, "It needs %s %s or later, this server has %s.", manifest->platform_libc,
+								  manifest->platform_libc_min, server->libc_version);
+	}
+	return true;
+}
+
+/*----- reading and unpacking --------------------------------------------------------*/
+
+static bool
+report_progress(uint64_t bytes_done, void *context)
+{
+	PackageCheck *check = context;
+
+	return depot_channel_send_progress(&check->agent->channel, check->phase, bytes_done, check->total_bytes);
+}
+
+/* Writes the package to <job>/tree, made anew, and looks at its control files. */
+static bool
+unpack(PackageCheck *check, int job_fd, int archive_fd, const DepotManifest *manifest,
+	   const DepotArchiveLimits *limits, DepotError *error)
+{
+	int			tree_fd = -1;
+	bool		ok = false;
+
+	check->phase = "unpack";
+	if (!depot_files_remove_tree(job_fd, TREE, error) ||
+		!depot_files_make_directories(job_fd, TREE, 0700, true, error))
+		return false;
+	tree_fd = depot_files_open_directory(job_fd, TREE, error);
+	if (tree_fd < 0)
+		goto done;
+	ok = depot_archive_unpack(archive_fd, manifest, check->manifest_sha256, limits, tree_fd, report_progress, check,
+							  error) &&
+		depot_control_check_package(tree_fd, manifest, error);
+	if (ok && (fsync(tree_fd) != 0 || fsync(job_fd) != 0))
+		ok = depot_error_set_errno(error, errno, "could not flush the unpacked package");
+done:
+	if (tree_fd >= 0)
+		(void) close(tree_fd);
+	if (!ok)
+	{
+		DepotError	ignored;
+
+		(void) depot_files_remove_tree(job_fd, TREE, &ignored);
+	}
+	return ok;
+}
+
+/* Both passes over an archive whose digest has been compared. */
+static DepotManifest *
+read_archive(PackageCheck *check, int job_fd, DepotError *error)
+{
+	DepotArchiveLimits limits = depot_archive_default_limits;
+	DepotManifest *manifest = NULL;
+	char		manifest_sha256[65];
+	bool		ok = false;
+	int			archive_fd = depot_files_open(job_fd, check->file, O_RDONLY, 0, error);
+
+	if (archive_fd < 0)
+		return NULL;
+	limits.unpacked_bytes = (uint64_t) check->max_unpacked_bytes;
+	if (limits.file_bytes > limits.unpacked_bytes)
+		limits.file_bytes = limits.unpacked_bytes;
+	check->phase = "verify";
+	manifest = depot_archive_verify(archive_fd, &limits, check->manifest_sha256, manifest_sha256, report_progress,
+									check, error);
+	if (manifest == NULL || !compare_descriptions(check, manifest, error) ||
+		!fits_server(manifest, &check->server, error))
+		goto done;
+	depot_test_point("check_verified");
+	if (lseek(archive_fd, 0, SEEK_SET) != 0)
+		depot_error_set_errno(error, errno, "could not read the package again");
+	else
+		ok = unpack(check, job_fd, archive_fd, manifest, &limits, error);
+	if (ok)
+		depot_test_point("check_unpacked");
+done:
+	(void) close(archive_fd);
+	if (!ok)
+	{
+		depot_manifest_free(manifest);
+		manifest = NULL;
+	}
+	return manifest;
+}
+
+bool
+depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *error)
+{
+	PackageCheck check = {.agent = agent};
+	DepotManifest *manifest = NULL;
+	int			metadata_fd = -1;
+	int			job_fd = -1;
+	bool		ok = false;
+
+	if (!parse_command(command, &check, error))
+		goto done;
+	metadata_fd = depot_agent_open_metadata(agent, command, false, error);
+	if (metadata_fd < 0)
+		goto done;
+	job_fd = depot_agent_open_job(agent, command, error);
+	if (job_fd < 0)
+		goto done;
+	if (!find_signed_target(&check, metadata_fd, error) || !verify_file(&check, job_fd, error))
+	{
+		char		shown[256];
+
+		depot_error_prefix(error, "target \"%s\"", depot_name_printable(check.target, shown, sizeof(shown)));
+		goto done;
+	}
+	manifest = read_archive(&check, job_fd, error);
+	if (manifest == NULL)
+	{
+		depot_error_prefix(error, "package %s %s", check.signed_manifest->package, check.signed_manifest->version);
+		goto done;
+	}
+	ok = depot_channel_send(&agent->channel,
+							json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "type", "done", "package", manifest->package,
+									  "version", manifest->version, "manifest_sha256", check.manifest_sha256,
+									  "files", manifest->file_count,
+									  "unpacked_bytes", (json_int_t) depot_manifest_unpacked_bytes(manifest))) ||
+		depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the package is ready");
+done:
+	depot_manifest_free(manifest);
+	depot_manifest_free(check.signed_manifest);
+	if (job_fd >= 0)
+		(void) close(job_fd);
+	if (metadata_fd >= 0)
+		(void) close(metadata_fd);
+	return ok;
+}

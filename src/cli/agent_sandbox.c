@@ -1,0 +1,97 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent_sandbox.c
+ *	  What the check agent gives up before it reads foreign bytes.
+ *
+ * The filter names what is refused rather than what is allowed: which harmless
+ * calls a C library makes changes with each of its releases, and a list that
+ * is too short fails at the user's.  What stays allowed works on files that the
+ * server's own user can open, and on the socket to the leader.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "cli/agent_sandbox.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Refused whatever the arguments; names, as an older libseccomp may not know all of them. */
+static const char *const refused_calls[] = {
+	/* network, and handing descriptors over */
+	"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
+	"recvmsg", "recvmmsg", "socketcall",
+	/* programs and processes */
+	"execve", "execveat", "fork", "vfork", "clone", "clone3", "unshare", "setns", "ptrace", "process_vm_readv",
+	"process_vm_writev", "process_madvise", "process_mrelease", "pidfd_open", "pidfd_getfd", "pidfd_send_signal",
+	"kcmp", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "personality",
+	/* file systems and devices */
+	"mount", "umount", "umount2", "pivot_root", "chroot", "mknod", "mknodat", "swapon", "swapoff", "quotactl",
+	"quotactl_fd", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr",
+	"name_to_handle_at", "open_by_handle_at", "symlink", "symlinkat", "link", "linkat", "setxattr", "lsetxattr",
+	"fsetxattr", "fanotify_init",
+	/* users */
+	"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid", "capset",
+	/* interfaces of the kernel with a history */
+	"bpf", "userfaultfd", "perf_event_open", "io_uring_setup", "io_uring_enter", "io_uring_register", "io_setup",
+	"io_submit", "add_key", "request_key", "keyctl", "kexec_load", "kexec_file_load", "init_module", "finit_module",
+	"delete_module", "create_module", "iopl", "ioperm", "modify_ldt", "lookup_dcookie", "memfd_create", "memfd_secret",
+	"vmsplice", "splice", "tee", "reboot", "syslog", "acct", "settimeofday", "clock_settime", "clock_adjtime",
+	"adjtimex", "sethostname", "setdomainname", "nfsservctl", "vhangup", "uselib", "mbind", "migrate_pages", "move_pages",
+	NULL
+};
+
+static bool
+add_rules(scmp_filter_ctx filter, int *failure)
+{
+	scmp_datum_t self = (scmp_datum_t) getpid();
+
+	for (int i = 0; refused_calls[i] != NULL; i++)
+	{
+		int			number = seccomp_syscall_resolve_name(refused_calls[i]);
+
+		/* negative: a call that this architecture has not, or that libseccomp has never heard of */
+		if (number < 0)
+			continue;
+		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), number, 0);
+		if (*failure != 0)
+			return false;
+	}
+	/* signals to itself only, which abort() needs */
+	*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_NE, self));
+	if (*failure == 0)
+		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_NE, self));
+	/* its own limits only, which the C library asks for */
+	if (*failure == 0)
+		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0));
+	return *failure == 0;
+}
+
+bool
+depot_agent_enter_sandbox(DepotError *error)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int			failure = -ENOMEM;
+	bool		ok = false;
+
+	if (filter == NULL)
+		goto done;
+	/* calls of another architecture (x32, i386) would go past the numbers above */
+	failure = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
+	if (failure != 0 || !add_rules(filter, &failure))
+		goto done;
+	failure = seccomp_load(filter);
+	ok = failure == 0;
+done:
+	if (!ok)
+	{
+		depot_error_set(error, DEPOT_ERROR_AGENT, "could not install the system call filter: %s", strerror(-failure));
+		depot_error_hint(error, "The kernel, or the container that the server runs in, must allow seccomp filters.");
+	}
+	if (filter != NULL)
+		seccomp_release(filter);
+	return ok;
+}
