@@ -37,7 +37,7 @@ extern bool depot_name_is_package(const char *name);
 /* Tells the same with upper case allowed: extensions whose upstream name needs it. */
 extern bool depot_name_is_extension(const char *name);
 
-/* Tells whether name can be a module: a file name without its .so, as an extension name with '+' allowed too. */
+/* Tells whether name can be a module: a file name without .so, as an extension name with '+' allowed too. */
 extern bool depot_name_is_module(const char *name);
 
 /* Tells whether version is [A-Za-z0-9.+~:_-], 1 to 63 bytes, no "--", no leading or trailing '-'. */
