@@ -20,7 +20,9 @@
 
 #include "common/buffer.h"
 #include "common/error.h"
-#include "common/json.h"
+
+/* Named, not included: jansson.h and the server's fmgrprotos.h both declare json_object. */
+typedef struct json_t json_t;
 
 #define DEPOT_MANIFEST_FORMAT 1
 #define DEPOT_MANIFEST_MAX_BYTES (8 * 1024 * 1024)	/* 20000 files at 400 bytes each */

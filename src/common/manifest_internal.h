@@ -12,6 +12,7 @@
 #ifndef DEPOT_MANIFEST_INTERNAL_H
 #define DEPOT_MANIFEST_INTERNAL_H
 
+#include "common/json.h"
 #include "common/manifest.h"
 
 /* Longest texts a manifest may carry; each is shown to people somewhere. */
