@@ -38,43 +38,50 @@ report_problem(FileCheck *check, const char *path, const char *problem, DepotErr
 		depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader of a problem");
 }
 
-static const char *
-problem_of_errno(int failure)
+/*
+ * Looks at a served path part by part.  *problem is set when a part is absent, or is no directory where one
+ * must be (then what was below it is gone); *status is of the last part otherwise.
+ */
+static bool
+find_file(const FileCheck *check, const char *path, struct stat *status, const char **problem, DepotError *error)
 {
-	/* ENOTDIR and ELOOP: something else stands where a directory was, so the file is gone */
-	return failure == ENOENT || failure == ENOTDIR || failure == ELOOP ? "missing" : NULL;
+	char		prefix[DEPOT_SERVED_PATH_BYTES];
+
+	*problem = NULL;
+	for (const char *end = path; *end != '\0';)
+	{
+		end += strspn(end, "/");
+		end += strcspn(end, "/");
+		memcpy(prefix, path, (size_t) (end - path));
+		prefix[end - path] = '\0';
+		if (fstatat(check->depot_fd, prefix, status, AT_SYMLINK_NOFOLLOW) != 0)
+		{
+			if (errno != ENOENT && errno != ENOTDIR)
+				return depot_error_set_errno(error, errno, "could not examine \"%s\"", prefix);
+			*problem = "missing";
+			return true;
+		}
+		if (*end != '\0' && !S_ISDIR(status->st_mode))
+		{
+			*problem = "missing";
+			return true;
+		}
+	}
+	return true;
 }
 
 /* Says what is wrong with a served file; *problem NULL: nothing. */
 static bool
-examine_file(FileCheck *check, const char *path, const DepotManifestFile *file, const char **problem, DepotError *error)
+examine_file(const FileCheck *check, const char *path, const DepotManifestFile *file, const char **problem,
+			 DepotError *error)
 {
 	char		found[DEPOT_SHA256_HEX_BYTES];
-	const char *name = strrchr(path, '/');
-	char		directory[DEPOT_SERVED_PATH_BYTES];
 	struct stat status;
-	int			directory_fd;
-	int			result;
-	int			failure;
 
-	*problem = NULL;
-	memcpy(directory, path, (size_t) (name - path));
-	directory[name - path] = '\0';
-	directory_fd = depot_files_open_directory(check->depot_fd, directory, error);
-	failure = errno;
-	if (directory_fd < 0)
-	{
-		*problem = error->code == DEPOT_ERROR_FILE_MISSING ? "missing" : problem_of_errno(failure);
-		return *problem != NULL;
-	}
-	result = fstatat(directory_fd, name + 1, &status, AT_SYMLINK_NOFOLLOW);
-	failure = errno;
-	(void) close(directory_fd);
-	if (result != 0)
-	{
-		*problem = problem_of_errno(failure);
-		return *problem != NULL || depot_error_set_errno(error, failure, "could not examine \"%s\"", path);
-	}
+	if (!find_file(check, path, &status, problem, error))
+		return false;
+	if (*problem != NULL)
+		return true;
 	if (!S_ISREG(status.st_mode))
 		*problem = "not a regular file";
 	else if ((uint64_t) status.st_size != file->size_bytes)
@@ -88,40 +95,39 @@ examine_file(FileCheck *check, const char *path, const DepotManifestFile *file, 
 	return true;
 }
 
-/* Reads the served manifest and compares its digest; a difference is a problem, not an error, and leaves *manifest NULL. */
+/*
+ * Compares the served manifest's digest and reads it.  A difference is a problem, not an error, and leaves
+ * *manifest NULL, as it then says nothing about the other files.
+ */
 static bool
 read_manifest(FileCheck *check, const char *package, const char *sha256, DepotManifest **manifest, DepotError *error)
 {
 	char		member[DEPOT_MANIFEST_PATH_BYTES];
 	char		path[DEPOT_SERVED_PATH_BYTES];
 	char		found[DEPOT_SHA256_HEX_BYTES];
-	DepotManifestFile expected = {.mode = 0644};
-	const char *problem = NULL;
+	const char *problem;
+	struct stat status;
 	DepotBuffer text;
 	bool		ok = false;
 
 	depot_buffer_init(&text);
 	depot_manifest_path(package, member);
-	if (!depot_store_served_path(&check->layout, member, path, error))
+	if (!depot_store_served_path(&check->layout, member, path, error) ||
+		!find_file(check, path, &status, &problem, error))
 		goto done;
-	if (!depot_files_read(check->depot_fd, path, DEPOT_MANIFEST_MAX_BYTES, &text, error))
+	if (problem == NULL && !S_ISREG(status.st_mode))
+		problem = "not a regular file";
+	else if (problem == NULL && status.st_size > DEPOT_MANIFEST_MAX_BYTES)
+		problem = "wrong size";
+	else if (problem == NULL)
 	{
-		if (error->code == DEPOT_ERROR_FILE_MISSING)
-			problem = "missing";
-		else if (error->code == DEPOT_ERROR_TOO_LARGE)
-			problem = "wrong size";
-		else
+		if (!depot_files_read(check->depot_fd, path, DEPOT_MANIFEST_MAX_BYTES, &text, error))
 			goto done;
-	}
-	else
-	{
 		depot_digest_sha256_hex(text.data, text.length_bytes, found);
-		expected.size_bytes = text.length_bytes;
-		memcpy(expected.sha256, found, sizeof(found));
 		if (strcmp(found, sha256) != 0)
 			problem = "changed";
-		else if (!examine_file(check, path, &expected, &problem, error))
-			goto done;
+		else if ((status.st_mode & 07777) != 0644)
+			problem = "wrong mode";
 	}
 	if (problem != NULL && !report_problem(check, path, problem, error))
 		goto done;

@@ -1,0 +1,245 @@
+/*-------------------------------------------------------------------------
+ *
+ * fetch_transfer.c
+ *	  One transfer of the downloader: callbacks, stalls, the file: scheme.
+ *
+ * Callbacks record what happened and return; what it means is decided in
+ * fetch_error.c after libcurl has come back.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "common/fetch_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A real response needs 2 kB; libcurl alone bounds a single line only. */
+#define HEADER_LIMIT_BYTES (64 * 1024)
+
+/* Error pages up to this size are read to their end, which keeps the connection. */
+#define DISCARD_LIMIT_BYTES (16 * 1024)
+
+/*----- callbacks ----------------------------------------------------------*/
+
+static size_t
+discard_body(DepotFetchTransfer *transfer, size_t length)
+{
+	transfer->discarded_bytes += length;
+	return transfer->discarded_bytes <= DISCARD_LIMIT_BYTES ? length : 0;
+}
+
+static size_t
+write_body(char *bytes, size_t size, size_t count, void *context)
+{
+	DepotFetchTransfer *transfer = context;
+	size_t		length = size * count;
+	size_t		written = 0;
+	long		status = 0;
+	curl_off_t	announced = -1;
+
+	/* file: has no status and leaves 0 */
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK)
+		return 0;
+	if (status != 0 && status != 200)
+		return discard_body(transfer, length);
+
+	if (transfer->bytes == 0 &&
+		curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced) == CURLE_OK &&
+		announced > 0 && (uint64_t) announced > transfer->limit_bytes)
+		transfer->too_large = true;
+	if (length > transfer->limit_bytes - transfer->bytes)
+		transfer->too_large = true;
+	if (transfer->too_large)
+		return 0;
+
+	while (written < length)
+	{
+		ssize_t		n = write(transfer->fd, bytes + written, length - written);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+		{
+			transfer->write_errno = n < 0 ? errno : EIO;
+			return 0;
+		}
+		written += (size_t) n;
+	}
+	transfer->bytes += length;
+	transfer->last_byte_ms = depot_fetch_now_ms();
+	return length;
+}
+
+static size_t
+count_header(char *bytes, size_t size, size_t count, void *context)
+{
+	DepotFetchTransfer *transfer = context;
+
+	(void) bytes;
+	transfer->header_bytes += size * count;
+	if (transfer->header_bytes > HEADER_LIMIT_BYTES)
+	{
+		transfer->header_too_large = true;
+		return 0;
+	}
+	return size * count;
+}
+
+bool
+depot_fetch_set_callbacks(DepotFetch *fetch, DepotError *error)
+{
+	bool		ok = false;
+
+	DEPOT_FETCH_SETOPT(CURLOPT_WRITEFUNCTION, write_body);
+	DEPOT_FETCH_SETOPT(CURLOPT_HEADERFUNCTION, count_header);
+	ok = true;
+done:
+	return ok;
+}
+
+/*----- one transfer -----------------------------------------------------------*/
+
+/*
+ * Looks at a file: base before libcurl does, because libcurl has one code for
+ * everything that can be wrong with a file, and opens fifos.
+ */
+static DepotFetchOutcome
+probe_file(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index, const char *url, DepotError *error)
+{
+	const char *base = request->bases[base_index];
+	char	   *path = curl_easy_unescape(fetch->easy, url + strlen("file://"), 0, NULL);
+	char	   *directory = curl_easy_unescape(fetch->easy, base + strlen("file://"), 0, NULL);
+	struct stat status;
+	DepotFetchOutcome outcome = DEPOT_FETCH_DONE;
+
+	if (path == NULL || directory == NULL)
+		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	else if (stat(path, &status) == 0)
+	{
+		if (!S_ISREG(status.st_mode))
+			outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER, "it is not a regular file");
+		else if (access(path, R_OK) != 0)
+			outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE, strerror(errno));
+	}
+	else if (errno != ENOENT && errno != ENOTDIR)
+		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE, strerror(errno));
+	else if (stat(directory, &status) != 0)
+		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE, "the repository's directory does not exist");
+	else
+		outcome = DEPOT_FETCH_MISSING;
+	curl_free(path);
+	curl_free(directory);
+	return outcome;
+}
+
+/* Decides whether a running transfer has stalled; the time until the connection stands belongs to the connect time-out. */
+static bool
+has_stalled(const DepotFetch *fetch, DepotFetchTransfer *transfer)
+{
+	int64_t		now = depot_fetch_now_ms();
+	int64_t		stall_ms = fetch->options.stall_timeout_ms;
+	curl_off_t	connected_us = 0;
+
+	if (transfer->last_byte_ms == 0)
+	{
+		if (curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us) != CURLE_OK || connected_us == 0)
+			/* libcurl ends what does not connect; this is for what its time-out does not cover */
+			return now - transfer->window_start_ms > stall_ms + fetch->options.connect_timeout_ms;
+		transfer->last_byte_ms = now;
+		transfer->window_start_ms = now;
+	}
+	if (now - transfer->last_byte_ms > stall_ms)
+		return true;
+	if (now - transfer->window_start_ms > stall_ms)
+	{
+		if ((transfer->bytes - transfer->window_bytes) * 1000 / DEPOT_FETCH_MIN_BYTES_PER_SECOND < (uint64_t) stall_ms)
+			return true;
+		transfer->window_start_ms = now;
+		transfer->window_bytes = transfer->bytes;
+	}
+	return false;
+}
+
+/* Runs the prepared easy handle to its end, or until it stalls or is cancelled.  The handle is out of the multi afterwards. */
+static CURLcode
+run_transfer(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchTransfer *transfer, DepotFetchProgress progress,
+			 void *context)
+{
+	CURLcode	code = CURLE_FAILED_INIT;
+	int			running = 1;
+	CURLMsg    *message;
+	int			queued;
+
+	transfer->window_start_ms = depot_fetch_now_ms();
+	if (curl_multi_add_handle(fetch->multi, fetch->easy) != CURLM_OK)
+		return code;
+	for (;;)
+	{
+		curl_off_t	announced = 0;
+
+		if (curl_multi_perform(fetch->multi, &running) != CURLM_OK)
+			break;
+		if (request->expected_bytes > 0)
+			announced = (curl_off_t) request->expected_bytes;
+		else if (curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced) != CURLE_OK || announced < 0)
+			announced = 0;
+		transfer->canceled = progress != NULL && !progress(transfer->bytes, (uint64_t) announced, context);
+		if (running == 0 || transfer->canceled)
+			break;
+		transfer->stalled = has_stalled(fetch, transfer);
+		if (transfer->stalled || curl_multi_poll(fetch->multi, NULL, 0, DEPOT_FETCH_POLL_MS, NULL) != CURLM_OK)
+			break;
+	}
+	while ((message = curl_multi_info_read(fetch->multi, &queued)) != NULL)
+		if (message->msg == CURLMSG_DONE)
+			code = message->data.result;
+	if (curl_multi_remove_handle(fetch->multi, fetch->easy) != CURLM_OK)
+		code = CURLE_FAILED_INIT;
+	return code;
+}
+
+DepotFetchOutcome
+depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index, DepotFetchProgress progress,
+		 void *context, uint64_t *bytes, DepotError *error)
+{
+	const char *base = request->bases[base_index];
+	DepotFetchTransfer transfer = {.easy = fetch->easy, .fd = request->fd, .limit_bytes = request->max_bytes};
+	DepotBuffer url;
+	DepotFetchOutcome outcome = DEPOT_FETCH_FATAL;
+	CURLcode	code;
+
+	if (request->expected_bytes > 0 && request->expected_bytes < transfer.limit_bytes)
+		transfer.limit_bytes = request->expected_bytes;
+	depot_buffer_init(&url);
+	if (ftruncate(request->fd, 0) != 0 || lseek(request->fd, 0, SEEK_SET) != 0)
+	{
+		depot_error_set_errno(error, errno, "could not empty the download file");
+		goto done;
+	}
+	if (!depot_fetch_build_url(base, request->path, &url, error))
+		goto done;
+	if (strncmp(base, "file:", 5) == 0)
+	{
+		outcome = probe_file(fetch, request, base_index, url.data, error);
+		if (outcome != DEPOT_FETCH_DONE)
+			goto done;
+		outcome = DEPOT_FETCH_FATAL;
+	}
+	/* only the scheme of this base, which depot_fetch_check_url has let through */
+	DEPOT_FETCH_SETOPT(CURLOPT_PROTOCOLS_STR, strncmp(base, "file:", 5) == 0 ? "file" :
+		   strncmp(base, "http:", 5) == 0 ? "http" : "https");
+	DEPOT_FETCH_SETOPT(CURLOPT_URL, url.data);
+	DEPOT_FETCH_SETOPT(CURLOPT_WRITEDATA, &transfer);
+	DEPOT_FETCH_SETOPT(CURLOPT_HEADERDATA, &transfer);
+	code = run_transfer(fetch, request, &transfer, progress, context);
+	outcome = depot_fetch_judge(fetch, request, base_index, &transfer, code, error);
+	*bytes = transfer.bytes;
+done:
+	depot_buffer_free(&url);
+	return outcome;
+}
+
