@@ -65,8 +65,17 @@ typedef struct DepotExtensionFile
 extern bool depot_control_parse_file_name(const char *file_name, DepotExtensionFile *file);
 
 /*
+ * Checks the name of one member path of a package: what the server would take for a control file or script must be one
+ * of an extension that the manifest names.  Any other path passes with *is_extension_file false; with true, *file is filled.
+ * A packer calls it before it packs a file, to leave out or refuse what a server would refuse.
+ */
+extern bool depot_control_check_file_name(const char *path, const DepotManifest *manifest, bool *is_extension_file,
+										  DepotExtensionFile *file, DepotError *error);
+
+/*
  * Checks every control file and script of an unpacked package (tree_fd is the directory that holds lib/ and
- * share/) against its manifest: no directory, module_pathname one of this package's libraries ("x" or "$libdir/x"),
+ * share/) against its manifest: no directory, module_pathname one of this package's libraries ("x" or "$libdir/x"; of the
+ * extension's own name it may be missing, as the control files of extensions in SQL often keep the line of a template),
  * scripts and control files only for extensions the manifest names, each named extension has its control file, default
  * version, requires and trusted equal to the manifest, nothing for lib/plugins/.  Errors: CONTROL_FILE.
  */
