@@ -1,0 +1,339 @@
+/*-------------------------------------------------------------------------
+ *
+ * tuf_client.c
+ *	  The trusted metadata of one repository in memory: where it begins, what
+ *	  is expected of each piece, and how it is loaded from disk.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "common/tuf_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool start_from_disk(DepotTufClient *client, DepotError *error);
+static bool start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, DepotError *error);
+static bool load_required(const DepotTufClient *client, const DepotTufExpect *expect, bool check_expiry,
+						  DepotTufDocument *document, DepotError *error);
+
+DepotTufClient *
+depot_tuf_open(int metadata_directory_fd, const char *initial_root, size_t initial_root_bytes,
+			   int64_t reference_time_s, DepotError *error)
+{
+	DepotTufClient *client = calloc(1, sizeof(DepotTufClient));
+	bool		ok;
+
+	if (client == NULL)
+	{
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+		return NULL;
+	}
+	client->directory_fd = metadata_directory_fd;
+	client->reference_time_s = reference_time_s;
+	if (initial_root != NULL)
+		ok = start_from_pin(client, initial_root, initial_root_bytes, error);
+	else
+		ok = start_from_disk(client, error);
+	if (ok)
+		return client;
+	depot_tuf_close(client);
+	return NULL;
+}
+
+void
+depot_tuf_close(DepotTufClient *client)
+{
+	if (client == NULL)
+		return;
+	depot_tuf_forget(client);
+	depot_tuf_document_free(&client->root);
+	free(client);
+}
+
+bool
+depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry, DepotError *error)
+{
+	DepotTufExpect expect;
+	const json_t *delegation;
+
+	depot_tuf_forget(client);
+	client->check_expiry = check_expiry;
+	if ((check_expiry &&
+		 !depot_tuf_check_expiry(&client->root, "root metadata", client->reference_time_s, error)) ||
+		!depot_tuf_expect_top_level(client, "timestamp", &expect, error) ||
+		!load_required(client, &expect, check_expiry, &client->timestamp, error) ||
+		!depot_tuf_expect_top_level(client, "snapshot", &expect, error) ||
+		!load_required(client, &expect, check_expiry, &client->snapshot, error) ||
+		!depot_tuf_expect_top_level(client, "targets", &expect, error) ||
+		!load_required(client, &expect, check_expiry, &client->targets, error))
+		goto failed;
+	delegation = delegated_role == NULL ? NULL : depot_tuf_find_delegation(client, delegated_role);
+	if (delegation == NULL ||
+		depot_tuf_load_delegated(client, "targets", client->targets.body, delegation, error) != NULL)
+		return true;
+
+failed:
+	depot_tuf_forget(client);
+	return false;
+}
+
+const DepotTufDocument *
+depot_tuf_load_delegated(DepotTufClient *client, const char *delegator, const json_t *delegator_body,
+						 const json_t *delegation, DepotError *error)
+{
+	const char *name = json_string_value(json_object_get(delegation, "name"));
+	DepotTufDocument document = {0};
+	DepotTufExpect expect;
+
+	for (int i = 0; i < client->delegated_count; i++)
+	{
+		if (strcmp(client->delegated[i].delegator, delegator) == 0 && strcmp(client->delegated[i].name, name) == 0)
+			return &client->delegated[i].document;
+	}
+	if (client->delegated_count == DEPOT_TUF_MAX_DELEGATIONS)
+	{
+		depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "more than %d delegated roles would have to be read",
+						DEPOT_TUF_MAX_DELEGATIONS);
+		return NULL;
+	}
+	if (!depot_tuf_expect_delegated(client, delegator_body, delegation, &expect, error) ||
+		!load_required(client, &expect, client->check_expiry, &document, error))
+		return NULL;
+	return depot_tuf_add_delegated(client, delegator, delegation, &document);
+}
+
+bool
+depot_tuf_accept_next_root(DepotTufClient *client, const DepotBuffer *bytes, DepotError *error)
+{
+	DepotTufDocument fresh = {0};
+	DepotTufExpect expect;
+
+	if (!depot_tuf_expect_top_level(client, "root", &expect, error) ||
+		!depot_tuf_accept(&expect, bytes, &fresh, error))
+		return false;
+	if (!depot_tuf_verify_envelope(fresh.envelope, json_object_get(fresh.body, "keys"),
+								   json_object_get(json_object_get(fresh.body, "roles"), "root"),
+								   "root metadata", error))
+	{
+		depot_error_detail(error, "Version %" PRId64 " is signed by the keys of version %" PRId64 ", but not by its own.",
+						   fresh.version, client->root.version);
+		goto failed;
+	}
+	if (fresh.version != client->root.version + 1)
+	{
+		depot_error_set(error, DEPOT_ERROR_METADATA_ROLLBACK,
+						"root metadata has version %" PRId64 " where version %" PRId64 " was expected",
+						fresh.version, client->root.version + 1);
+		depot_error_hint(error, "Versions of root metadata go up by exactly one; a mirror may serve the wrong file.");
+		goto failed;
+	}
+	depot_tuf_document_free(&client->root);
+	client->root = fresh;
+	return true;
+
+failed:
+	depot_tuf_document_free(&fresh);
+	return false;
+}
+
+bool
+depot_tuf_expect_top_level(const DepotTufClient *client, const char *role, DepotTufExpect *expect, DepotError *error)
+{
+	const DepotTufDocument *parent = NULL;
+	char		file[32];
+
+	*expect = (DepotTufExpect) {.role = role, .type = role};
+	expect->keys = json_object_get(client->root.body, "keys");
+	expect->threshold = json_object_get(json_object_get(client->root.body, "roles"), role);
+	if (strcmp(role, "root") == 0)
+		expect->max_bytes = DEPOT_TUF_ROOT_MAX_BYTES;
+	else if (strcmp(role, "timestamp") == 0)
+		expect->max_bytes = DEPOT_TUF_TIMESTAMP_MAX_BYTES;
+	else if (strcmp(role, "snapshot") == 0)
+	{
+		expect->max_bytes = DEPOT_TUF_SNAPSHOT_MAX_BYTES;
+		parent = &client->timestamp;
+	}
+	else
+	{
+		expect->max_bytes = DEPOT_TUF_TARGETS_MAX_BYTES;
+		parent = &client->snapshot;
+	}
+	if (parent == NULL)
+		return true;
+	snprintf(file, sizeof(file), "%s.json", role);
+	expect->meta = json_object_get(json_object_get(parent->body, "meta"), file);
+	return expect->meta != NULL ||
+		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "snapshot metadata does not list the %s metadata", role);
+}
+
+bool
+depot_tuf_expect_delegated(const DepotTufClient *client, const json_t *delegator_body, const json_t *delegation,
+				 DepotTufExpect *expect, DepotError *error)
+{
+	const char *role = json_string_value(json_object_get(delegation, "name"));
+	char		file[DEPOT_TUF_FILE_NAME_BYTES];
+	char		what[DEPOT_TUF_LABEL_BYTES];
+
+	*expect = (DepotTufExpect) {.role = role, .type = "targets", .max_bytes = DEPOT_TUF_TARGETS_MAX_BYTES};
+	expect->keys = depot_tuf_delegation_keys(delegator_body);
+	expect->threshold = delegation;
+	if (snprintf(file, sizeof(file), "%s.json", role) < (int) sizeof(file))
+		expect->meta = json_object_get(json_object_get(client->snapshot.body, "meta"), file);
+	return expect->meta != NULL ||
+		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "snapshot metadata does not list the %s",
+						depot_tuf_label(role, what));
+}
+
+const json_t *
+depot_tuf_find_delegation(const DepotTufClient *client, const char *role)
+{
+	const json_t *entry;
+	size_t		index;
+
+	json_array_foreach(depot_tuf_delegations(client->targets.body), index, entry)
+	{
+		if (strcmp(json_string_value(json_object_get(entry, "name")), role) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+DepotTufDocument *
+depot_tuf_add_delegated(DepotTufClient *client, const char *delegator, const json_t *delegation, DepotTufDocument *document)
+{
+	DepotTufDelegated *delegated = &client->delegated[client->delegated_count++];
+
+	delegated->delegator = delegator;
+	delegated->delegation = delegation;
+	delegated->name = json_string_value(json_object_get(delegation, "name"));
+	delegated->document = *document;
+	return &delegated->document;
+}
+
+void
+depot_tuf_forget(DepotTufClient *client)
+{
+	depot_tuf_document_free(&client->timestamp);
+	depot_tuf_document_free(&client->snapshot);
+	for (int i = client->delegated_count - 1; i >= 0; i--)
+		depot_tuf_document_free(&client->delegated[i].document);
+	client->delegated_count = 0;
+	depot_tuf_document_free(&client->targets);
+}
+
+static bool
+start_from_disk(DepotTufClient *client, DepotError *error)
+{
+	const DepotTufExpect expect = {.role = "root", .type = "root", .max_bytes = DEPOT_TUF_ROOT_MAX_BYTES};
+	DepotBuffer bytes;
+	bool		present;
+	bool		ok = false;
+
+	depot_buffer_init(&bytes);
+	if (!depot_tuf_store_read(client->directory_fd, "root", expect.max_bytes, &bytes, &present, error))
+		goto done;
+	if (!present)
+	{
+		depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "there is no trusted root of this repository");
+		depot_error_hint(error, "Give the repository's root.json, or its SHA-256 digest, when adding it.");
+		goto done;
+	}
+	ok = depot_tuf_accept(&expect, &bytes, &client->root, error);
+	if (!ok && error->code != DEPOT_ERROR_OUT_OF_MEMORY)
+	{
+		error->code = DEPOT_ERROR_ROOT_INVALID;
+		depot_error_prefix(error, "the trusted root kept on this server is not valid");
+	}
+
+done:
+	depot_buffer_free(&bytes);
+	return ok;
+}
+
+static bool
+start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, DepotError *error)
+{
+	const DepotTufExpect expect = {.role = "root", .type = "root", .max_bytes = DEPOT_TUF_ROOT_MAX_BYTES};
+	DepotBuffer newest;
+	DepotBuffer bytes;
+	bool		present = true;
+	bool		ok = false;
+
+	depot_buffer_init(&newest);
+	depot_buffer_init(&bytes);
+	if (!depot_buffer_append(&newest, root, root_bytes))
+	{
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+		goto done;
+	}
+	if (!depot_tuf_accept(&expect, &newest, &client->root, error))
+	{
+		if (error->code != DEPOT_ERROR_OUT_OF_MEMORY)
+			error->code = DEPOT_ERROR_ROOT_INVALID;
+		depot_error_prefix(error, "the given root is not valid");
+		goto done;
+	}
+	while (present)
+	{
+		DepotBuffer swap = newest;
+		DepotError	ignored;
+
+		if (!depot_tuf_store_read_root(client->directory_fd, client->root.version + 1, &bytes, &present, error))
+			goto done;
+		if (!present || !depot_tuf_accept_next_root(client, &bytes, &ignored))
+			break;
+		newest = bytes;
+		bytes = swap;
+	}
+	if (!depot_tuf_store_read(client->directory_fd, "root", expect.max_bytes, &bytes, &present, error))
+		goto done;
+	ok = present && bytes.length_bytes == newest.length_bytes &&
+		memcmp(bytes.data, newest.data, newest.length_bytes) == 0;
+	if (!ok)
+		ok = depot_tuf_store_write_root(client->directory_fd, client->root.version, &newest, error);
+
+done:
+	depot_buffer_free(&newest);
+	depot_buffer_free(&bytes);
+	return ok;
+}
+
+static bool
+load_required(const DepotTufClient *client, const DepotTufExpect *expect, bool check_expiry,
+			  DepotTufDocument *document, DepotError *error)
+{
+	char		what[DEPOT_TUF_LABEL_BYTES];
+	DepotBuffer bytes;
+	bool		present;
+	bool		ok = false;
+
+	depot_tuf_label(expect->role, what);
+	depot_buffer_init(&bytes);
+	if (!depot_tuf_store_read(client->directory_fd, expect->role, expect->max_bytes, &bytes, &present, error))
+		goto done;
+	if (!present)
+	{
+		depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "%s of the repository is not on this server", what);
+		depot_error_hint(error, "Refresh the repository with refresh_extension_repository().");
+		goto done;
+	}
+	if (!depot_tuf_accept(expect, &bytes, document, error))
+	{
+		depot_error_prefix(error, "metadata kept on this server");
+		if (error->code == DEPOT_ERROR_METADATA_MISMATCH)
+			depot_error_hint(error, "The last refresh did not end. Repeat it with refresh_extension_repository().");
+		goto done;
+	}
+	ok = !check_expiry || depot_tuf_check_expiry(document, what, client->reference_time_s, error);
+	if (!ok)
+		depot_tuf_document_free(document);
+
+done:
+	depot_buffer_free(&bytes);
+	return ok;
+}

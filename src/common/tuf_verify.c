@@ -1,0 +1,296 @@
+/*-------------------------------------------------------------------------
+ *
+ * tuf_verify.c
+ *	  Decides whether bytes are what a trusted parent says they are.
+ *
+ * Lengths and hashes come before parsing, signatures before anything is
+ * believed.  A threshold counts distinct public keys, never keyids or
+ * signatures.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "common/tuf_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "common/digest.h"
+#include "common/key.h"
+
+static json_t *index_signatures(const json_t *signatures);
+static bool count_signers(const json_t *keys, const json_t *role, const json_t *signatures, const DepotBuffer *message,
+						  int64_t *count, DepotError *error);
+static bool signature_is_valid(const DepotKey *key, const char *signature_hex, const DepotBuffer *message);
+static bool check_hash(const char *algorithm, const char *expected, const DepotBuffer *bytes, bool *known);
+static void format_duration(int64_t seconds, char *out, size_t out_bytes);
+
+bool
+depot_tuf_verify_envelope(const json_t *envelope, const json_t *keys, const json_t *role, const char *what,
+						  DepotError *error)
+{
+	json_t	   *signatures = index_signatures(json_object_get(envelope, "signatures"));
+	json_int_t	threshold = json_integer_value(json_object_get(role, "threshold"));
+	int64_t		valid = 0;
+	DepotBuffer message;
+	bool		ok = false;
+
+	depot_buffer_init(&message);
+	if (signatures == NULL)
+	{
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+		goto done;
+	}
+	if (!depot_json_canonical(json_object_get(envelope, "signed"), &message, DEPOT_ERROR_METADATA_FORMAT, error))
+	{
+		depot_error_prefix(error, "%s", what);
+		goto done;
+	}
+	if (!count_signers(keys, role, signatures, &message, &valid, error))
+		goto done;
+
+	/* A threshold below 1 cannot come out of depot_tuf_parse_metadata; it must not pass here either. */
+	ok = threshold >= 1 && valid >= threshold;
+	if (!ok)
+	{
+		depot_error_set(error, DEPOT_ERROR_METADATA_THRESHOLD,
+						"%s is not signed by enough trusted keys: have %" PRId64 " of %" JSON_INTEGER_FORMAT " valid signatures",
+						what, valid, threshold);
+		depot_error_hint(error, "The repository is damaged, is not the one that is trusted here, or somebody altered it."
+						 " If its keys were replaced, its publisher must have the new root signed by the old keys.");
+	}
+
+done:
+	json_decref(signatures);
+	depot_buffer_free(&message);
+	return ok;
+}
+
+bool
+depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTufDocument *document, DepotError *error)
+{
+	char		what[DEPOT_TUF_LABEL_BYTES];
+	DepotTufDocument fresh = {0};
+	json_int_t	listed;
+
+	depot_tuf_label(expect->role, what);
+	if (bytes->length_bytes > expect->max_bytes)
+		return depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "%s is larger than %zu bytes", what, expect->max_bytes);
+	if (expect->meta != NULL && !depot_tuf_check_bytes(expect->meta, bytes, what, error))
+		return false;
+	fresh.envelope = depot_tuf_parse_metadata(bytes->data == NULL ? "" : bytes->data, bytes->length_bytes, expect->type,
+											  what, error);
+	if (fresh.envelope == NULL)
+		return false;
+	fresh.body = json_object_get(fresh.envelope, "signed");
+	fresh.version = json_integer_value(json_object_get(fresh.body, "version"));
+	if (!depot_tuf_time_parse(json_string_value(json_object_get(fresh.body, "expires")), &fresh.expires_epoch_s))
+	{
+		depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT, "%s: expires is not a time", what);
+		goto failed;
+	}
+	/* A root is verified by its own keys when nobody else's are given. */
+	if (!depot_tuf_verify_envelope(fresh.envelope,
+								   expect->keys != NULL ? expect->keys : json_object_get(fresh.body, "keys"),
+								   expect->threshold != NULL ? expect->threshold :
+								   json_object_get(json_object_get(fresh.body, "roles"), "root"), what, error))
+		goto failed;
+	listed = json_integer_value(json_object_get(expect->meta, "version"));
+	if (expect->meta != NULL && fresh.version != listed)
+	{
+		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
+						"%s has version %" PRId64 ", but version %" JSON_INTEGER_FORMAT " was announced",
+						what, fresh.version, listed);
+		depot_error_hint(error, "A mirror may mix files of different times; the publisher should run \"pg_depot repo status\".");
+		goto failed;
+	}
+	depot_tuf_document_free(document);
+	*document = fresh;
+	return true;
+
+failed:
+	depot_tuf_document_free(&fresh);
+	return false;
+}
+
+void
+depot_tuf_document_free(DepotTufDocument *document)
+{
+	json_decref(document->envelope);
+	memset(document, 0, sizeof(*document));
+}
+
+bool
+depot_tuf_check_bytes(const json_t *meta, const DepotBuffer *bytes, const char *what, DepotError *error)
+{
+	const json_t *length = json_object_get(meta, "length");
+	json_t	   *hashes = json_object_get(meta, "hashes");
+	const char *algorithm;
+	json_t	   *expected;
+	bool		any_known = false;
+
+	if (length != NULL && (uint64_t) json_integer_value(length) != bytes->length_bytes)
+	{
+		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "%s does not have its announced length", what);
+		return depot_error_detail(error, "It has %zu bytes, announced were %" JSON_INTEGER_FORMAT ".",
+								  bytes->length_bytes, json_integer_value(length));
+	}
+	if (hashes == NULL)
+		return true;
+	json_object_foreach(hashes, algorithm, expected)
+	{
+		bool		known;
+
+		if (!check_hash(algorithm, json_string_value(expected), bytes, &known))
+		{
+			depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "%s does not have its announced digest", what);
+			return depot_error_hint(error, "The file was altered or damaged on its way, or a mirror is out of step.");
+		}
+		any_known = any_known || known;
+	}
+	if (!any_known)
+		return depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
+							   "%s is announced with no digest of a kind that is known here (sha256, sha512)", what);
+	return true;
+}
+
+bool
+depot_tuf_check_expiry(const DepotTufDocument *document, const char *what, int64_t reference_time_s, DepotError *error)
+{
+	char		expires[21];
+	char		reference[21];
+	char		ago[48];
+
+	if (document->expires_epoch_s > reference_time_s)
+		return true;
+	depot_tuf_time_format(document->expires_epoch_s, expires);
+	depot_tuf_time_format(reference_time_s, reference);
+	format_duration(reference_time_s - document->expires_epoch_s, ago, sizeof(ago));
+	depot_error_set(error, DEPOT_ERROR_METADATA_EXPIRED, "%s of the repository expired on %.10s %.8s UTC (%s ago)",
+					what, expires, expires + 11, ago);
+	depot_error_detail(error, "It is version %" PRId64 "; the clock of this server says %.10s %.8s UTC.",
+					   document->version, reference, reference + 11);
+	return depot_error_hint(error, "If the clock is right, the publisher of the repository must renew it with"
+							" \"pg_depot repo publish\".");
+}
+
+/* Maps keyids to signatures; the format check has seen that none stands there twice. */
+static json_t *
+index_signatures(const json_t *signatures)
+{
+	json_t	   *map = json_object();
+	const json_t *signature;
+	size_t		index;
+
+	json_array_foreach(signatures, index, signature)
+	{
+		const char *keyid = json_string_value(json_object_get(signature, "keyid"));
+
+		if (keyid != NULL && json_object_set(map, keyid, json_object_get(signature, "sig")) != 0)
+		{
+			json_decref(map);
+			return NULL;
+		}
+	}
+	return map;
+}
+
+/* Counts the different public keys of role that signed message.  Each key costs one verification at most. */
+static bool
+count_signers(const json_t *keys, const json_t *role, const json_t *signatures, const DepotBuffer *message,
+			  int64_t *count, DepotError *error)
+{
+	json_t	   *counted = json_object();
+	const json_t *keyid;
+	size_t		index;
+	bool		ok = counted != NULL;
+
+	json_array_foreach(json_object_get(role, "keyids"), index, keyid)
+	{
+		const char *id = json_string_value(keyid);
+		const json_t *key_object = id == NULL ? NULL : json_object_get(keys, id);
+		const char *signature = id == NULL ? NULL : json_string_value(json_object_get(signatures, id));
+		char		public_hex[2 * DEPOT_KEY_PUBLIC_BYTES + 1];
+		DepotError	ignored;
+		DepotKey   *key;
+
+		if (!ok)
+			break;
+		if (key_object == NULL || signature == NULL)
+			continue;
+		key = depot_key_from_json(key_object, NULL, &ignored);
+		if (key == NULL)
+			continue;			/* of a kind that is not known here */
+		depot_digest_to_hex(key->public_key, sizeof(key->public_key), public_hex);
+		if (json_object_get(counted, public_hex) == NULL && signature_is_valid(key, signature, message))
+			ok = json_object_set_new(counted, public_hex, json_true()) == 0;
+		depot_key_free(key);
+	}
+	*count = (int64_t) json_object_size(counted);
+	json_decref(counted);
+	return ok || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+}
+
+static bool
+signature_is_valid(const DepotKey *key, const char *signature_hex, const DepotBuffer *message)
+{
+	uint8_t		signature[DEPOT_KEY_SIGNATURE_BYTES];
+
+	/* Empty and odd signatures occur in real repositories; they count for nothing. */
+	return depot_digest_from_hex(signature_hex, signature, sizeof(signature)) &&
+		depot_key_verify(key, message->data, message->length_bytes, signature);
+}
+
+/* False when the hash is of a known kind and differs. */
+static bool
+check_hash(const char *algorithm, const char *expected, const DepotBuffer *bytes, bool *known)
+{
+	const unsigned char *data = (const unsigned char *) (bytes->data == NULL ? "" : bytes->data);
+	uint8_t		digest[crypto_hash_sha512_BYTES];
+	char		hex[2 * crypto_hash_sha512_BYTES + 1];
+	size_t		digest_bytes;
+
+	*known = true;
+	if (strcmp(algorithm, "sha256") == 0)
+	{
+		crypto_hash_sha256(digest, data, bytes->length_bytes);
+		digest_bytes = crypto_hash_sha256_BYTES;
+	}
+	else if (strcmp(algorithm, "sha512") == 0)
+	{
+		crypto_hash_sha512(digest, data, bytes->length_bytes);
+		digest_bytes = crypto_hash_sha512_BYTES;
+	}
+	else
+	{
+		*known = false;
+		return true;
+	}
+	depot_digest_to_hex(digest, digest_bytes, hex);
+	return strcmp(hex, expected) == 0;
+}
+
+static void
+format_duration(int64_t seconds, char *out, size_t out_bytes)
+{
+	static const struct
+	{
+		int64_t		seconds;
+		const char *name;
+	}			units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
+
+	for (int i = 0; i < 4; i++)
+	{
+		int64_t		count = seconds / units[i].seconds;
+
+		if (count > 0 || i == 3)
+		{
+			snprintf(out, out_bytes, "%" PRId64 " %s%s", count, units[i].name, count == 1 ? "" : "s");
+			return;
+		}
+	}
+}
