@@ -115,8 +115,9 @@ test_predicates(void **state)
 			bool		expected = strchr(cases[i].accepted_by, predicates[p].letter) != NULL;
 
 			if (predicates[p].predicate(cases[i].value) != expected)
-				fail_msg("'%s' should %sbe accepted by %c", cases[i].value != NULL ? cases[i].value : "(null)",
-						 expected ? "" : "not ", predicates[p].letter);
+				fail_msg("'%s' should %sbe accepted by %c",
+						 cases[i].value != NULL ? cases[i].value : "(null)", expected ? "" : "not ",
+						 predicates[p].letter);
 		}
 	}
 }
