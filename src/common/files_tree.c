@@ -192,7 +192,7 @@ walk_directory(Walk *walk, int fd, int depth, DepotError *error)
 	ok = true;
 	for (size_t i = 0; i < list.count && ok; i++)
 	{
-		struct stat status;
+		struct stat status = {0};
 		int			next;
 
 		walk->path.length_bytes = prefix_bytes;

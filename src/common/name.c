@@ -227,7 +227,11 @@ depot_name_printable(const char *value, char *out, size_t out_bytes)
 	if (out_bytes == 0)
 		return out;
 	for (; value != NULL && value[length] != '\0' && length < out_bytes - 1; length++)
-		out[length] = value[length] >= 0x20 && value[length] <= 0x7E ? value[length] : '?';
+	{
+		out[length] = value[length];
+		if (value[length] < 0x20 || value[length] > 0x7E)
+			out[length] = '?';
+	}
 	out[length] = '\0';
 	if (value != NULL && value[length] != '\0' && length >= sizeof(ellipsis) - 1)
 		memcpy(out + length - (sizeof(ellipsis) - 1), ellipsis, sizeof(ellipsis));

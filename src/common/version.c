@@ -72,8 +72,11 @@ split_version(const char *version)
 static int
 weigh_character(const VersionPart *part)
 {
-	char		c = part->length > 0 ? part->text[0] : '0';
+	char		c;
 
+	if (part->length == 0)
+		return 0;
+	c = part->text[0];
 	if (is_digit(c))
 		return 0;
 	if (c == '~')
