@@ -1,0 +1,219 @@
+/*-------------------------------------------------------------------------
+ *
+ * fetch_server.h
+ *	  A small HTTP server that misbehaves, for test_fetch.c.
+ *
+ * What nginx cannot be made to do: endless, torn, dripping and silent
+ * answers.  The first part of the path chooses the behaviour.  Each connection is served
+ * by a process of its own; counters are in shared memory.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_FETCH_SERVER_H
+#define DEPOT_FETCH_SERVER_H
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SERVER_BODY "hello, depot\n"
+
+typedef struct ServerLog
+{
+	int			connections;
+	int			requests;
+	int			busy;			/* requests for /busy */
+	char		last_request[4096];
+}			ServerLog;
+
+typedef struct Server
+{
+	pid_t		pid;
+	int			port;
+	ServerLog  *log;
+}			Server;
+
+static void
+server_send(int fd, const char *text)
+{
+	if (write(fd, text, strlen(text)) < 0)
+		_exit(0);
+}
+
+static void
+server_nap(int ms)
+{
+	struct timespec nap = {.tv_sec = ms / 1000, .tv_nsec = (long) (ms % 1000) * 1000000};
+
+	nanosleep(&nap, NULL);
+}
+
+static void
+server_answer(int fd, const char *status, const char *body)
+{
+	char		head[256];
+
+	snprintf(head, sizeof(head), "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n", status, strlen(body));
+	server_send(fd, head);
+	server_send(fd, body);
+}
+
+/* Sends piece for ever, or until the client has had enough. */
+static void
+server_repeat(int fd, const char *head, const char *piece, int pause_ms)
+{
+	server_send(fd, head);
+	for (;;)
+	{
+		server_send(fd, piece);
+		if (pause_ms > 0)
+			server_nap(pause_ms);
+	}
+}
+
+/* Answers one request; returns false when the connection is to be closed. */
+static bool
+server_behave(Server *server, int fd, const char *path)
+{
+	static const char page[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+	if (strncmp(path, "/missing", 8) == 0)
+		server_answer(fd, "404 Not Found", "<html>secret words</html>");
+	else if (strncmp(path, "/gone", 5) == 0)
+		server_answer(fd, "410 Gone", "");
+	else if (strncmp(path, "/forbidden", 10) == 0)
+		server_answer(fd, "403 Forbidden", "secret words");
+	else if (strncmp(path, "/broken", 7) == 0)
+		server_answer(fd, "500 Internal Server Error", "secret words");
+	else if (strncmp(path, "/redirect", 9) == 0)
+	{
+		server_send(fd, "HTTP/1.1 302 Found\r\nLocation: file:///etc/secret-place\r\nContent-Length: 0\r\n\r\n");
+	}
+	else if (strncmp(path, "/busy", 5) == 0)
+		server_answer(fd, ++server->log->busy <= 2 ? "503 Service Unavailable" : "200 OK", SERVER_BODY);
+	else if (strncmp(path, "/endless", 8) == 0)
+	{
+		char		chunk[128];
+
+		snprintf(chunk, sizeof(chunk), "40\r\n%s\r\n", page);
+		server_repeat(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk, 0);
+	}
+	else if (strncmp(path, "/headers", 8) == 0)
+		server_repeat(fd, "HTTP/1.1 200 OK\r\n", "X-Nothing: 0123456789abcdef\r\n", 0);
+	else if (strncmp(path, "/page404", 8) == 0)
+		server_repeat(fd, "HTTP/1.1 404 Not Found\r\n\r\n", page, 0);
+	else if (strncmp(path, "/announced", 10) == 0)
+		server_repeat(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", page, 0);
+	else if (strncmp(path, "/drip", 5) == 0)
+		server_repeat(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "x", 50);
+	else if (strncmp(path, "/silent", 7) == 0)
+		server_nap(60000);
+	else if (strncmp(path, "/hangup", 7) == 0)
+		return false;
+	else if (strncmp(path, "/torn", 5) == 0)
+	{
+		server_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789");
+		return false;
+	}
+	else if (strncmp(path, "/unmeasured", 11) == 0)
+	{
+		server_send(fd, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" SERVER_BODY);
+		return false;
+	}
+	else if (strncmp(path, "/gzip", 5) == 0)
+	{
+		server_send(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 13\r\n\r\n" SERVER_BODY);
+	}
+	else if (strncmp(path, "/partial", 8) == 0)
+		server_answer(fd, "206 Partial Content", SERVER_BODY);
+	else
+		server_answer(fd, "200 OK", SERVER_BODY);
+	return true;
+}
+
+/* Serves one connection until it is closed. */
+static void
+server_connection(Server *server, int fd)
+{
+	char		request[4096];
+	size_t		length = 0;
+
+	server->log->connections++;
+	for (;;)
+	{
+		ssize_t		n = read(fd, request + length, sizeof(request) - 1 - length);
+		char		path[1024];
+
+		if (n <= 0)
+			return;
+		length += (size_t) n;
+		request[length] = '\0';
+		if (strstr(request, "\r\n\r\n") == NULL)
+			continue;
+		server->log->requests++;
+		memcpy(server->log->last_request, request, length + 1);
+		if (sscanf(request, "GET %1023s", path) != 1 || !server_behave(server, fd, path))
+			return;
+		length = 0;
+	}
+}
+
+static void
+server_start(Server *server)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t	address_bytes = sizeof(address);
+	int			listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	server->log = mmap(NULL, sizeof(ServerLog), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (server->log == MAP_FAILED || listener < 0 ||
+		bind(listener, (struct sockaddr *) &address, sizeof(address)) != 0 || listen(listener, 16) != 0 ||
+		getsockname(listener, (struct sockaddr *) &address, &address_bytes) != 0)
+	{
+		perror("test server");
+		exit(1);
+	}
+	server->port = ntohs(address.sin_port);
+	server->pid = fork();
+	if (server->pid == 0)
+	{
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGCHLD, SIG_IGN);
+		for (;;)
+		{
+			int			fd = accept(listener, NULL, NULL);
+
+			if (fork() == 0)
+			{
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
+				signal(SIGPIPE, SIG_DFL);
+				server_connection(server, fd);
+				_exit(0);
+			}
+			close(fd);
+		}
+	}
+	close(listener);
+}
+
+static void
+server_stop(Server *server)
+{
+	kill(server->pid, SIGKILL);
+	waitpid(server->pid, NULL, 0);
+	munmap(server->log, sizeof(ServerLog));
+}
+
+#endif							/* DEPOT_FETCH_SERVER_H */
