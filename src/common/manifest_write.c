@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
+
 /*
  * The functions below return new references, or NULL when memory ran out or
  * a text is not UTF-8; json_pack takes over ("o") and releases what it is given
