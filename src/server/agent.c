@@ -1,0 +1,246 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent.c
+ *	  Child processes of the leader for all work on foreign bytes.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/testpoint.h"
+#include "miscadmin.h"
+#include "server/agent.h"
+#include "server/platform.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+static void spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd, int64 memory_bytes);
+
+DepotAgent *
+depot_agent_start(DepotAgentKind kind, int directory_fd, int64 memory_bytes)
+{
+	const char *program = depot_platform_agent_program();
+	DepotAgent *agent;
+	int			sockets[2];
+
+	if (program == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FILE),
+				 errmsg("the program pg_depot is not installed"),
+				 errdetail("It is looked for beside the library and in the server's bindir."),
+				 errhint("Install pg_depot again; the program belongs to it.")));
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("no file descriptor is left to start an agent")));
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
+	{
+		int			saved_errno = errno;
+
+		ReleaseExternalFD();
+		errno = saved_errno;
+		ereport(ERROR,
+				(errcode_for_socket_access(),
+				 errmsg("could not create a socket pair for an agent: %m")));
+	}
+
+	agent = MemoryContextAllocZero(TopMemoryContext, sizeof(DepotAgent));
+	agent->kind = kind;
+	agent->pid = 0;
+	agent->socket = sockets[0];
+	depot_buffer_init(&agent->input);
+
+	PG_TRY();
+	{
+		if (fcntl(sockets[0], F_SETFL, O_NONBLOCK) != 0)
+			ereport(ERROR,
+					(errcode_for_socket_access(),
+					 errmsg("could not set up an agent's socket: %m")));
+		spawn(agent, program, sockets[1], directory_fd, memory_bytes);
+	}
+	PG_CATCH();
+	{
+		close(sockets[1]);
+		depot_agent_stop(agent);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	close(sockets[1]);
+	return agent;
+}
+
+/*
+ * posix_spawn with a process group of its own, an empty signal mask, default
+ * signals, and no descriptor but the socket (0, 1), /dev/null (2) and the
+ * directory (3): PostgreSQL 15 opens its data files without close-on-exec.
+ */
+static void
+spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd, int64 memory_bytes)
+{
+	const char *test_points = getenv(DEPOT_TEST_POINTS_VARIABLE);
+	char		parent[32];
+	char		memory[32];
+	char	   *arguments[] = {
+		"pg_depot", "agent", (char *) depot_agent_kind_name(agent->kind),
+		"--parent", parent, "--memory-bytes", memory, NULL
+	};
+	char	   *environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", NULL, NULL};
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t	no_signals;
+	sigset_t	all_signals;
+	int			result;
+
+	snprintf(parent, sizeof(parent), "%d", MyProcPid);
+	snprintf(memory, sizeof(memory), INT64_FORMAT, memory_bytes);
+	if (test_points != NULL)
+		environment[3] = psprintf("%s=%s", DEPOT_TEST_POINTS_VARIABLE, test_points);
+	sigemptyset(&no_signals);
+	sigfillset(&all_signals);
+
+	if (posix_spawn_file_actions_init(&actions) != 0)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	if (posix_spawnattr_init(&attributes) != 0)
+	{
+		posix_spawn_file_actions_destroy(&actions);
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+
+	/* The directory first: its descriptor could be one of those that are replaced here. */
+	result = posix_spawn_file_actions_adddup2(&actions, directory_fd, 3);
+	if (result == 0)
+		result = posix_spawn_file_actions_adddup2(&actions, child_socket, 0);
+	if (result == 0)
+		result = posix_spawn_file_actions_adddup2(&actions, child_socket, 1);
+	if (result == 0)
+		result = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_RDWR, 0);
+	if (result == 0)
+		result = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
+	if (result == 0)
+		result = posix_spawnattr_setpgroup(&attributes, 0);
+	if (result == 0)
+		result = posix_spawnattr_setsigmask(&attributes, &no_signals);
+	if (result == 0)
+		result = posix_spawnattr_setsigdefault(&attributes, &all_signals);
+	if (result == 0)
+		result = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+										  POSIX_SPAWN_SETSIGDEF);
+	if (result == 0)
+		result = posix_spawn(&agent->pid, program, &actions, &attributes, arguments, environment);
+
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	if (result != 0)
+	{
+		agent->pid = 0;
+		errno = result;
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not start \"%s\": %m", program)));
+	}
+}
+
+void
+depot_agent_stop(DepotAgent *agent)
+{
+	if (agent == NULL)
+		return;
+	if (agent->pid != 0)
+	{
+		int			status;
+
+		(void) kill(-agent->pid, SIGKILL);
+		(void) kill(agent->pid, SIGKILL);
+		while (waitpid(agent->pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	close(agent->socket);
+	ReleaseExternalFD();
+	depot_buffer_free(&agent->input);
+	pfree(agent);
+}
+
+/* Commands are far smaller than a socket's buffer: one that does not fit means an agent that does not read. */
+void
+depot_agent_send(DepotAgent *agent, const char *line)
+{
+	char	   *text = psprintf("%s\n", line);
+	size_t		length = strlen(text);
+	ssize_t		sent;
+
+	do
+		sent = send(agent->socket, text, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 || (size_t) sent != length)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("the %s agent does not take commands", depot_agent_kind_name(agent->kind)),
+				 errhint("It may have been killed; the call can be repeated.")));
+	pfree(text);
+}
+
+void
+depot_agent_receive(DepotAgent *agent)
+{
+	char		chunk[16 * 1024];
+
+	for (;;)
+	{
+		ssize_t		received = recv(agent->socket, chunk, sizeof(chunk), MSG_DONTWAIT);
+
+		if (received > 0)
+		{
+			if (!depot_buffer_append(&agent->input, chunk, (size_t) received))
+				ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+
+			/* What is there is worked off before more is read, so that a flood stays in the socket. */
+			if (agent->input.length_bytes > DEPOT_AGENT_LINE_BYTES)
+				return;
+			continue;
+		}
+		if (received < 0 && errno == EINTR)
+			continue;
+		if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		agent->is_at_end = true;
+		return;
+	}
+}
+
+char *
+depot_agent_next_line(DepotAgent *agent)
+{
+	DepotBuffer *input = &agent->input;
+	char	   *end = input->length_bytes > 0 ? memchr(input->data, '\n', input->length_bytes) : NULL;
+	size_t		length;
+	char	   *line;
+
+	if (end == NULL)
+	{
+		if (input->length_bytes > DEPOT_AGENT_LINE_BYTES)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTOCOL_VIOLATION),
+					 errmsg("the %s agent sent a line of more than %d bytes",
+							depot_agent_kind_name(agent->kind), DEPOT_AGENT_LINE_BYTES)));
+		return NULL;
+	}
+	length = (size_t) (end - input->data);
+	line = pnstrdup(input->data, length);
+	depot_buffer_consume(input, length + 1);
+	return line;
+}
+
+const char *
+depot_agent_kind_name(DepotAgentKind kind)
+{
+	return kind == DEPOT_AGENT_FETCH ? "fetch" : "check";
+}

@@ -1,0 +1,166 @@
+/*-------------------------------------------------------------------------
+ *
+ * applied.c
+ *	  What this server serves: the leader's hold on the depot directory.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "common/files.h"
+#include "miscadmin.h"
+#include "server/applied.h"
+#include "server/errors.h"
+#include "server/paths.h"
+#include "server/platform.h"
+
+static int	root_fd = -1;
+static int	var_fd = -1;
+static DepotState state;
+
+static void
+fill_stamp(DepotStamp *stamp)
+{
+	memset(stamp, 0, sizeof(*stamp));
+	snprintf(stamp->system_identifier, sizeof(stamp->system_identifier), UINT64_FORMAT, GetSystemIdentifier());
+	stamp->postgresql_major = PG_MAJORVERSION_NUM;
+	strlcpy(stamp->platform, depot_platform_name(), sizeof(stamp->platform));
+	strlcpy(stamp->path, depot_paths_directory(), sizeof(stamp->path));
+}
+
+void
+depot_applied_open(void)
+{
+	DepotStamp	stamp;
+	DepotError	error;
+	bool		is_fresh;
+
+	Assert(root_fd < 0);
+	root_fd = depot_paths_open_directory();
+	var_fd = depot_files_open_directory(root_fd, "var", &error);
+	if (var_fd < 0)
+		depot_errors_raise(ERROR, &error);
+	fill_stamp(&stamp);
+	if (!depot_store_load_state(root_fd, &stamp, &state, &is_fresh, &error))
+		depot_errors_raise(ERROR, &error);
+}
+
+bool
+depot_applied_read(DepotState *copy, DepotError *error)
+{
+	int			fd = open(depot_paths_directory(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DepotStamp	stamp;
+	bool		is_fresh;
+	bool		ok;
+
+	if (fd < 0)
+		return depot_error_set_errno(error, errno, "could not open directory \"%s\"", depot_paths_directory());
+	fill_stamp(&stamp);
+	ok = depot_store_load_state(fd, &stamp, copy, &is_fresh, error);
+	close(fd);
+	return ok;
+}
+
+int
+depot_applied_root_fd(void)
+{
+	return root_fd;
+}
+
+int
+depot_applied_var_fd(void)
+{
+	return var_fd;
+}
+
+const DepotState *
+depot_applied_state(void)
+{
+	return &state;
+}
+
+const DepotAppliedPackage *
+depot_applied_find(const char *package)
+{
+	return depot_store_find(&state, package);
+}
+
+bool
+depot_applied_is_whole(const DepotAppliedPackage *package)
+{
+	for (int i = 0; i < package->file_count; i++)
+	{
+		const DepotAppliedFile *file = &package->files[i];
+		struct stat status;
+
+		if (fstatat(root_fd, file->path, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+			!S_ISREG(status.st_mode) || (uint64_t) status.st_size != file->size_bytes)
+			return false;
+	}
+	return true;
+}
+
+DepotManifest *
+depot_applied_read_staged_manifest(const char *staging, const char *package)
+{
+	char		member[DEPOT_MANIFEST_PATH_BYTES];
+	char	   *path;
+	DepotBuffer buffer;
+	DepotError	error;
+	DepotManifest *manifest = NULL;
+
+	depot_manifest_path(package, member);
+	path = psprintf("%s/%s/tree/%s", DEPOT_STAGING, staging, member);
+	depot_buffer_init(&buffer);
+	if (depot_files_read(root_fd, path, DEPOT_MANIFEST_MAX_BYTES, &buffer, &error))
+		manifest = depot_manifest_parse(buffer.data, buffer.length_bytes, &error);
+	depot_buffer_free(&buffer);
+	if (manifest == NULL)
+		depot_errors_raise(ERROR, &error);
+	return manifest;
+}
+
+void
+depot_applied_prepare(const DepotManifest *manifest, const char *staging, const char *digest,
+					  const char *manifest_sha256)
+{
+	DepotError	error;
+
+	if (!depot_store_prepare_activation(root_fd, depot_paths_layout(), &state, manifest,
+										depot_paths_data_prefix_bytes(), depot_paths_system_share(),
+										depot_paths_system_lib(), &error) ||
+		!depot_store_mark_staged(root_fd, staging, manifest->package, digest, manifest_sha256, &error))
+		depot_errors_raise(ERROR, &error);
+}
+
+/* Once begun it is carried through: neither a cancel nor a shutdown shall leave half of it in memory. */
+bool
+depot_applied_activate(const char *staging, const DepotManifest *manifest, const char *digest,
+					   const char *manifest_sha256, bool *resumed, DepotError *error)
+{
+	bool		ok;
+
+	HOLD_INTERRUPTS();
+	ok = depot_store_activate(root_fd, depot_paths_layout(), &state, staging, manifest, digest,
+							  manifest_sha256, resumed, error);
+	RESUME_INTERRUPTS();
+	return ok;
+}
+
+bool
+depot_applied_deactivate(const char *package, DepotError *error)
+{
+	bool		ok;
+
+	HOLD_INTERRUPTS();
+	ok = depot_store_deactivate(root_fd, depot_paths_layout(), &state, package, error);
+	RESUME_INTERRUPTS();
+	return ok;
+}

@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ *
+ * applied.h
+ *	  What this server serves: the leader's hold on the depot directory.
+ *
+ * Wraps src/common/store for the leader: one open directory, one state in
+ * memory that equals var/state.json, error values raised as errors.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_APPLIED_H
+#define DEPOT_APPLIED_H
+
+#include "postgres.h"
+
+#include "common/store.h"
+
+/* Opens the depot and reads its state, once per leader.  May ereport. */
+extern void depot_applied_open(void);
+
+extern int	depot_applied_root_fd(void);
+/* D/var, which the check agent sees. */
+extern int	depot_applied_var_fd(void);
+
+extern const DepotState *depot_applied_state(void);
+extern const DepotAppliedPackage *depot_applied_find(const char *package);
+
+/* Whether every file of a package is there in its size: a cheap look, not a check. */
+extern bool depot_applied_is_whole(const DepotAppliedPackage *package);
+
+/*
+ * Reads the manifest of a package unpacked into a staging directory; malloc'd, freed by depot_manifest_free.
+ */
+extern DepotManifest *depot_applied_read_staged_manifest(const char *staging, const char *package);
+
+/* Everything about activating that may fail, before the commit. */
+extern void depot_applied_prepare(const DepotManifest *manifest, const char *staging, const char *digest,
+								  const char *manifest_sha256);
+
+/* Makes staged files served.  false: *error says why, and what was begun can be resumed. */
+extern bool depot_applied_activate(const char *staging, const DepotManifest *manifest, const char *digest,
+								   const char *manifest_sha256, bool *resumed, DepotError *error);
+extern bool depot_applied_deactivate(const char *package, DepotError *error);
+
+
+/* Reads state.json for a view, in any backend: fresh copies each time; free with depot_store_free_state. */
+extern bool depot_applied_read(DepotState *state, DepotError *error);
+
+#endif							/* DEPOT_APPLIED_H */

@@ -1,0 +1,89 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *	  The depot's tables: the only code here that runs SQL.
+ *
+ * Every call but begin stands between depot_catalog_begin and
+ * depot_catalog_commit, which make one transaction of the leader's with a
+ * pinned search_path; an error in between is cleaned up by the leader's loop.
+ * What a reader returns lives in the memory context that was current when the transaction began.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_CATALOG_H
+#define DEPOT_CATALOG_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "server/rows.h"
+
+/* Starts a transaction with a snapshot and SPI; commit ends it. */
+extern void depot_catalog_begin(void);
+extern void depot_catalog_commit(void);
+
+/* Whether the extension exists in this database: nothing else may be called when it does not. */
+extern bool depot_catalog_exists(void);
+
+extern void depot_catalog_bump_generation(void);
+extern int64 depot_catalog_generation(void);
+
+/* Repositories by priority and name; name NULL: all. Returns how many. */
+extern int	depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows);
+extern void depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by);
+extern bool depot_catalog_drop_repository(const char *name);
+
+/* Notes a successful refresh; with lines replaces what the repository offers by those (JSON texts of "target" lines, checked). */
+extern void depot_catalog_note_refresh(const char *repository, int64 expires_epoch_s);
+extern void depot_catalog_clear_available(const char *repository);
+extern void depot_catalog_add_available(const char *repository, const DepotAvailableRow *row);
+extern int	depot_catalog_count_available(const char *repository);
+
+/*
+ * Reads every build that provides one of names, then those that provide what these need, and so on: all
+ * that a plan may have to look at.
+ */
+extern int	depot_catalog_read_available(const char *name, DepotAvailableRow **rows);
+
+/* Names near to name by spelling, best first, at most limit; each palloc'd. */
+extern int	depot_catalog_near_names(const char *name, int limit, char **names);
+
+extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
+extern void depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested);
+extern void depot_catalog_record_removal(const char *package);
+
+/* One line of history. Strings may be NULL. */
+typedef struct DepotHistoryRow
+{
+	const char *action;
+	const char *package;
+	const char *version;
+	const char *previous_version;
+	const char *repository;
+	const char *digest;
+	int64		size_bytes;		/* 0: none */
+	const char *source;
+	Oid			role;
+	Oid			database;
+	TimestampTz started_at;
+}			DepotHistoryRow;
+
+extern void depot_catalog_add_history(const DepotHistoryRow *row);
+
+/* Databases other than this one, as oids and names; those that are being dropped are left out. */
+typedef struct DepotDatabaseRow
+{
+	Oid			oid;
+	char	   *name;
+}			DepotDatabaseRow;
+
+extern int	depot_catalog_read_databases(DepotDatabaseRow **rows);
+
+/* The first of names (separated by spaces) that CREATE EXTENSION made in this database, or NULL. */
+extern char *depot_catalog_find_extension(const char *names);
+
+extern bool depot_catalog_role_is_superuser(Oid role);
+
+#endif							/* DEPOT_CATALOG_H */

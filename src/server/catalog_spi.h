@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog_spi.h
+ *	  What the files of the catalog share among themselves.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_CATALOG_SPI_H
+#define DEPOT_CATALOG_SPI_H
+
+#include "postgres.h"
+
+#include "common/manifest.h"
+
+/* Runs a statement; raises an error unless it ends with expected. Returns the number of rows. */
+extern uint64 depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datum *values,
+									const char *nulls);
+
+/* Columns (from 1) of the current result, copied into the result context. */
+extern char *depot_catalog_text(uint64 row, int column);
+extern int64 depot_catalog_int64(uint64 row, int column);
+extern bool depot_catalog_bool(uint64 row, int column);
+
+/* Zeroed memory of the result context. */
+extern void *depot_catalog_alloc(Size bytes);
+
+extern const DepotManifest *depot_catalog_manifest(const char *custom, const char *target,
+												   char manifest_sha256[65], DepotError *error);
+
+extern Datum depot_catalog_text_datum(const char *utf8);
+extern Datum depot_catalog_text_array(const char *const *strings, int count);
+
+#endif							/* DEPOT_CATALOG_SPI_H */

@@ -1,0 +1,344 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.c
+ *	  A request as the leader works on it: its agents, staging and answer.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "server/applied.h"
+#include "server/catalog.h"
+#include "server/job.h"
+#include "server/paths.h"
+#include "server/policy.h"
+#include "server/settings.h"
+#include "storage/dsm.h"
+#include "storage/latch.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Address space of an agent: ten thousand targets parse in 82 MB. */
+#define AGENT_MEMORY_BYTES (INT64CONST(256) * 1024 * 1024)
+
+/* Names of repositories whose metadata a job has for itself. */
+static List *locked_repositories = NIL;
+
+DepotJob *
+depot_job_create(int slot, const DepotSlot *request)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "pg_depot job", ALLOCSET_DEFAULT_SIZES);
+	DepotJob   *job = MemoryContextAllocZero(context, sizeof(DepotJob));
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+
+	job->context = context;
+	job->slot = slot;
+	job->started_at = request != NULL ? request->started_at : GetCurrentTimestamp();
+	if (request != NULL)
+	{
+		job->kind = request->kind;
+		job->role = request->role;
+		job->database = request->database;
+	}
+	initStringInfo(&job->notices);
+	for (int i = 0; i < DEPOT_JOB_MAX_STAGINGS; i++)
+		job->stagings[i].fd = -1;
+	MemoryContextSwitchTo(old_context);
+	return job;
+}
+
+bool
+depot_job_lock_repository(DepotJob *job, const char *repository)
+{
+	MemoryContext old_context;
+	ListCell   *cell;
+
+	if (job->locked_repository != NULL && strcmp(job->locked_repository, repository) == 0)
+		return true;
+	depot_job_unlock_repository(job);
+	foreach(cell, locked_repositories)
+		if (strcmp(lfirst(cell), repository) == 0)
+			return false;
+
+	job->locked_repository = MemoryContextStrdup(job->context, repository);
+	old_context = MemoryContextSwitchTo(TopMemoryContext);
+	locked_repositories = lappend(locked_repositories, job->locked_repository);
+	MemoryContextSwitchTo(old_context);
+	return true;
+}
+
+void
+depot_job_unlock_repository(DepotJob *job)
+{
+	if (job->locked_repository == NULL)
+		return;
+	locked_repositories = list_delete_ptr(locked_repositories, job->locked_repository);
+	job->locked_repository = NULL;
+	SetLatch(MyLatch);			/* somebody may wait for it */
+}
+
+/* Copies the argument out of the slot, or out of the segment the caller made for it. */
+static void
+read_argument(DepotJob *job, const DepotSlot *request)
+{
+	dsm_segment *segment;
+
+	if (request->argument_segment == DSM_HANDLE_INVALID)
+	{
+		job->argument = pnstrdup(request->argument, request->argument_bytes);
+		return;
+	}
+	segment = dsm_attach(request->argument_segment);
+	if (segment == NULL || dsm_segment_map_length(segment) < request->argument_bytes)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the caller of the request has gone")));
+	job->argument = pnstrdup(dsm_segment_address(segment), request->argument_bytes);
+	dsm_detach(segment);
+}
+
+void
+depot_job_begin(DepotJob *job)
+{
+	DepotSlot  *request;
+
+	if (job->slot < 0)
+	{
+		depot_reconcile_start(job);
+		return;
+	}
+	request = palloc(sizeof(DepotSlot));
+	depot_shmem_read(job->slot, request);
+	read_argument(job, request);
+
+	switch (job->kind)
+	{
+		case DEPOT_REQUEST_INSTALL:
+			depot_install_start(job);
+			break;
+		case DEPOT_REQUEST_UNINSTALL:
+			depot_uninstall_start(job);
+			break;
+		case DEPOT_REQUEST_ADD_REPOSITORY:
+			depot_add_repository_start(job);
+			break;
+		case DEPOT_REQUEST_DROP_REPOSITORY:
+			depot_drop_repository_start(job);
+			break;
+		case DEPOT_REQUEST_REFRESH_REPOSITORY:
+			depot_refresh_repository_start(job);
+			break;
+		case DEPOT_REQUEST_VERIFY_FILES:
+			depot_verify_files_start(job);
+			break;
+	}
+}
+
+void
+depot_job_destroy(DepotJob *job)
+{
+	depot_job_unlock_repository(job);
+	depot_job_stop_agents(job);
+	depot_job_end_stagings(job);
+	MemoryContextDelete(job->context);
+}
+
+void
+depot_job_stop_agents(DepotJob *job)
+{
+	depot_agent_stop(job->fetch);
+	depot_agent_stop(job->check);
+	job->fetch = NULL;
+	job->check = NULL;
+}
+
+/* Tells the fetch agent the settings as they are now. */
+static void
+configure_fetch(DepotAgent *agent)
+{
+	StringInfoData line;
+
+	initStringInfo(&line);
+	appendStringInfo(&line, "{\"command\":\"configure\",\"connect_timeout_ms\":%d,\"stall_timeout_ms\":%d,"
+					 "\"allow_http\":%s,\"retries\":2,\"proxy\":",
+					 depot_settings_connect_timeout_ms, depot_settings_stall_timeout_ms,
+					 depot_settings_allow_http ? "true" : "false");
+	if (depot_settings_proxy[0] != '\0')
+		escape_json(&line, depot_settings_proxy);
+	else
+		appendStringInfoString(&line, "null");
+	appendStringInfoString(&line, ",\"ca_file\":");
+	if (depot_settings_ca_file[0] != '\0')
+		escape_json(&line, depot_settings_ca_file);
+	else
+		appendStringInfoString(&line, "null");
+	appendStringInfoChar(&line, '}');
+	depot_agent_send(agent, line.data);
+}
+
+void
+depot_job_need_agents(DepotJob *job, bool with_fetch)
+{
+	if (job->check == NULL)
+		job->check = depot_agent_start(DEPOT_AGENT_CHECK, depot_applied_var_fd(), AGENT_MEMORY_BYTES);
+	if (with_fetch && job->fetch == NULL)
+	{
+		job->fetch = depot_agent_start(DEPOT_AGENT_FETCH, depot_job_staging(job)->fd, AGENT_MEMORY_BYTES);
+		configure_fetch(job->fetch);
+	}
+}
+
+DepotStaging *
+depot_job_begin_staging(DepotJob *job)
+{
+	DepotStaging *staging;
+	DepotError	error;
+
+	if (job->staging_count == DEPOT_JOB_MAX_STAGINGS)
+		elog(ERROR, "a job has too many staging directories");
+	depot_agent_stop(job->fetch);
+	job->fetch = NULL;
+
+	staging = &job->stagings[job->staging_count];
+	staging->fd = depot_store_begin_job(depot_applied_root_fd(), staging->name, &error);
+	if (staging->fd < 0)
+		depot_errors_raise(ERROR, &error);
+	job->staging_count++;
+	return staging;
+}
+
+DepotStaging *
+depot_job_staging(DepotJob *job)
+{
+	if (job->staging_count == 0)
+		return depot_job_begin_staging(job);
+	return &job->stagings[job->staging_count - 1];
+}
+
+void
+depot_job_end_stagings(DepotJob *job)
+{
+	while (job->staging_count > 0)
+	{
+		DepotStaging *staging = &job->stagings[--job->staging_count];
+
+		if (staging->is_kept)
+			close(staging->fd);
+		else
+			depot_store_end_job(depot_applied_root_fd(), staging->name, staging->fd);
+		staging->fd = -1;
+		staging->has_package = false;
+		staging->is_kept = false;
+	}
+}
+
+void
+depot_job_notice(DepotJob *job, const char *format,...)
+{
+	char		text[1024];
+	va_list		arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+
+	if (job->slot < 0)
+	{
+		ereport(LOG, (errmsg("pg_depot: %s", text)));
+		return;
+	}
+	if (job->notices.len > 0)
+		appendStringInfoChar(&job->notices, ',');
+	escape_json(&job->notices, text);
+}
+
+void
+depot_job_finish(DepotJob *job, const char *rows)
+{
+	job->is_finished = true;
+	job->on_message = NULL;
+	job->on_wake = NULL;
+	if (job->slot < 0)
+		return;
+	job->result = MemoryContextStrdup(job->context, psprintf("{\"notices\":[%s],\"rows\":[%s]}",
+															 job->notices.data, rows));
+	if (depot_shmem_answer(job->slot, job->result, strlen(job->result)))
+		job->result = NULL;
+}
+
+void
+depot_job_fail(DepotJob *job, const DepotReport *report)
+{
+	job->is_finished = true;
+	job->on_message = NULL;
+	job->on_wake = NULL;
+	if (job->slot >= 0)
+		depot_shmem_answer_error(job->slot, report);
+	else
+		depot_errors_raise_report(WARNING, report);
+}
+
+void
+depot_job_raise_agent_error(const DepotAgent *agent, const DepotMessage *message)
+{
+	const char *code = depot_message_string(message, "code");
+	const char *text = depot_message_string(message, "message");
+	const char *detail = depot_message_string(message, "detail");
+	const char *hint = depot_message_string(message, "hint");
+	DepotError	error;
+
+	depot_error_set(&error, depot_error_from_wire_name(code != NULL ? code : ""), "%s",
+					text != NULL ? text : "an agent failed without a message");
+	if (detail != NULL)
+		depot_error_detail(&error, "%s", detail);
+	if (hint != NULL)
+		depot_error_hint(&error, "%s", hint);
+	depot_job_raise(&error);
+}
+
+void
+depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTOCOL_VIOLATION),
+			 errmsg("unexpected answer of the %s agent: %s", depot_agent_kind_name(agent->kind), what),
+			 errhint("Library and program must be of the same version; restart the server after an upgrade.")));
+	pg_unreachable();
+}
+
+void
+depot_job_raise(const DepotError *error)
+{
+	depot_errors_raise(ERROR, error);
+	pg_unreachable();
+}
+
+void
+depot_job_check_usable(DepotJob *job)
+{
+	const char *reason = depot_paths_inactive_reason();
+	DepotError	error;
+
+	if (reason != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_depot is inactive on this server"),
+				 errdetail("%s", reason)));
+	if (!depot_catalog_exists())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension pg_depot does not exist in database \"%s\" for other sessions",
+						get_database_name(MyDatabaseId)),
+				 errhint("If this transaction created or dropped it, commit first.")));
+	if (job->slot >= 0 &&
+		!depot_policy_allows(depot_shmem_kind_name(job->kind), depot_catalog_role_is_superuser(job->role), &error))
+		depot_job_raise(&error);
+}

@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * job.h
+ *	  A request as the leader works on it.
+ *
+ * A job runs in steps.  A step either finishes the job, or starts something
+ * that takes time (an agent's work, a look into another database) and names the
+ * function that goes on when it is there; the leader's loop calls that.  A step
+ * may ereport: the loop then hands the error to on_error, or fails the job.
+ * Everything a job holds (memory, agents, staging) goes when it ends.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_JOB_H
+#define DEPOT_JOB_H
+
+#include "postgres.h"
+
+#include "common/store.h"
+#include "lib/stringinfo.h"
+#include "server/agent.h"
+#include "server/errors.h"
+#include "server/message.h"
+#include "server/rows.h"
+#include "server/shmem.h"
+
+#define DEPOT_JOB_MAX_STAGINGS 65	/* a plan's packages, and one for metadata */
+
+typedef struct DepotJob DepotJob;
+typedef void (*DepotJobStep) (DepotJob *job);
+
+typedef struct DepotStaging
+{
+	char		name[DEPOT_JOB_NAME_BYTES];
+	int			fd;
+	bool		has_package;	/* a package was unpacked into it */
+	bool		is_kept;		/* recorded but not yet served: the next reconcile needs it */
+}			DepotStaging;
+
+struct DepotJob
+{
+	MemoryContext context;
+	int			slot;			/* -1: the leader's own (reconcile) */
+	DepotRequestKind kind;
+	Oid			role;
+	Oid			database;
+	TimestampTz started_at;
+	char	   *argument;		/* JSON text */
+	bool		is_finished;
+
+	/* what it waits for */
+	void		(*on_message) (DepotJob *job, DepotAgent *agent, const DepotMessage *message);
+	DepotJobStep on_wake;		/* called whenever the leader wakes */
+	void		(*on_error) (DepotJob *job, const DepotReport *report); /* NULL: the job fails */
+
+	DepotAgent *fetch;
+	DepotAgent *check;
+	DepotStaging stagings[DEPOT_JOB_MAX_STAGINGS];
+	int			staging_count;
+
+	char	   *locked_repository;	/* whose metadata this job has for itself, or NULL */
+	StringInfoData notices;		/* JSON strings, separated by commas */
+	char	   *result;			/* of a finished job: JSON, kept while it does not fit its slot */
+	void	   *state;			/* of the kind of job */
+	void	   *operation;		/* of the operation that runs (refresh, package, usage) */
+};
+
+/* Makes a job in its own memory context; the loop starts it with depot_job_begin. */
+extern DepotJob *depot_job_create(int slot, const DepotSlot *request);
+extern void depot_job_begin(DepotJob *job);
+extern void depot_job_destroy(DepotJob *job);
+
+/* Starts the agents if they do not run; the fetch agent sees the newest staging directory. */
+extern void depot_job_need_agents(DepotJob *job, bool with_fetch);
+extern void depot_job_stop_agents(DepotJob *job);
+
+/* Makes a new staging directory the newest (and so ends a fetch agent that sees another). */
+extern DepotStaging *depot_job_begin_staging(DepotJob *job);
+extern DepotStaging *depot_job_staging(DepotJob *job);
+extern void depot_job_end_stagings(DepotJob *job);
+
+extern void depot_job_notice(DepotJob *job, const char *format,...) pg_attribute_printf(2, 3);
+
+/* Finishes with rows: JSON objects separated by commas, "" for none. */
+extern void depot_job_finish(DepotJob *job, const char *rows);
+extern void depot_job_fail(DepotJob *job, const DepotReport *report);
+
+/* Raises what an agent reported, or a complaint about what it said. */
+extern void depot_job_raise_agent_error(const DepotAgent *agent, const DepotMessage *message) pg_attribute_noreturn();
+extern void depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *what) pg_attribute_noreturn();
+
+/* ereports unless the depot can be used: directory active, extension there, role allowed.  Inside a transaction. */
+extern void depot_job_check_usable(DepotJob *job);
+
+/* Raises an error value; the one-line form for steps. */
+extern void depot_job_raise(const DepotError *error) pg_attribute_noreturn();
+
+/*
+ * One job at a time reads or writes the trusted metadata of a repository.  false: another has it;
+ * set on_wake to try again.  Released with the job at the latest.
+ */
+extern bool depot_job_lock_repository(DepotJob *job, const char *repository);
+extern void depot_job_unlock_repository(DepotJob *job);
+
+/* Operations.  Each begins at once and calls then when it is done; an error goes the job's way. */
+
+/* Fetches and checks a repository's metadata.  row may be one that is not recorded yet. */
+typedef struct DepotRefreshResult
+{
+	bool		is_changed;
+	int64		expires_epoch_s;
+	int			target_count;
+}			DepotRefreshResult;
+
+/* record is called in the transaction that notes the result (to insert the repository's row); may be NULL. */
+extern void depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep record, DepotJobStep then);
+extern const DepotRefreshResult *depot_refresh_result(DepotJob *job);
+
+/* Fetches a package and has it checked and unpacked into a new staging directory. */
+typedef struct DepotPackageRequest
+{
+	const char *repository;
+	const char *target;
+	const char *sha256;
+	int64		size_bytes;
+	int64		unpacked_bytes;
+	bool		check_expiry;
+}			DepotPackageRequest;
+
+extern void depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
+								const DepotRepositoryRow *repository, DepotJobStep then);
+/* URL of the base that delivered it. */
+extern const char *depot_package_source(DepotJob *job);
+
+/* Has the served files of packages compared with their manifests. problem is called for each difference. */
+typedef struct DepotVerifyRequest
+{
+	const char *package;
+	const char *manifest_sha256;
+}			DepotVerifyRequest;
+
+extern void depot_verify_begin(DepotJob *job, const DepotVerifyRequest *requests, int count, DepotJobStep then);
+/* Rows of problems found, as depot_job_finish wants them, and how many. */
+extern const char *depot_verify_rows(DepotJob *job, int *problem_count);
+
+/* Looks into each database for extensions of names (separated by spaces); raises IN_USE when one has one. */
+extern void depot_usage_begin(DepotJob *job, const char *names, DepotJobStep then);
+
+/* Kinds of jobs. */
+extern void depot_install_start(DepotJob *job);
+extern void depot_uninstall_start(DepotJob *job);
+extern void depot_add_repository_start(DepotJob *job);
+extern void depot_drop_repository_start(DepotJob *job);
+extern void depot_refresh_repository_start(DepotJob *job);
+extern void depot_verify_files_start(DepotJob *job);
+extern void depot_reconcile_start(DepotJob *job);
+
+#endif							/* DEPOT_JOB_H */

@@ -1,0 +1,448 @@
+/*-------------------------------------------------------------------------
+ *
+ * leader.c
+ *	  The one background worker of pg_depot on each server: an event loop.
+ *
+ * It takes requests from shared memory, lets each go on as a job when what it
+ * waits for is there, and never blocks on any one of them.  At its start, and again
+ * after a growing pause when something could not be done, it reconciles the served tree with the rows.
+ * It waits on its latch, the postmaster's death and its agents' sockets.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "common/files.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "server/applied.h"
+#include "server/compat.h"
+#include "server/job.h"
+#include "server/leader.h"
+#include "server/paths.h"
+#include "server/settings.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* Requests worked on at once; others wait in their slots. */
+#define JOBS_MAX 4
+#define EVENTS_MAX (2 + 2 * (JOBS_MAX + 1))
+
+#define RESTART_SECONDS 1
+#define LONGEST_PAUSE_MS 300000
+/* In recovery there is nothing to serve yet, and no signal tells when it ends. */
+#define RECOVERY_POLL_MS 1000
+
+static DepotJob *jobs[JOBS_MAX + 1];	/* one place more for the leader's own */
+static int	reconcile_failures = 0;
+static TimestampTz reconcile_at = 0;	/* 0: not planned */
+
+static void pause_after_failed_starts(void);
+static void set_session(void);
+static void loop_once(void);
+static void wait_for_promotion(void);
+static void reload_settings(void);
+static void take_requests(void);
+static void start_job(int place, DepotJob *job);
+static void start_due_reconcile(void);
+static void advance_jobs(void);
+static void receive_from(DepotJob *job, DepotAgent *agent);
+static void wait_for_events(void);
+static long wait_ms(void);
+
+void
+depot_leader_register(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_depot leader");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "pg_depot leader");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = RESTART_SECONDS;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "pg_depot");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "depot_leader_main");
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+depot_leader_main(Datum argument)
+{
+	/* die, not the handler bgworkers start with, so that every wait can be interrupted cleanly. */
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	pause_after_failed_starts();
+	BackgroundWorkerInitializeConnection(depot_settings_database, NULL, BGWORKER_BYPASS_ALLOWCONN);
+	depot_shmem_clear_failed_starts();
+
+	set_session();
+	wait_for_promotion();
+	depot_applied_open();
+	depot_paths_probe_executable();
+	if (depot_paths_inactive_reason() != NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_depot is inactive"),
+				 errdetail("%s", depot_paths_inactive_reason())));
+
+	reconcile_at = GetCurrentTimestamp();
+	start_due_reconcile();
+	depot_shmem_announce_leader();
+	for (;;)
+		loop_once();
+}
+
+/*
+ * The connection fails for good while the home database does not exist.  A
+ * growing pause keeps that from filling the log.
+ */
+static void
+pause_after_failed_starts(void)
+{
+	int			failures = depot_shmem_count_failed_start();
+	long		pause_ms = failures == 0 ? 0 : Min(1000L << Min(failures, 10), LONGEST_PAUSE_MS);
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
+
+	while (pause_ms > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_ms,
+						 depot_compat_wait_event("DepotStartPause"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+	}
+}
+
+/* What ALTER ROLE or ALTER DATABASE may have set must not reach the leader's own statements. */
+static void
+set_session(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"synchronous_commit", "local"},
+		{"lock_timeout", "100ms"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"session_replication_role", "origin"},
+		{"row_security", "off"},
+		{"DateStyle", "ISO, MDY"},
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	pgstat_report_appname("pg_depot leader");
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* A standby's files follow its rows once it has been promoted. */
+static void
+wait_for_promotion(void)
+{
+	bool		is_said = false;
+
+	while (RecoveryInProgress())
+	{
+		if (!is_said)
+			ereport(LOG, (errmsg("pg_depot leader waits for the end of recovery")));
+		is_said = true;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RECOVERY_POLL_MS,
+						 depot_compat_wait_event("DepotRecovery"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		reload_settings();
+	}
+}
+
+static void
+loop_once(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	reload_settings();
+	take_requests();
+	start_due_reconcile();
+	advance_jobs();
+	wait_for_events();
+}
+
+static void
+reload_settings(void)
+{
+	bool		was_active;
+
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	was_active = depot_paths_inactive_reason() == NULL;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (was_active && depot_paths_inactive_reason() != NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_depot is inactive"),
+				 errdetail("%s", depot_paths_inactive_reason())));
+}
+
+/* What guarded runs: one of these. */
+typedef struct Step
+{
+	DepotJobStep step;
+	DepotAgent *agent;			/* with message: its line */
+	const DepotMessage *message;
+	const DepotReport *report;	/* an error for on_error */
+}			Step;
+
+static void
+run_step(DepotJob *job, const Step *step)
+{
+	if (step->report != NULL)
+		job->on_error(job, step->report);
+	else if (step->message != NULL)
+		job->on_message(job, step->agent, step->message);
+	else
+		step->step(job);
+}
+
+/* Runs a step of a job; an error in it is the job's error. */
+static void
+guard(DepotJob *job, const Step *step)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(job->context);
+	DepotReport report;
+	volatile bool has_failed = false;
+
+	PG_TRY();
+	{
+		run_step(job, step);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error_data;
+
+		MemoryContextSwitchTo(job->context);
+		error_data = CopyErrorData();
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		LWLockReleaseAll();
+		depot_errors_data_to_report(error_data, &report);
+		FreeErrorData(error_data);
+		has_failed = true;
+	}
+	PG_END_TRY();
+
+	if (has_failed && job->on_error != NULL && step->report == NULL)
+	{
+		Step		next = {.report = &report};
+
+		guard(job, &next);
+	}
+	else if (has_failed)
+		depot_job_fail(job, &report);
+	MemoryContextSwitchTo(old_context);
+}
+
+static void
+take_requests(void)
+{
+	static DepotSlot request;
+
+	for (int place = 0; place < JOBS_MAX; place++)
+	{
+		int			slot;
+
+		if (jobs[place] != NULL)
+			continue;
+		slot = depot_shmem_take(&request);
+		if (slot < 0)
+			return;
+		start_job(place, depot_job_create(slot, &request));
+	}
+}
+
+static void
+start_job(int place, DepotJob *job)
+{
+	Step		step = {.step = depot_job_begin};
+
+	jobs[place] = job;
+	guard(job, &step);
+}
+
+void
+depot_leader_retry_reconcile(void)
+{
+	long		pause_ms = Min(1000L << Min(reconcile_failures, 10), LONGEST_PAUSE_MS);
+
+	reconcile_failures++;
+	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
+}
+
+static void
+start_due_reconcile(void)
+{
+	if (reconcile_at == 0 || jobs[JOBS_MAX] != NULL || GetCurrentTimestamp() < reconcile_at)
+		return;
+	reconcile_at = 0;
+	start_job(JOBS_MAX, depot_job_create(-1, NULL));
+}
+
+/* Lets jobs look whether what they wait for has come, and ends those that are done or given up. */
+static void
+advance_jobs(void)
+{
+	for (int place = 0; place <= JOBS_MAX; place++)
+	{
+		DepotJob   *job = jobs[place];
+		bool		is_over;
+
+		if (job == NULL)
+			continue;
+		if (!job->is_finished && depot_shmem_is_abandoned(job->slot))
+		{
+			DepotReport report = {.sqlstate = "57014", .message = "canceled by its caller"};
+
+			depot_job_fail(job, &report);
+		}
+		if (!job->is_finished && job->on_wake != NULL)
+		{
+			Step		step = {.step = job->on_wake};
+
+			guard(job, &step);
+		}
+
+		is_over = job->is_finished &&
+			(job->result == NULL ||
+			 depot_shmem_answer_segment(job->slot, job->result, strlen(job->result)));
+		if (!is_over)
+			continue;
+		if (job->slot < 0 && reconcile_at == 0)
+			reconcile_failures = 0;
+		jobs[place] = NULL;
+		depot_job_destroy(job);
+		SetLatch(MyLatch);		/* its place may be waited for */
+	}
+}
+
+/* Reads an agent's lines and gives each to the job; an agent that ended is the job's error. */
+static void
+receive_from(DepotJob *job, DepotAgent *agent)
+{
+	while (!job->is_finished && (agent == job->fetch || agent == job->check))
+	{
+		char	   *line = depot_agent_next_line(agent);
+		DepotMessage *message;
+		DepotError	error;
+
+		if (line == NULL)
+			break;
+		message = depot_message_parse(line, strlen(line), &error);
+		pfree(line);
+		if (message == NULL)
+			depot_job_raise_agent_nonsense(agent, error.message);
+		PG_TRY();
+		{
+			const char *type = depot_message_string(message, "type");
+
+			if (type == NULL)
+				depot_job_raise_agent_nonsense(agent, "a line without a type");
+			else if (strcmp(type, "hello") == 0)
+			{
+				if (depot_message_integer(message, "protocol", 0) != DEPOT_AGENT_PROTOCOL)
+					depot_job_raise_agent_nonsense(agent, "another protocol version");
+			}
+			else if (strcmp(type, "error") == 0)
+				depot_job_raise_agent_error(agent, message);
+			else if (job->on_message != NULL)
+				job->on_message(job, agent, message);
+		}
+		PG_FINALLY();
+		{
+			depot_message_free(message);
+		}
+		PG_END_TRY();
+	}
+
+	if (!job->is_finished && agent == (agent->kind == DEPOT_AGENT_FETCH ? job->fetch : job->check) && agent->is_at_end)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("the %s agent ended unexpectedly", depot_agent_kind_name(agent->kind)),
+				 errhint("It may have been killed, by hand or for want of memory; the call can be repeated.")));
+}
+
+/* The agent whose socket was ready, for the step that reads it. */
+static DepotAgent *ready_agent = NULL;
+
+static void
+read_ready_agent(DepotJob *job)
+{
+	depot_agent_receive(ready_agent);
+	receive_from(job, ready_agent);
+}
+
+static void
+wait_for_events(void)
+{
+	WaitEventSet *set = depot_compat_create_wait_event_set(EVENTS_MAX);
+	WaitEvent	events[EVENTS_MAX];
+	int			count;
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int place = 0; place <= JOBS_MAX; place++)
+	{
+		DepotJob   *job = jobs[place];
+
+		if (job == NULL || job->is_finished)
+			continue;
+		if (job->fetch != NULL)
+			AddWaitEventToSet(set, WL_SOCKET_READABLE, job->fetch->socket, NULL, job);
+		if (job->check != NULL)
+			AddWaitEventToSet(set, WL_SOCKET_READABLE, job->check->socket, NULL, job);
+	}
+
+	pgstat_report_activity(STATE_IDLE, NULL);
+	count = WaitEventSetWait(set, wait_ms(), events, EVENTS_MAX, depot_compat_wait_event("DepotLeader"));
+	FreeWaitEventSet(set);
+
+	for (int i = 0; i < count; i++)
+	{
+		DepotJob   *job = events[i].user_data;
+
+		if (events[i].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		if (!(events[i].events & WL_SOCKET_READABLE) || job->is_finished)
+			continue;
+
+		/* A step before this one may have ended the agent. */
+		if (job->fetch != NULL && job->fetch->socket == events[i].fd)
+			ready_agent = job->fetch;
+		else if (job->check != NULL && job->check->socket == events[i].fd)
+			ready_agent = job->check;
+		else
+			continue;
+		guard(job, &(Step) {.step = read_ready_agent});
+	}
+}
+
+/* How long nothing is due; -1: until something happens. */
+static long
+wait_ms(void)
+{
+	if (reconcile_at == 0 || jobs[JOBS_MAX] != NULL)
+		return -1;
+	return Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), reconcile_at), 1);
+}
