@@ -1,0 +1,144 @@
+/*-------------------------------------------------------------------------
+ *
+ * pack_name.c
+ *	  Which name and version a package gets.
+ *
+ * The publisher says, or the Debian packages do: postgresql-15-hll becomes
+ * hll.  postgresql-15-postgis-3 with its -scripts becomes postgis, because a
+ * major version at the end is left out where an extension has the name without it.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/pack.h"
+#include "common/name.h"
+
+static bool choose_package(DepotPack *pack, DepotError *error);
+static bool choose_version(DepotPack *pack, DepotError *error);
+static bool name_licenses(DepotPack *pack, DepotError *error);
+
+bool
+depot_pack_choose_name(DepotPack *pack, DepotError *error)
+{
+	return choose_package(pack, error) && choose_version(pack, error) && name_licenses(pack, error);
+}
+
+bool
+depot_pack_has_extension(const DepotPack *pack, const char *name)
+{
+	char		member[DEPOT_PACK_PATH_BYTES];
+
+	snprintf(member, sizeof(member), "share/extension/%s.control", name);
+	return depot_pack_find(pack, member) != NULL;
+}
+
+/* Takes the shortest name of the Debian packages, if the others begin with it. */
+static bool
+choose_package(DepotPack *pack, DepotError *error)
+{
+	const char *shortest = NULL;
+	char		name[256];
+	size_t		length;
+
+	if (pack->options->package != NULL)
+		snprintf(name, sizeof(name), "%s", pack->options->package);
+	else
+	{
+		for (int i = 0; i < pack->deb_count; i++)
+		{
+			const char *stem;
+			int			major;
+
+			if (depot_debian_split_name(pack->debs[i].name, &major, &stem) &&
+				(shortest == NULL || strlen(stem) < strlen(shortest)))
+				shortest = stem;
+		}
+		for (int i = 0; i < pack->deb_count && shortest != NULL; i++)
+		{
+			const char *stem;
+			int			major;
+
+			if (!depot_debian_split_name(pack->debs[i].name, &major, &stem) ||
+				strncmp(stem, shortest, strlen(shortest)) != 0)
+				shortest = NULL;
+		}
+		if (shortest == NULL)
+		{
+			depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "no package name can be told from the names of the files");
+			return depot_error_hint(error, "Give --package.");
+		}
+		snprintf(name, sizeof(name), "%s", shortest);
+		length = strlen(name);
+		while (length > 1 && strchr("0123456789.", name[length - 1]) != NULL)
+			length--;
+		if (length > 1 && length < strlen(name) && name[length - 1] == '-')
+		{
+			char		without[256];
+
+			snprintf(without, sizeof(without), "%.*s", (int) (length - 1), name);
+			if (depot_pack_has_extension(pack, without))
+				strcpy(name, without);
+		}
+	}
+	if (!depot_name_check_package(name, "package", error))
+		return false;
+	pack->package = strdup(name);
+	return pack->package != NULL || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+}
+
+static bool
+choose_version(DepotPack *pack, DepotError *error)
+{
+	if (pack->options->version != NULL)
+		pack->version = strdup(pack->options->version);
+	else
+	{
+		for (int i = 0; i < pack->deb_count; i++)
+		{
+			char	   *version = depot_debian_upstream_version(pack->debs[i].version);
+
+			if (version == NULL)
+				return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+			if (pack->version == NULL)
+				pack->version = version;
+			else if (strcmp(pack->version, version) == 0)
+				free(version);
+			else
+			{
+				free(version);
+				depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "the Debian packages are of different versions");
+				depot_error_detail(error, "%s is of version %s, %s of %s.", pack->debs[0].name, pack->debs[0].version,
+								   pack->debs[i].name, pack->debs[i].version);
+				return depot_error_hint(error, "Give --version if they belong together all the same.");
+			}
+		}
+	}
+	if (pack->version == NULL)
+		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	return depot_name_check_version(pack->version, error);
+}
+
+/* No two packages share a path, so licenses stand in a directory of the package. */
+static bool
+name_licenses(DepotPack *pack, DepotError *error)
+{
+	static const char prefix[] = "licenses/";
+	char		member[DEPOT_PACK_PATH_BYTES];
+
+	for (int i = 0; i < pack->entry_count; i++)
+	{
+		DepotPackEntry *entry = &pack->entries[i];
+
+		if (strncmp(entry->member, prefix, sizeof(prefix) - 1) != 0)
+			continue;
+		snprintf(member, sizeof(member), "licenses/%s/%s", pack->package, entry->member + sizeof(prefix) - 1);
+		if (!depot_pack_rename(entry, member, error))
+			return false;
+	}
+	return true;
+}
