@@ -1,0 +1,256 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_agent_check.c
+ *	  The check agent: refreshing metadata.
+ *
+ * What is right and wrong with metadata is tested with the client itself;
+ * here it is the conversation with the leader.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "agent_depot.h"
+
+static void
+test_refresh(void **state)
+{
+	Depot		depot;
+	json_t	   *lines = json_array();
+	json_t	   *command;
+	json_t	   *line;
+	json_t	   *target;
+
+	(void) state;
+	depot_open(&depot);
+	assert_true(scratch_write(depot.job_fd, "root", depot.fixture.pin));
+	line = run_command(&depot, refresh_command("root", NULL), lines);
+	assert_line_type(line, "done");
+	assert_true(json_is_true(json_object_get(line, "changed")));
+	assert_int_equal(json_array_size(json_object_get(line, "roles")), 5);
+	assert_int_equal(json_integer_value(json_object_get(line, "expires")), 1798761600);
+	json_decref(line);
+	assert_int_equal(json_array_size(lines), 1);
+	target = json_array_get(lines, 0);
+	assert_line_type(target, "target");
+	assert_string_equal(agent_string(target, "path"), FIXTURE_TARGET);
+	assert_string_equal(agent_string(target, "sha256"), depot.package_sha256);
+	assert_string_equal(agent_string(json_object_get(target, "custom"), "version"), "2.17");
+
+	/* nothing new: targets all the same, unless only changes are asked for */
+	json_array_clear(lines);
+	line = run_command(&depot, refresh_command(NULL, NULL), lines);
+	assert_line_type(line, "done");
+	assert_true(json_is_false(json_object_get(line, "changed")));
+	assert_int_equal(json_array_size(lines), 1);
+	json_decref(line);
+	json_array_clear(lines);
+	command = refresh_command(NULL, NULL);
+	json_object_set_new(command, "only_if_changed", json_true());
+	line = run_command(&depot, command, lines);
+	assert_line_type(line, "done");
+	assert_int_equal(json_array_size(lines), 0);
+	json_decref(line);
+
+	/* what came over the wire is not left in the job, what is trusted is in its place */
+	assert_int_equal(scratch_mode(depot.job_fd, "need-1"), 0);
+	assert_int_equal(scratch_mode(depot.root.fd, "var/metadata/main") & 07777, 0700);
+	assert_true(scratch_has(depot.root.fd, "var/metadata/main/root.json", depot.fixture.pin));
+	json_decref(lines);
+	depot_close(&depot);
+}
+
+static void
+test_refresh_root_by_digest(void **state)
+{
+	Depot		depot;
+	char		hex[65];
+	json_t	   *line;
+
+	(void) state;
+	depot_open(&depot);
+	memset(hex, '0', 64);
+	hex[64] = '\0';
+	assert_error_line(run_command(&depot, refresh_command(NULL, hex), NULL), "root_invalid", "first root is not the one");
+	assert_int_equal(scratch_mode(depot.root.fd, "var/metadata/main/root.json"), 0);
+	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "root_invalid", "no trusted root");
+	depot_digest_sha256_hex(depot.fixture.pin, strlen(depot.fixture.pin), hex);
+	line = run_command(&depot, refresh_command(NULL, hex), NULL);
+	assert_line_type(line, "done");
+	json_decref(line);
+	depot_close(&depot);
+}
+
+static void
+test_refresh_refuses(void **state)
+{
+	Depot		depot;
+
+	(void) state;
+	depot_open(&depot);
+	refresh(&depot);
+	/* signed by a key that nobody trusts for this role */
+	fixture_bump(depot.fixture.timestamp);
+	fixture_put(&depot.fixture, "timestamp.json", depot.fixture.timestamp, &depot.fixture.keys[KEY_SPARE], 1);
+	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "metadata_threshold", "repository \"main\"");
+	/* expired */
+	fixture_set_expires(depot.fixture.timestamp, "2026-01-01T00:00:00Z");
+	fixture_publish_timestamp(&depot.fixture);
+	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "metadata_expired", "timestamp");
+	/* and once it is in order again, so is the client */
+	fixture_set_expires(depot.fixture.timestamp, FIXTURE_FUTURE);
+	fixture_bump(depot.fixture.timestamp);
+	fixture_publish_timestamp(&depot.fixture);
+	refresh(&depot);
+	depot_close(&depot);
+}
+
+static void
+test_refresh_bad_answers(void **state)
+{
+	static const char *const answers[] = {
+		"{\"command\":\"failed\"}\n", "{\"command\":\"have\",\"file\":\"need-9\"}\n",
+		"{\"command\":\"have\",\"file\":\"../root\"}\n", "{\"command\":\"have\",\"file\":\"need-1\"}\n",
+		"{\"command\":\"refresh\"}\n", "nonsense\n", NULL
+	};
+	static const char *const codes[] = {"unreachable", "agent", "agent", "file_missing", "agent", "agent"};
+	Depot		depot;
+
+	(void) state;
+	depot_open(&depot);
+	assert_true(scratch_write(depot.job_fd, "root", depot.fixture.pin));
+	for (int i = 0; answers[i] != NULL; i++)
+	{
+		json_t	   *line;
+
+		agent_send(&depot.agent, refresh_command("root", NULL));
+		line = agent_read(&depot.agent);
+		assert_line_type(line, "need");
+		json_decref(line);
+		agent_send_raw(&depot.agent, answers[i], strlen(answers[i]));
+		assert_error_line(agent_read(&depot.agent), codes[i], "");
+	}
+	refresh(&depot);
+	depot_close(&depot);
+}
+
+static void
+test_refresh_bad_commands(void **state)
+{
+	static const char *const names[] = {"", "Main", "../main", "a/b", "main\n", NULL};
+	static const char *const jobs[] = {"", "..", "0123456789abcdef0123456789abcde", "0123456789ABCDEF0123456789ABCDEF", NULL};
+	static const char *const roles[] = {"", "root", "targets", "../x", "A", NULL};
+	Depot		depot;
+	json_t	   *command;
+
+	(void) state;
+	depot_open(&depot);
+	for (int i = 0; names[i] != NULL; i++)
+	{
+		command = refresh_command(NULL, NULL);
+		json_object_set_new(command, "repository", json_string(names[i]));
+		assert_error_line(run_command(&depot, command, NULL), "invalid_name", "repository");
+	}
+	for (int i = 0; jobs[i] != NULL; i++)
+	{
+		command = refresh_command(NULL, NULL);
+		json_object_set_new(command, "job", json_string(jobs[i]));
+		assert_error_line(run_command(&depot, command, NULL), "agent", "job");
+	}
+	for (int i = 0; roles[i] != NULL; i++)
+	{
+		command = refresh_command(NULL, NULL);
+		json_object_set_new(command, "role", json_string(roles[i]));
+		assert_error_line(run_command(&depot, command, NULL), "agent", "role");
+	}
+	/* a job that is not there, and one that is being cleaned away */
+	command = refresh_command(NULL, NULL);
+	json_object_set_new(command, "job", json_string("ffffffffffffffffffffffffffffffff"));
+	assert_error_line(run_command(&depot, command, NULL), "file_missing", "open");
+	assert_int_equal(flock(depot.job_fd, LOCK_EX | LOCK_NB), 0);
+	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "io", "lock");
+	assert_int_equal(flock(depot.job_fd, LOCK_UN), 0);
+	depot_close(&depot);
+}
+
+/* A target that is none of ours costs a warning, a thousand of them no more than twenty-one. */
+static void
+test_refresh_foreign_targets(void **state)
+{
+	Depot		depot;
+	json_t	   *lines = json_array();
+	json_t	   *targets;
+	json_t	   *line;
+	int			warnings = 0;
+	int			found = 0;
+
+	(void) state;
+	depot_open(&depot);
+	targets = json_object_get(depot.fixture.role, "targets");
+	for (int i = 0; i < 30; i++)
+	{
+		char		path[128];
+		json_t	   *target = fixture_target("x");
+
+		if (i == 0)
+			json_object_del(target, "custom");
+		snprintf(path, sizeof(path), "pg15/linux-amd64/foreign%d/1/foreign%d-1.tar.zst", i, i);
+		json_object_set_new(targets, path, target);
+	}
+	publish_again(&depot);
+	assert_true(scratch_write(depot.job_fd, "root", depot.fixture.pin));
+	line = run_command(&depot, refresh_command("root", NULL), lines);
+	assert_line_type(line, "done");
+	json_decref(line);
+	for (size_t i = 0; i < json_array_size(lines); i++)
+	{
+		const json_t *one = json_array_get(lines, i);
+
+		warnings += strcmp(agent_string(one, "type"), "warning") == 0;
+		found += strcmp(agent_string(one, "type"), "target") == 0;
+	}
+	assert_int_equal(found, 1);
+	assert_int_equal(warnings, 21);
+	line = json_array_get(lines, json_array_size(lines) - 1);
+	assert_non_null(strstr(agent_string(line, "message"), "10 more targets"));
+	json_decref(lines);
+	depot_close(&depot);
+}
+
+static void
+test_refresh_no_role_for_us(void **state)
+{
+	Depot		depot;
+	json_t	   *lines = json_array();
+	json_t	   *command;
+	json_t	   *line;
+
+	(void) state;
+	depot_open(&depot);
+	assert_true(scratch_write(depot.job_fd, "root", depot.fixture.pin));
+	command = refresh_command("root", NULL);
+	json_object_set_new(command, "role", json_string("pg15-linux-arm64"));
+	line = run_command(&depot, command, lines);
+	assert_line_type(line, "done");
+	json_decref(line);
+	assert_int_equal(json_array_size(lines), 1);
+	assert_non_null(strstr(agent_string(json_array_get(lines, 0), "message"), "no packages for \"pg15-linux-arm64\""));
+	json_decref(lines);
+	depot_close(&depot);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refresh),
+		cmocka_unit_test(test_refresh_root_by_digest),
+		cmocka_unit_test(test_refresh_refuses),
+		cmocka_unit_test(test_refresh_bad_answers),
+		cmocka_unit_test(test_refresh_bad_commands),
+		cmocka_unit_test(test_refresh_foreign_targets),
+		cmocka_unit_test(test_refresh_no_role_for_us),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
