@@ -37,7 +37,7 @@ typedef struct Writer
 	DepotArchiveProgress progress;
 	void	   *progress_context;
 	uint64_t	done_bytes;
-	bool		failed;			/* error was set by a callback */
+	bool		discard;		/* the rest goes nowhere; with an error set where it was a failed write */
 	DepotError *error;
 }			Writer;
 
@@ -46,7 +46,7 @@ writer_error(Writer *writer, const char *path)
 {
 	const char *reason = archive_error_string(writer->handle);
 
-	if (writer->failed)
+	if (writer->discard)
 		return false;
 	if (archive_errno(writer->handle) == ENOMEM)
 		return depot_error_set(writer->error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
@@ -54,17 +54,19 @@ writer_error(Writer *writer, const char *path)
 						   reason == NULL ? "unknown error" : reason);
 }
 
+/* Takes compressed bytes.  It never tells libarchive of a failure: libarchive 3.6 would leak its buffers. */
 static la_ssize_t
 write_archive(struct archive *handle, void *context, const void *bytes, size_t length)
 {
 	Writer	   *writer = context;
 
-	if (depot_files_write_all(writer->fd, bytes, length, writer->error))
-		return (la_ssize_t) length;
-	depot_error_prefix(writer->error, "writing the archive");
-	writer->failed = true;
-	archive_set_error(handle, EIO, "write error");
-	return -1;
+	(void) handle;
+	if (!writer->discard && !depot_files_write_all(writer->fd, bytes, length, writer->error))
+	{
+		depot_error_prefix(writer->error, "writing the archive");
+		writer->discard = true;
+	}
+	return (la_ssize_t) length;
 }
 
 static bool
@@ -99,7 +101,7 @@ write_header(Writer *writer, const char *path, mode_t type, mode_t mode, uint64_
 	archive_entry_set_uid(entry, 0);
 	archive_entry_set_gid(entry, 0);
 	archive_entry_set_mtime(entry, 0, 0);
-	ok = archive_write_header(writer->handle, entry) == ARCHIVE_OK || writer_error(writer, path);
+	ok = (archive_write_header(writer->handle, entry) == ARCHIVE_OK && !writer->discard) || writer_error(writer, path);
 	archive_entry_free(entry);
 	return ok;
 }
@@ -107,7 +109,7 @@ write_header(Writer *writer, const char *path, mode_t type, mode_t mode, uint64_
 static bool
 write_bytes(Writer *writer, const char *path, const void *bytes, size_t length)
 {
-	if (archive_write_data(writer->handle, bytes, length) != (la_ssize_t) length)
+	if (archive_write_data(writer->handle, bytes, length) != (la_ssize_t) length || writer->discard)
 		return writer_error(writer, path);
 	writer->done_bytes += length;
 	return writer->progress == NULL || writer->progress(writer->done_bytes, writer->progress_context) ||
@@ -225,15 +227,12 @@ depot_archive_write(int fd, const DepotManifest *manifest, int tree_fd, DepotArc
 		if (!write_file(&writer, &manifest->files[i]))
 			goto done;
 	}
-	ok = archive_write_close(writer.handle) == ARCHIVE_OK || writer_error(&writer, "end");
+	ok = (archive_write_close(writer.handle) == ARCHIVE_OK && !writer.discard) || writer_error(&writer, "end");
 
 done:
+	/* A half-written archive must not get an end that makes it look whole. */
+	writer.discard = true;
 	if (writer.handle != NULL)
-	{
-		/* A half-written archive must not get an end that makes it look whole. */
-		if (!ok)
-			archive_write_fail(writer.handle);
 		archive_write_free(writer.handle);
-	}
 	return ok;
 }
