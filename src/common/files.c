@@ -404,6 +404,25 @@ depot_files_remove(int directory_fd, const char *path, DepotError *error)
 }
 
 bool
+depot_files_remove_if_empty(int directory_fd, const char *path)
+{
+	char		name[NAME_MAX + 1];
+	bool		is_gone;
+	int			parent;
+
+	parent = depot_files_open_parent(directory_fd, path, name);
+	if (parent < 0)
+		return errno == ENOENT;
+	is_gone = unlinkat(parent, name, AT_REMOVEDIR) == 0;
+	if (is_gone)
+		(void) fsync(parent);
+	else
+		is_gone = errno == ENOENT;
+	close(parent);
+	return is_gone;
+}
+
+bool
 depot_files_exists(int directory_fd, const char *path)
 {
 	char		name[NAME_MAX + 1];

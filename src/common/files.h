@@ -62,6 +62,12 @@ extern bool depot_files_rename(int from_fd, const char *from, int to_fd, const c
 /* Removes a file; absent is success. */
 extern bool depot_files_remove(int directory_fd, const char *path, DepotError *error);
 
+/*
+ * Removes an empty directory and fsyncs its parent; tells whether it is gone.
+ * For tidying up: why it is still there does not matter to the caller.
+ */
+extern bool depot_files_remove_if_empty(int directory_fd, const char *path);
+
 /* Removes a file or a directory with all below it, never following links; absent is success. */
 extern bool depot_files_remove_tree(int directory_fd, const char *path, DepotError *error);
 

@@ -3,10 +3,10 @@
  * store.h
  *	  The depot directory: layout, staging, the served tree, state.json.
  *
- * Keeps promises 2 and 3 of the design on the file side: nothing in the served tree is
- * ever written in place, an extension's control file appears last and goes first, and what state.json says was applied was
- * made durable before.  Called by the leader (through rows it has read) and by nobody else for writing; knows nothing of SQL,
- * trust or networks.
+ * Keeps promises 2 and 3 of the design on the file side: nothing in the served
+ * tree is ever written in place, an extension's control file appears last and
+ * goes first, and what state.json says was applied was made durable before.
+ * The leader is the only writer.  Knows nothing of SQL, trust or networks.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -42,14 +42,21 @@ typedef struct DepotAppliedFile
 	uint32_t	mode;
 }			DepotAppliedFile;
 
+/*
+ * While the files of a package are being changed, its entry lists those of the
+ * old and the new version, and is_complete is false and both digests are
+ * empty, so that no row can be taken for applied.  After a crash the entry
+ * stays so until the change is repeated.
+ */
 typedef struct DepotAppliedPackage
 {
 	char	   *package;
 	char	   *version;
 	char		digest[65];		/* sha256 of the archive */
 	char		manifest_sha256[65];
-	DepotAppliedFile *files;	/* the manifest's own file is among them */
+	DepotAppliedFile *files;	/* sorted by path; the manifest's own file is among them */
 	int			file_count;
+	bool		is_complete;
 }			DepotAppliedPackage;
 
 /* Whose tree it is; with another stamp it is rebuilt, not trusted. */
@@ -68,61 +75,104 @@ typedef struct DepotState
 	int			package_count;
 }			DepotState;
 
-/* Served path of a member; false (PACKAGE) when it would not fit out. */
-extern bool depot_store_served_path(const DepotLayout *layout, const char *member, char out[DEPOT_SERVED_PATH_BYTES], DepotError *error);
+/* Puts the served path of a member into out; false (PACKAGE) when it is no member or would not fit. */
+extern bool depot_store_served_path(const DepotLayout *layout, const char *member,
+									char out[DEPOT_SERVED_PATH_BYTES], DepotError *error);
 
 /*
- * Makes the depot's own directories (0700) and the empty served tree that extension_destdir needs. Safe to repeat.
- * root_fd is the depot directory.
+ * Makes the depot's own directories and the empty served tree that
+ * extension_destdir needs, all 0700.  Safe to repeat.  root_fd is the depot
+ * directory, here and below.
  */
 extern bool depot_store_prepare(int root_fd, const DepotLayout *layout, DepotError *error);
 
-/* Reads var/state.json.  Absent, unreadable format, or another stamp: an empty state with *fresh = true; stamp is copied in. */
-extern bool depot_store_load_state(int root_fd, const DepotStamp *stamp, DepotState *state, bool *fresh, DepotError *error);
+/*
+ * Reads var/state.json.  Absent, unreadable, of another format or with another
+ * stamp: an empty state with *fresh true; stamp is copied in.  Fails only when
+ * reading failed; the state is then empty too.
+ */
+extern bool depot_store_load_state(int root_fd, const DepotStamp *stamp, DepotState *state, bool *fresh,
+								   DepotError *error);
+
+/* Writes var/state.json durably. */
 extern bool depot_store_save_state(int root_fd, const DepotState *state, DepotError *error);
+
+/* Frees what state holds and leaves it empty; the stamp stays. */
 extern void depot_store_free_state(DepotState *state);
+
+/* Returns the entry of a package, or NULL. */
 extern const DepotAppliedPackage *depot_store_find(const DepotState *state, const char *package);
 
-/* The applied package (another than package) that owns a served path, or NULL. */
-extern const DepotAppliedPackage *depot_store_owner(const DepotState *state, const char *served_path, const char *except_package);
+/* Returns the package (another than except_package, which may be NULL) that owns a served path, or NULL. */
+extern const DepotAppliedPackage *depot_store_owner(const DepotState *state, const char *served_path,
+													const char *except_package);
 
-/* Makes a new job directory below staging with a random name, flocks it (LOCK_SH); returns its descriptor, or -1. */
+/*
+ * Makes a new job directory below staging with a random name and takes a
+ * shared flock on it; returns its descriptor, or -1.
+ */
 extern int	depot_store_begin_job(int root_fd, char job[DEPOT_JOB_NAME_BYTES], DepotError *error);
-/* Removes it. fd may be -1. */
+
+/* Closes job_fd (may be -1) and removes the job directory; the next start removes what this could not. */
 extern void depot_store_end_job(int root_fd, const char *job, int job_fd);
 
 /*
- * A job directory with a complete unpacked tree ("tree/") is marked by staged.json before the rows that name it are
- * committed, so that the next start finds what a crash left: write marks, find searches all job directories for a digest.
+ * Marks a job directory that holds a complete unpacked tree ("tree/") by a
+ * staged.json, before the rows that name it are committed, so that the next
+ * start finds what a crash left.
  */
 extern bool depot_store_mark_staged(int root_fd, const char *job, const char *package, const char *digest,
 									const char *manifest_sha256, DepotError *error);
-extern bool depot_store_find_staged(int root_fd, const char *digest, char job[DEPOT_JOB_NAME_BYTES], bool *found, DepotError *error);
 
-/* Empties staging, except the given jobs (NULL-terminated) and those whose flock somebody else still holds. */
+/* Searches all marked job directories for the archive's digest. */
+extern bool depot_store_find_staged(int root_fd, const char *digest, char job[DEPOT_JOB_NAME_BYTES],
+									bool *found, DepotError *error);
+
+/*
+ * Empties staging, except the given jobs (NULL-terminated; NULL for none) and
+ * those whose flock somebody still holds.  Goes on after a failure and reports
+ * the first.
+ */
 extern bool depot_store_clean_staging(int root_fd, const char *const *keep_jobs, DepotError *error);
 
 /*
- * Makes and fsyncs every directory that activating manifest needs, and checks that no served path is 100 bytes or longer when
- * counted from the data directory (data_prefix_bytes: length of the depot's own path below it, with the slash; 0: outside it, no check),
- * that none belongs to another applied package, and none to the server installation (system_share / system_lib absolute).
- * Everything that can fail for want of space or rights happens here, before the commit.
+ * Checks and prepares all that can fail for want of space or rights, before
+ * the commit: that no served path is 100 bytes or longer when counted from the
+ * data directory (data_prefix_bytes: length of the depot's own path below it,
+ * with the slash; 0: outside it, no check), that none belongs to another
+ * applied package or to the server installation (system_share and system_lib
+ * are absolute; NULL: no check) or is a directory; then makes and fsyncs every
+ * directory that is needed.  On failure the tree is as it was.
  */
 extern bool depot_store_prepare_activation(int root_fd, const DepotLayout *layout, const DepotState *state,
 										   const DepotManifest *manifest, int data_prefix_bytes,
-										   const char *system_share, const char *system_lib, DepotError *error);
+										   const char *system_share, const char *system_lib,
+										   DepotError *error);
+
+/* Removes the empty directories that depot_store_prepare_activation made, when no commit followed it. */
+extern void depot_store_cancel_activation(int root_fd, const DepotLayout *layout,
+										  const DepotManifest *manifest);
 
 /*
- * Renames the files of job's tree into the served tree: libraries, other files, scripts, control files last; then
- * removes what an older version of the package had and this one has not; fsyncs the directories; updates *state and saves it.
- * A file that is no longer in the job but already served (an earlier try was killed) is taken as done; *resumed tells, and the
- * caller then has the served files verified.
+ * Renames the files of job's tree into the served tree: libraries, other
+ * files, scripts, control files last; then removes what an older version of
+ * the package had and this one has not; updates *state and saves it.  A file
+ * that is no longer in the job but already served (an earlier try was killed)
+ * is taken as done; *resumed tells, and the caller then has the served files
+ * verified.  Before anything is changed, every file is found in one of the two
+ * places, or FILE_MISSING is the answer.  job may be NULL: nothing is staged,
+ * what is served is adopted.
  */
 extern bool depot_store_activate(int root_fd, const DepotLayout *layout, DepotState *state, const char *job,
-								 const DepotManifest *manifest, const char *digest, const char *manifest_sha256,
-								 bool *resumed, DepotError *error);
+								 const DepotManifest *manifest, const char *digest,
+								 const char *manifest_sha256, bool *resumed, DepotError *error);
 
-/* Removes a package's served files: control files first, libraries last; then empty directories that packages made; updates and saves state.  Absent files are fine. */
-extern bool depot_store_deactivate(int root_fd, const DepotLayout *layout, DepotState *state, const char *package, DepotError *error);
+/*
+ * Removes a package's served files: control files first, libraries last; then
+ * the directories that packages made and that are empty now; updates and
+ * saves *state.  Absent files, and a package that is not there, are fine.
+ */
+extern bool depot_store_deactivate(int root_fd, const DepotLayout *layout, DepotState *state,
+								   const char *package, DepotError *error);
 
 #endif							/* DEPOT_STORE_H */

@@ -1,0 +1,280 @@
+/*-------------------------------------------------------------------------
+ *
+ * store_jobs.c
+ *	  Staging: one directory per job.
+ *
+ * A job directory belongs to whoever holds a flock on it: the leader that made
+ * it and the agents that work in it.  The lock goes with the process, so after
+ * a crash every directory is free, and what no row wants any more is removed
+ * at the next start.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/buffer.h"
+#include "common/files.h"
+#include "common/json.h"
+#include "common/name.h"
+#include "common/store.h"
+#include "common/store_internal.h"
+
+#define STAGED_FILE "staged.json"
+#define STAGED_FORMAT 1
+#define STAGED_MAX_BYTES 4096
+
+#define JOB_RANDOM_BYTES ((DEPOT_JOB_NAME_BYTES - 1) / 2)
+
+/* A path of something in a job directory. */
+#define JOB_PATH_BYTES (sizeof(DEPOT_STAGING "/") + DEPOT_JOB_NAME_BYTES + sizeof("/" STAGED_FILE))
+
+static bool
+is_job_name(const char *name)
+{
+	return strlen(name) == DEPOT_JOB_NAME_BYTES - 1 &&
+		strspn(name, "0123456789abcdef") == DEPOT_JOB_NAME_BYTES - 1;
+}
+
+static bool
+make_job_name(char job[DEPOT_JOB_NAME_BYTES], DepotError *error)
+{
+	unsigned char bytes[JOB_RANDOM_BYTES];
+	ssize_t		count;
+
+	do
+		count = getrandom(bytes, sizeof(bytes), 0);
+	while (count < 0 && errno == EINTR);
+	if (count != (ssize_t) sizeof(bytes))
+		return depot_error_set_errno(error, count < 0 ? errno : EIO, "could not get random bytes");
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		snprintf(job + 2 * i, 3, "%02x", bytes[i]);
+	return true;
+}
+
+int
+depot_store_begin_job(int root_fd, char job[DEPOT_JOB_NAME_BYTES], DepotError *error)
+{
+	int			staging_fd;
+	int			fd = -1;
+
+	job[0] = '\0';
+	staging_fd = depot_files_open_directory(root_fd, DEPOT_STAGING, error);
+	if (staging_fd < 0)
+		return -1;
+	if (!make_job_name(job, error))
+		goto done;
+	if (mkdirat(staging_fd, job, STORE_DIRECTORY_MODE) != 0)
+	{
+		depot_error_set_errno(error, errno, "could not create a job directory in \"%s\"", DEPOT_STAGING);
+		goto done;
+	}
+	fd = depot_files_open_directory(staging_fd, job, error);
+	if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0)
+	{
+		depot_error_set_errno(error, errno, "could not lock a job directory in \"%s\"", DEPOT_STAGING);
+		close(fd);
+		fd = -1;
+	}
+	if (fd < 0)
+		(void) unlinkat(staging_fd, job, AT_REMOVEDIR);
+
+done:
+	if (fd < 0)
+		job[0] = '\0';
+	close(staging_fd);
+	return fd;
+}
+
+void
+depot_store_end_job(int root_fd, const char *job, int job_fd)
+{
+	char		path[JOB_PATH_BYTES];
+	DepotError	error;
+
+	if (job_fd >= 0)
+		close(job_fd);
+	if (!is_job_name(job))
+		return;
+	snprintf(path, sizeof(path), "%s/%s", DEPOT_STAGING, job);
+	(void) depot_files_remove_tree(root_fd, path, &error);
+}
+
+bool
+depot_store_mark_staged(int root_fd, const char *job, const char *package, const char *digest,
+						const char *manifest_sha256, DepotError *error)
+{
+	char		path[JOB_PATH_BYTES];
+	DepotBuffer text;
+	json_t	   *mark = NULL;
+	bool		ok = false;
+
+	depot_buffer_init(&text);
+	if (!is_job_name(job) || !depot_name_is_sha256(digest) || !depot_name_is_sha256(manifest_sha256))
+	{
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "invalid job name or digest");
+		goto done;
+	}
+	if (!depot_name_check_package(package, "package", error))
+		goto done;
+	mark = json_pack("{s:i, s:s, s:s, s:s}", "format", STAGED_FORMAT, "package", package, "digest", digest,
+					 "manifest_sha256", manifest_sha256);
+	if (mark == NULL)
+	{
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+		goto done;
+	}
+	if (!depot_json_canonical(mark, &text, DEPOT_ERROR_IO, error))
+		goto done;
+	snprintf(path, sizeof(path), "%s/%s/%s", DEPOT_STAGING, job, STAGED_FILE);
+	ok = depot_files_write_durable(root_fd, path, text.data, text.length_bytes, 0600, error) &&
+		depot_files_fsync(root_fd, DEPOT_STAGING, error);
+
+done:
+	json_decref(mark);
+	depot_buffer_free(&text);
+	return ok;
+}
+
+/* Tells whether a job directory is marked with digest; what cannot be read is no mark. */
+static bool
+has_mark(int staging_fd, const char *job, const char *digest)
+{
+	char		path[JOB_PATH_BYTES];
+	DepotBuffer text;
+	DepotError	error;
+	json_t	   *mark = NULL;
+	int64_t		format = 0;
+	const char *marked = "";
+	bool		ok;
+
+	depot_buffer_init(&text);
+	snprintf(path, sizeof(path), "%s/%s", job, STAGED_FILE);
+	ok = depot_files_read(staging_fd, path, STAGED_MAX_BYTES, &text, &error);
+	if (ok)
+	{
+		mark = depot_json_parse(text.data, text.length_bytes, DEPOT_ERROR_IO, STAGED_FILE, &error);
+		ok = mark != NULL &&
+			depot_json_get_integer(mark, "format", true, 0, &format, DEPOT_ERROR_IO, &error) &&
+			depot_json_get_string(mark, "digest", true, &marked, DEPOT_ERROR_IO, &error) &&
+			format == STAGED_FORMAT && strcmp(marked, digest) == 0;
+	}
+	json_decref(mark);
+	depot_buffer_free(&text);
+	return ok;
+}
+
+/* Opens staging for reading its entries; NULL and error on failure. */
+static DIR *
+open_staging(int root_fd, DepotError *error)
+{
+	DIR		   *staging;
+	int			fd = depot_files_open_directory(root_fd, DEPOT_STAGING, error);
+
+	if (fd < 0)
+		return NULL;
+	staging = fdopendir(fd);
+	if (staging == NULL)
+	{
+		depot_error_set_errno(error, errno, "could not read directory \"%s\"", DEPOT_STAGING);
+		close(fd);
+	}
+	return staging;
+}
+
+/* Returns the next entry's name, or NULL at the end (*ok true) or after an error. */
+static const char *
+next_entry(DIR *staging, bool *ok, DepotError *error)
+{
+	struct dirent *entry;
+
+	do
+	{
+		errno = 0;
+		entry = readdir(staging);
+	} while (entry != NULL && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+	*ok = entry != NULL || errno == 0;
+	if (!*ok)
+		depot_error_set_errno(error, errno, "could not read directory \"%s\"", DEPOT_STAGING);
+	return entry != NULL ? entry->d_name : NULL;
+}
+
+bool
+depot_store_find_staged(int root_fd, const char *digest, char job[DEPOT_JOB_NAME_BYTES], bool *found,
+						DepotError *error)
+{
+	DIR		   *staging;
+	const char *name;
+	bool		ok;
+
+	*found = false;
+	job[0] = '\0';
+	staging = open_staging(root_fd, error);
+	if (staging == NULL)
+		return false;
+	while (!*found && (name = next_entry(staging, &ok, error)) != NULL)
+	{
+		if (is_job_name(name) && has_mark(dirfd(staging), name, digest))
+		{
+			memcpy(job, name, DEPOT_JOB_NAME_BYTES);
+			*found = true;
+		}
+	}
+	closedir(staging);
+	return ok;
+}
+
+/* Removes an entry of staging unless somebody holds a lock on it. */
+static bool
+clean_entry(int staging_fd, const char *name, DepotError *error)
+{
+	bool		ok = true;
+	int			fd;
+
+	fd = openat(staging_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		ok = depot_files_remove_tree(staging_fd, name, error);
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+bool
+depot_store_clean_staging(int root_fd, const char *const *keep_jobs, DepotError *error)
+{
+	DepotError	entry_error;
+	DIR		   *staging;
+	const char *name;
+	bool		ok;
+	bool		all_ok = true;
+
+	staging = open_staging(root_fd, error);
+	if (staging == NULL)
+		return false;
+	while ((name = next_entry(staging, &ok, &entry_error)) != NULL)
+	{
+		bool		keep = false;
+
+		for (const char *const *job = keep_jobs; job != NULL && *job != NULL && !keep; job++)
+			keep = strcmp(*job, name) == 0;
+		if (!keep && !clean_entry(dirfd(staging), name, &entry_error))
+		{
+			if (all_ok && error != NULL)
+				*error = entry_error;
+			all_ok = false;
+		}
+	}
+	if (!ok && all_ok && error != NULL)
+		*error = entry_error;
+	closedir(staging);
+	return ok && all_ok;
+}
