@@ -35,7 +35,8 @@ typedef struct AgentOptions
 static int	parse_options(int argc, char **argv, AgentOptions *options);
 static int	run_agent(const AgentOptions *options);
 static int	serve(DepotAgent *agent, const DepotAgentKind *kind);
-static bool run_command(DepotAgent *agent, const DepotAgentKind *kind, const json_t *message, DepotError *error);
+static bool run_command(DepotAgent *agent, const DepotAgentKind *kind, const json_t *message,
+						DepotError *error);
 
 int
 depot_cmd_agent(int argc, char **argv)
@@ -116,9 +117,10 @@ run_agent(const AgentOptions *options)
 static int
 serve(DepotAgent *agent, const DepotAgentKind *kind)
 {
-	if (!depot_channel_send(&agent->channel, json_pack("{s:s, s:i, s:s, s:s}", "type", "hello",
-													   "protocol", DEPOT_CHANNEL_PROTOCOL, "agent", kind->name,
-													   "version", DEPOT_PROGRAM_VERSION)))
+	if (!depot_channel_send(&agent->channel,
+							json_pack("{s:s, s:i, s:s, s:s}", "type", "hello",
+									  "protocol", DEPOT_CHANNEL_PROTOCOL, "agent", kind->name,
+									  "version", DEPOT_PROGRAM_VERSION)))
 		return DEPOT_EXIT_FAILED;
 	for (;;)
 	{

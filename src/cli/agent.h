@@ -53,15 +53,17 @@ extern bool depot_agent_check_package(DepotAgent *agent, const json_t *command, 
 extern bool depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotError *error);
 
 /*
- * Opens the job directory <staging>/job below D/var with a shared flock, which keeps it from being cleaned away;
- * closing it ends that.  Returns -1 with an error.
+ * Opens the job directory <staging>/job below D/var with a shared flock, which keeps it from being cleaned
+ * away; closing it ends that. Returns -1 with an error.
  */
 extern int	depot_agent_open_job(const DepotAgent *agent, const json_t *command, DepotError *error);
 
 /* Opens metadata/<repository> below D/var; makes it (0700) when make is set.  Returns -1 with an error. */
-extern int	depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool make, DepotError *error);
+extern int	depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool make,
+									  DepotError *error);
 
 /* Reads a member that names a file directly in a job directory. */
-extern bool depot_agent_get_file(const json_t *command, const char *member, const char **out, DepotError *error);
+extern bool depot_agent_get_file(const json_t *command, const char *member, const char **out,
+								 DepotError *error);
 
 #endif							/* DEPOT_AGENT_H */

@@ -161,7 +161,8 @@ depot_channel_send_error(DepotChannel *channel, const DepotError *error)
 
 	/* texts that are no UTF-8 cannot be sent, and the leader waits for an answer */
 	if (line == NULL)
-		line = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "error", "code", depot_error_wire_name(error->code),
+		line = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "error",
+						 "code", depot_error_wire_name(error->code),
 						 "message", "the agent failed and could not say why", "detail", "", "hint", "");
 	return depot_channel_send(channel, line);
 }
@@ -201,7 +202,8 @@ depot_channel_send_progress(DepotChannel *channel, const char *phase, uint64_t b
 		channel->state = DEPOT_CHANNEL_CLOSED;
 		return false;
 	}
-	line = json_pack("{s:s, s:I, s:I}", "type", "progress", "bytes", (json_int_t) bytes, "total", (json_int_t) total);
+	line = json_pack("{s:s, s:I, s:I}", "type", "progress", "bytes", (json_int_t) bytes,
+					 "total", (json_int_t) total);
 	if (line != NULL && phase != NULL && json_object_set_new(line, "phase", json_string(phase)) != 0)
 	{
 		json_decref(line);

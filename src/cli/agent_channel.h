@@ -51,8 +51,8 @@ extern void depot_channel_free(DepotChannel *channel);
 extern DepotChannelStatus depot_channel_read(DepotChannel *channel, json_t **message, DepotError *error);
 
 /*
- * Writes message as one line and drops the caller's reference.  False when it is NULL (out of memory while it was
- * made), does not fit a line, or the leader is gone.
+ * Writes message as one line and drops the caller's reference. False when it is NULL (out of memory while it
+ * was made), does not fit a line, or the leader is gone.
  */
 extern bool depot_channel_send(DepotChannel *channel, json_t *message);
 
@@ -66,6 +66,7 @@ extern bool depot_channel_send_warning(DepotChannel *channel, const char *format
  * Writes a progress line unless one was written a moment ago; phase may be NULL.  Returns false when the
  * leader is gone, so that long work ends with it.
  */
-extern bool depot_channel_send_progress(DepotChannel *channel, const char *phase, uint64_t bytes, uint64_t total);
+extern bool depot_channel_send_progress(DepotChannel *channel, const char *phase, uint64_t bytes,
+										uint64_t total);
 
 #endif							/* DEPOT_AGENT_CHANNEL_H */

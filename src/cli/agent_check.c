@@ -92,7 +92,8 @@ depot_agent_open_job(const DepotAgent *agent, const json_t *command, DepotError 
 
 	if (!depot_json_get_string(command, "job", true, &job, DEPOT_ERROR_AGENT, error))
 		return -1;
-	if (strlen(job) != DEPOT_JOB_NAME_BYTES - 1 || strspn(job, "0123456789abcdef") != DEPOT_JOB_NAME_BYTES - 1)
+	if (strlen(job) != DEPOT_JOB_NAME_BYTES - 1 ||
+		strspn(job, "0123456789abcdef") != DEPOT_JOB_NAME_BYTES - 1)
 	{
 		depot_error_set(error, DEPOT_ERROR_AGENT, "member \"job\" is not the name of a job");
 		return -1;
@@ -213,14 +214,16 @@ fetch_initial_root(Refresh *refresh, const char *sha256, DepotBuffer *root, Depo
 	{
 		depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "its first root is not the one that was given");
 		depot_error_detail(error, "Expected sha256 %s, found %s.", sha256, found);
-		return depot_error_hint(error, "Ask the repository's publisher for the digest, by another way than the repository.");
+		return depot_error_hint(error,
+								"Ask the publisher for the digest, by another way than the repository.");
 	}
 	return true;
 }
 
 /* Fills root with the initial root when this server trusts none yet; leaves it empty otherwise. */
 static bool
-get_initial_root(Refresh *refresh, int metadata_fd, const json_t *command, DepotBuffer *root, DepotError *error)
+get_initial_root(Refresh *refresh, int metadata_fd, const json_t *command, DepotBuffer *root,
+				 DepotError *error)
 {
 	const char *file = NULL;
 	const char *sha256 = NULL;
@@ -254,8 +257,10 @@ warn(Refresh *refresh, const char *path, const char *reason)
 
 	if (++refresh->warning_count > MAX_WARNINGS)
 		return true;
-	return depot_channel_send_warning(&refresh->agent->channel, "repository \"%s\": target \"%s\" is ignored: %s",
-									  refresh->repository, depot_name_printable(path, shown, sizeof(shown)), reason);
+	return depot_channel_send_warning(&refresh->agent->channel,
+									  "repository \"%s\": target \"%s\" is ignored: %s",
+									  refresh->repository,
+									  depot_name_printable(path, shown, sizeof(shown)), reason);
 }
 
 /* Sends one target of the role when it is a package of ours; a DepotTufVisit. */
@@ -280,15 +285,17 @@ send_target(const DepotTufTarget *target, void *context, DepotError *error)
 		depot_manifest_free(manifest);
 		refresh->target_count++;
 		sent = depot_channel_send(&refresh->agent->channel,
-								  json_pack("{s:s, s:s, s:I, s:s, s:O}", "type", "target", "path", target->path,
-											"length", (json_int_t) target->length_bytes, "sha256", target->sha256,
-											"custom", custom));
+								  json_pack("{s:s, s:s, s:I, s:s, s:O}", "type", "target",
+											"path", target->path,
+											"length", (json_int_t) target->length_bytes,
+											"sha256", target->sha256, "custom", custom));
 	}
 	return sent || depot_error_set(error, DEPOT_ERROR_AGENT, "could not send a target to the leader");
 }
 
 static bool
-send_targets(Refresh *refresh, DepotTufClient *client, const DepotTufRole *roles, int role_count, DepotError *error)
+send_targets(Refresh *refresh, DepotTufClient *client, const DepotTufRole *roles, int role_count,
+			 DepotError *error)
 {
 	bool		delegated = false;
 
@@ -296,12 +303,14 @@ send_targets(Refresh *refresh, DepotTufClient *client, const DepotTufRole *roles
 		if (roles[i].loaded && strcmp(roles[i].name, refresh->role) == 0)
 			delegated = true;
 	if (!delegated)
-		(void) depot_channel_send_warning(&refresh->agent->channel, "repository \"%s\" has no packages for \"%s\"",
+		(void) depot_channel_send_warning(&refresh->agent->channel,
+										  "repository \"%s\" has no packages for \"%s\"",
 										  refresh->repository, refresh->role);
 	else if (!depot_tuf_visit_targets(client, refresh->role, send_target, refresh, error))
 		return false;
 	if (refresh->warning_count > MAX_WARNINGS)
-		(void) depot_channel_send_warning(&refresh->agent->channel, "repository \"%s\": %d more targets are ignored",
+		(void) depot_channel_send_warning(&refresh->agent->channel,
+										  "repository \"%s\": %d more targets are ignored",
 										  refresh->repository, refresh->warning_count - MAX_WARNINGS);
 	return true;
 }
@@ -334,7 +343,8 @@ make_done(const DepotTufRole *roles, int role_count, bool changed)
 /*----- the command ---------------------------------------------------------------------*/
 
 static bool
-finish_refresh(Refresh *refresh, DepotTufClient *client, bool changed, bool only_if_changed, DepotError *error)
+finish_refresh(Refresh *refresh, DepotTufClient *client, bool changed, bool only_if_changed,
+			   DepotError *error)
 {
 	DepotTufRole roles[MAX_ROLES];
 	int			role_count = depot_tuf_roles(client, roles, MAX_ROLES);
@@ -342,7 +352,8 @@ finish_refresh(Refresh *refresh, DepotTufClient *client, bool changed, bool only
 	if ((changed || !only_if_changed) && !send_targets(refresh, client, roles, role_count, error))
 		return false;
 	if (!depot_channel_send(&refresh->agent->channel, make_done(roles, role_count, changed)))
-		return depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the refresh is done");
+		return depot_error_set(error, DEPOT_ERROR_AGENT,
+							   "could not tell the leader that the refresh is done");
 	return true;
 }
 
@@ -361,7 +372,8 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	depot_buffer_init(&root);
 	if (!depot_json_get_string(command, "repository", true, &refresh.repository, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_string(command, "role", true, &refresh.role, DEPOT_ERROR_AGENT, error) ||
-		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, DEPOT_ERROR_AGENT, error) ||
+		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, DEPOT_ERROR_AGENT,
+								error) ||
 		!depot_json_get_bool(command, "only_if_changed", false, &only_if_changed, DEPOT_ERROR_AGENT, error))
 		goto done;
 	if (!depot_name_is_delegated_role(refresh.role))

@@ -34,7 +34,8 @@ report_problem(FileCheck *check, const char *path, const char *problem, DepotErr
 {
 	check->problem_count++;
 	return depot_channel_send(&check->agent->channel,
-							  json_pack("{s:s, s:s, s:s}", "type", "problem", "path", path, "problem", problem)) ||
+							  json_pack("{s:s, s:s, s:s}", "type", "problem", "path", path, "problem",
+										problem)) ||
 		depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader of a problem");
 }
 
@@ -43,7 +44,8 @@ report_problem(FileCheck *check, const char *path, const char *problem, DepotErr
  * must be (then what was below it is gone); *status is of the last part otherwise.
  */
 static bool
-find_file(const FileCheck *check, const char *path, struct stat *status, const char **problem, DepotError *error)
+find_file(const FileCheck *check, const char *path, struct stat *status, const char **problem,
+		  DepotError *error)
 {
 	char		prefix[DEPOT_SERVED_PATH_BYTES];
 
@@ -100,7 +102,8 @@ examine_file(const FileCheck *check, const char *path, const DepotManifestFile *
  * *manifest NULL, as it then says nothing about the other files.
  */
 static bool
-read_manifest(FileCheck *check, const char *package, const char *sha256, DepotManifest **manifest, DepotError *error)
+read_manifest(FileCheck *check, const char *package, const char *sha256, DepotManifest **manifest,
+			  DepotError *error)
 {
 	char		member[DEPOT_MANIFEST_PATH_BYTES];
 	char		path[DEPOT_SERVED_PATH_BYTES];

@@ -89,8 +89,10 @@ parse_command(const json_t *command, PackageCheck *check, DepotError *error)
 		!depot_agent_get_file(command, "file", &check->file, error) ||
 		!depot_json_get_integer(command, "reference_time", true, 0, &check->reference_time, code, error) ||
 		!depot_json_get_bool(command, "check_expiry", true, &check->check_expiry, code, error) ||
-		!depot_json_get_integer(command, "max_unpacked_bytes", true, 1, &check->max_unpacked_bytes, code, error) ||
-		!depot_json_get_integer(command, "max_package_bytes", true, 1, &check->max_package_bytes, code, error) ||
+		!depot_json_get_integer(command, "max_unpacked_bytes", true, 1, &check->max_unpacked_bytes, code,
+								error) ||
+		!depot_json_get_integer(command, "max_package_bytes", true, 1, &check->max_package_bytes, code,
+								error) ||
 		!parse_server(command, &check->server, error))
 		return false;
 	if (!depot_name_is_sha256(check->sha256))
@@ -111,13 +113,16 @@ use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
 
 	if (strcmp(target->sha256, check->sha256) != 0)
 	{
-		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "the repository lists another build than the one wanted");
-		depot_error_detail(error, "Wanted sha256 %s, the signed metadata lists %s.", check->sha256, target->sha256);
+		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
+						"the repository lists another build than the one wanted");
+		depot_error_detail(error, "Wanted sha256 %s, the signed metadata lists %s.", check->sha256,
+						   target->sha256);
 		return depot_error_hint(error, "Refresh the repository and try again.");
 	}
 	if (target->length_bytes > (uint64_t) check->max_package_bytes)
 	{
-		depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "the package has %" PRIu64 " bytes, and %" PRId64 " are allowed",
+		depot_error_set(error, DEPOT_ERROR_TOO_LARGE,
+						"the package has %" PRIu64 " bytes, and %" PRId64 " are allowed",
 						target->length_bytes, check->max_package_bytes);
 		return depot_error_hint(error, "Raise depot.max_package_size if it is meant to be that large.");
 	}
@@ -125,7 +130,8 @@ use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
 		return depot_error_set(error, DEPOT_ERROR_MANIFEST, "the signed target does not describe a package");
 	check->signed_manifest = depot_manifest_from_custom(custom, target->path, check->manifest_sha256, error);
 	if (check->signed_manifest == NULL ||
-		!depot_json_get_integer(custom, "unpacked_bytes", false, 0, &unpacked_bytes, DEPOT_ERROR_MANIFEST, error))
+		!depot_json_get_integer(custom, "unpacked_bytes", false, 0, &unpacked_bytes, DEPOT_ERROR_MANIFEST,
+								error))
 		return false;
 	check->total_bytes = (uint64_t) unpacked_bytes;
 	check->length_bytes = target->length_bytes;
@@ -160,14 +166,17 @@ verify_file(const PackageCheck *check, int job_fd, DepotError *error)
 		return false;
 	if (size_bytes != check->length_bytes)
 	{
-		depot_error_set(error, DEPOT_ERROR_DIGEST_MISMATCH, "the downloaded file is not the one that was signed");
-		return depot_error_detail(error, "It has %" PRIu64 " bytes, the signed metadata says %" PRIu64 ".", size_bytes,
-								  check->length_bytes);
+		depot_error_set(error, DEPOT_ERROR_DIGEST_MISMATCH,
+						"the downloaded file is not the one that was signed");
+		return depot_error_detail(error, "It has %" PRIu64 " bytes, the signed metadata says %" PRIu64 ".",
+								  size_bytes, check->length_bytes);
 	}
 	if (strcmp(found, check->sha256) != 0)
 	{
-		depot_error_set(error, DEPOT_ERROR_DIGEST_MISMATCH, "the downloaded file is not the one that was signed");
-		return depot_error_detail(error, "Its sha256 is %s, the signed metadata says %s.", found, check->sha256);
+		depot_error_set(error, DEPOT_ERROR_DIGEST_MISMATCH,
+						"the downloaded file is not the one that was signed");
+		return depot_error_detail(error, "Its sha256 is %s, the signed metadata says %s.", found,
+								  check->sha256);
 	}
 	return true;
 }
@@ -179,17 +188,21 @@ static bool
 compare_descriptions(const PackageCheck *check, const DepotManifest *manifest, DepotError *error)
 {
 	json_t	   *described = depot_manifest_custom(check->signed_manifest, check->manifest_sha256, error);
-	json_t	   *found = described != NULL ? depot_manifest_custom(manifest, check->manifest_sha256, error) : NULL;
+	json_t	   *found = NULL;
 	const char *member;
 	json_t	   *value;
-	bool		ok = found != NULL;
+	bool		ok;
 
+	if (described != NULL)
+		found = depot_manifest_custom(manifest, check->manifest_sha256, error);
+	ok = found != NULL;
 	if (ok)
 	{
 		json_object_foreach(found, member, value)
 		{
 			/* a description has no files, so it cannot give their sum again */
-			if (strcmp(member, "unpacked_bytes") == 0 || json_equal(value, json_object_get(described, member)))
+			if (strcmp(member, "unpacked_bytes") == 0 ||
+				json_equal(value, json_object_get(described, member)))
 				continue;
 			ok = depot_error_set(error, DEPOT_ERROR_MANIFEST,
 								 "the package's manifest does not say what the signed metadata says of it");
@@ -222,11 +235,14 @@ fits_server(const DepotManifest *manifest, const ServerFacts *server, DepotError
 	if (manifest->postgresql_minimum_minor > server->minor)
 	{
 		refuse_server(manifest, error);
-		depot_error_detail(error, "It needs PostgreSQL %d.%d or later, this server is %" PRId64 ".%" PRId64 ".",
-						   manifest->postgresql_major, manifest->postgresql_minimum_minor, server->major, server->minor);
+		depot_error_detail(error,
+						   "It needs PostgreSQL %d.%d or later, this server is %" PRId64 ".%" PRId64 ".",
+						   manifest->postgresql_major, manifest->postgresql_minimum_minor,
+						   server->major, server->minor);
 		return depot_error_hint(error, "Update the server to the latest minor version.");
 	}
-	if (strcmp(manifest->platform_os, server->os) != 0 || strcmp(manifest->platform_arch, server->arch) != 0 ||
+	if (strcmp(manifest->platform_os, server->os) != 0 ||
+		strcmp(manifest->platform_arch, server->arch) != 0 ||
 		strcmp(manifest->platform_libc, server->libc) != 0)
 	{
 		refuse_server(manifest, error);
@@ -238,8 +254,9 @@ fits_server(const DepotManifest *manifest, const ServerFacts *server, DepotError
 		depot_version_compare(manifest->platform_libc_min, server->libc_version) > 0)
 	{
 		refuse_server(manifest, error);
-		return depot_error_detail(error, "It needs %s %s or later, this server has %s.", manifest->platform_libc,
-								  manifest->platform_libc_min, server->libc_version);
+		return depot_error_detail(error, "It needs %s %s or later, this server has %s.",
+								  manifest->platform_libc, manifest->platform_libc_min,
+								  server->libc_version);
 	}
 	return true;
 }
@@ -269,8 +286,8 @@ unpack(PackageCheck *check, int job_fd, int archive_fd, const DepotManifest *man
 	tree_fd = depot_files_open_directory(job_fd, TREE, error);
 	if (tree_fd < 0)
 		goto done;
-	ok = depot_archive_unpack(archive_fd, manifest, check->manifest_sha256, limits, tree_fd, report_progress, check,
-							  error) &&
+	ok = depot_archive_unpack(archive_fd, manifest, check->manifest_sha256, limits, tree_fd, report_progress,
+							  check, error) &&
 		depot_control_check_package(tree_fd, manifest, error);
 	if (ok && (fsync(tree_fd) != 0 || fsync(job_fd) != 0))
 		ok = depot_error_set_errno(error, errno, "could not flush the unpacked package");
@@ -302,8 +319,8 @@ read_archive(PackageCheck *check, int job_fd, DepotError *error)
 	if (limits.file_bytes > limits.unpacked_bytes)
 		limits.file_bytes = limits.unpacked_bytes;
 	check->phase = "verify";
-	manifest = depot_archive_verify(archive_fd, &limits, check->manifest_sha256, manifest_sha256, report_progress,
-									check, error);
+	manifest = depot_archive_verify(archive_fd, &limits, check->manifest_sha256, manifest_sha256,
+									report_progress, check, error);
 	if (manifest == NULL || !compare_descriptions(check, manifest, error) ||
 		!fits_server(manifest, &check->server, error))
 		goto done;
@@ -329,6 +346,7 @@ depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *
 {
 	PackageCheck check = {.agent = agent};
 	DepotManifest *manifest = NULL;
+	uint64_t	unpacked_bytes;
 	int			metadata_fd = -1;
 	int			job_fd = -1;
 	bool		ok = false;
@@ -351,14 +369,16 @@ depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *
 	manifest = read_archive(&check, job_fd, error);
 	if (manifest == NULL)
 	{
-		depot_error_prefix(error, "package %s %s", check.signed_manifest->package, check.signed_manifest->version);
+		depot_error_prefix(error, "package %s %s", check.signed_manifest->package,
+						   check.signed_manifest->version);
 		goto done;
 	}
+	unpacked_bytes = depot_manifest_unpacked_bytes(manifest);
 	ok = depot_channel_send(&agent->channel,
-							json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "type", "done", "package", manifest->package,
-									  "version", manifest->version, "manifest_sha256", check.manifest_sha256,
-									  "files", manifest->file_count,
-									  "unpacked_bytes", (json_int_t) depot_manifest_unpacked_bytes(manifest))) ||
+							json_pack("{s:s, s:s, s:s, s:s, s:i, s:I}", "type", "done",
+									  "package", manifest->package, "version", manifest->version,
+									  "manifest_sha256", check.manifest_sha256, "files", manifest->file_count,
+									  "unpacked_bytes", (json_int_t) unpacked_bytes)) ||
 		depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the package is ready");
 done:
 	depot_manifest_free(manifest);

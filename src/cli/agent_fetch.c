@@ -86,14 +86,17 @@ run_configure(DepotAgent *agent, const json_t *command, DepotError *error)
 	int64_t		retries;
 	DepotFetch *fetch;
 
-	if (!depot_json_get_integer(command, "connect_timeout_ms", true, 1, &connect_timeout_ms, DEPOT_ERROR_AGENT, error) ||
-		!depot_json_get_integer(command, "stall_timeout_ms", true, 1, &stall_timeout_ms, DEPOT_ERROR_AGENT, error) ||
+	if (!depot_json_get_integer(command, "connect_timeout_ms", true, 1, &connect_timeout_ms,
+								DEPOT_ERROR_AGENT, error) ||
+		!depot_json_get_integer(command, "stall_timeout_ms", true, 1, &stall_timeout_ms, DEPOT_ERROR_AGENT,
+								error) ||
 		!depot_json_get_integer(command, "retries", true, 0, &retries, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_bool(command, "allow_http", true, &options.allow_http, DEPOT_ERROR_AGENT, error) ||
 		!get_optional_string(command, "proxy", &options.proxy, error) ||
 		!get_optional_string(command, "ca_file", &options.ca_file, error))
 		return false;
-	options.connect_timeout_ms = (int) (connect_timeout_ms < MAX_TIMEOUT_MS ? connect_timeout_ms : MAX_TIMEOUT_MS);
+	options.connect_timeout_ms = (int) (connect_timeout_ms < MAX_TIMEOUT_MS ? connect_timeout_ms :
+										MAX_TIMEOUT_MS);
 	options.stall_timeout_ms = (int) (stall_timeout_ms < MAX_TIMEOUT_MS ? stall_timeout_ms : MAX_TIMEOUT_MS);
 	options.retries = (int) (retries < MAX_RETRIES ? retries : MAX_RETRIES);
 
@@ -115,11 +118,14 @@ parse_fetch(const json_t *command, FetchCommand *parsed, DepotError *error)
 	if (!depot_json_get_array(command, "bases", true, &bases, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_string(command, "path", true, &parsed->path, DEPOT_ERROR_AGENT, error) ||
 		!depot_agent_get_file(command, "file", &parsed->file, error) ||
-		!depot_json_get_integer(command, "max_bytes", true, 1, &parsed->max_bytes, DEPOT_ERROR_AGENT, error) ||
-		!depot_json_get_integer(command, "expected_bytes", false, 0, &parsed->expected_bytes, DEPOT_ERROR_AGENT, error))
+		!depot_json_get_integer(command, "max_bytes", true, 1, &parsed->max_bytes, DEPOT_ERROR_AGENT,
+								error) ||
+		!depot_json_get_integer(command, "expected_bytes", false, 0, &parsed->expected_bytes,
+								DEPOT_ERROR_AGENT, error))
 		return false;
 	if (json_array_size(bases) < 1 || json_array_size(bases) > DEPOT_FETCH_MAX_BASES)
-		return depot_error_set(error, DEPOT_ERROR_AGENT, "a repository needs 1 to %d addresses", DEPOT_FETCH_MAX_BASES);
+		return depot_error_set(error, DEPOT_ERROR_AGENT, "a repository needs 1 to %d addresses",
+							   DEPOT_FETCH_MAX_BASES);
 	for (size_t i = 0; i < json_array_size(bases); i++)
 	{
 		parsed->bases[i] = json_string_value(json_array_get(bases, i));
@@ -176,7 +182,8 @@ run_fetch(DepotAgent *agent, const json_t *command, DepotError *error)
 		return false;
 	depot_test_point("fetch_end");
 	(void) depot_channel_send(&agent->channel,
-							  json_pack("{s:s, s:b, s:I, s:i}", "type", "done", "missing", (int) result.missing,
+							  json_pack("{s:s, s:b, s:I, s:i}", "type", "done", "missing",
+										(int) result.missing,
 										"bytes", (json_int_t) result.bytes, "base", result.base_index));
 	return true;
 }

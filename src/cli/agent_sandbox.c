@@ -25,22 +25,25 @@ static const char *const refused_calls[] = {
 	"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
 	"recvmsg", "recvmmsg", "socketcall",
 	/* programs and processes */
-	"execve", "execveat", "fork", "vfork", "clone", "clone3", "unshare", "setns", "ptrace", "process_vm_readv",
-	"process_vm_writev", "process_madvise", "process_mrelease", "pidfd_open", "pidfd_getfd", "pidfd_send_signal",
-	"kcmp", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "personality",
+	"execve", "execveat", "fork", "vfork", "clone", "clone3", "unshare", "setns", "ptrace",
+	"process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "pidfd_open",
+	"pidfd_getfd", "pidfd_send_signal", "kcmp", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
+	"personality",
 	/* file systems and devices */
 	"mount", "umount", "umount2", "pivot_root", "chroot", "mknod", "mknodat", "swapon", "swapoff", "quotactl",
 	"quotactl_fd", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr",
-	"name_to_handle_at", "open_by_handle_at", "symlink", "symlinkat", "link", "linkat", "setxattr", "lsetxattr",
-	"fsetxattr", "fanotify_init",
+	"name_to_handle_at", "open_by_handle_at", "symlink", "symlinkat", "link", "linkat", "setxattr",
+	"lsetxattr", "fsetxattr", "fanotify_init",
 	/* users */
-	"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid", "capset",
+	"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid",
+	"capset",
 	/* interfaces of the kernel with a history */
-	"bpf", "userfaultfd", "perf_event_open", "io_uring_setup", "io_uring_enter", "io_uring_register", "io_setup",
-	"io_submit", "add_key", "request_key", "keyctl", "kexec_load", "kexec_file_load", "init_module", "finit_module",
-	"delete_module", "create_module", "iopl", "ioperm", "modify_ldt", "lookup_dcookie", "memfd_create", "memfd_secret",
-	"vmsplice", "splice", "tee", "reboot", "syslog", "acct", "settimeofday", "clock_settime", "clock_adjtime",
-	"adjtimex", "sethostname", "setdomainname", "nfsservctl", "vhangup", "uselib", "mbind", "migrate_pages", "move_pages",
+	"bpf", "userfaultfd", "perf_event_open", "io_uring_setup", "io_uring_enter", "io_uring_register",
+	"io_setup", "io_submit", "add_key", "request_key", "keyctl", "kexec_load", "kexec_file_load",
+	"init_module", "finit_module", "delete_module", "create_module", "iopl", "ioperm", "modify_ldt",
+	"lookup_dcookie", "memfd_create", "memfd_secret", "vmsplice", "splice", "tee", "reboot", "syslog", "acct",
+	"settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname",
+	"nfsservctl", "vhangup", "uselib", "mbind", "migrate_pages", "move_pages",
 	NULL
 };
 
@@ -63,10 +66,12 @@ add_rules(scmp_filter_ctx filter, int *failure)
 	/* signals to itself only, which abort() needs */
 	*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_NE, self));
 	if (*failure == 0)
-		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_NE, self));
+		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
+									SCMP_A0(SCMP_CMP_NE, self));
 	/* its own limits only, which the C library asks for */
 	if (*failure == 0)
-		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0));
+		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
+									SCMP_A0(SCMP_CMP_NE, 0));
 	return *failure == 0;
 }
 
@@ -88,8 +93,10 @@ depot_agent_enter_sandbox(DepotError *error)
 done:
 	if (!ok)
 	{
-		depot_error_set(error, DEPOT_ERROR_AGENT, "could not install the system call filter: %s", strerror(-failure));
-		depot_error_hint(error, "The kernel, or the container that the server runs in, must allow seccomp filters.");
+		depot_error_set(error, DEPOT_ERROR_AGENT, "could not install the system call filter: %s",
+						strerror(-failure));
+		depot_error_hint(error,
+						 "The kernel, or the container that the server runs in, must allow seccomp filters.");
 	}
 	if (filter != NULL)
 		seccomp_release(filter);

@@ -68,7 +68,8 @@ raise_oom_score(DepotError *error)
 	if (strtol(text, NULL, 10) < OOM_SCORE)
 	{
 		int			digits = OOM_SCORE;
-		char		score[4] = {(char) ('0' + digits / 100), (char) ('0' + digits / 10 % 10), (char) ('0' + digits % 10)};
+		char		score[4] = {(char) ('0' + digits / 100), (char) ('0' + digits / 10 % 10),
+								(char) ('0' + digits % 10)};
 
 		if (pwrite(fd, score, 3, 0) != 3)
 			ok = depot_error_set_errno(error, errno, "could not raise oom_score_adj");

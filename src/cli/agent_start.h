@@ -33,8 +33,8 @@ typedef struct DepotAgentLimits
 extern bool depot_agent_close_descriptors(DepotError *error);
 
 /*
- * Ties this process to its parent (SIGKILL when it dies; an error when it has died already), makes it the kernel's first
- * choice when memory is short, gives up new privileges, and sets limits.
+ * Ties this process to its parent (SIGKILL when it dies; an error when it has died already), makes it the
+ * kernel's first choice when memory is short, gives up new privileges, and sets limits.
  */
 extern bool depot_agent_start(pid_t parent, const DepotAgentLimits *limits, DepotError *error);
 

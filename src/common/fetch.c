@@ -25,7 +25,10 @@
 #define RETRY_FIRST_MS 200
 #define RETRY_LIMIT_MS 5000
 
-/* A base that could not be reached is tried last for this long, so that a dead one does not cost each file its time-out. */
+/*
+ * A base that could not be reached is tried last for this long, so that a dead one does not cost each file
+ * its time-out.
+ */
 #define AVOID_MS (60 * 1000)
 
 int64_t
@@ -86,12 +89,14 @@ depot_fetch_open(const DepotFetchOptions *options, DepotError *error)
 
 	if (options->connect_timeout_ms <= 0 || options->stall_timeout_ms <= 0 || options->retries < 0)
 	{
-		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "time-outs must be positive, and retries not negative");
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+						"time-outs must be positive, and retries not negative");
 		return NULL;
 	}
 	DEPOT_FETCH_CHECK(curl_global_init(CURL_GLOBAL_DEFAULT));
 	fetch = calloc(1, sizeof(*fetch));
-	if (fetch == NULL || !copy_string(options->proxy, &fetch->proxy) || !copy_string(options->ca_file, &fetch->ca_file))
+	if (fetch == NULL || !copy_string(options->proxy, &fetch->proxy) ||
+		!copy_string(options->ca_file, &fetch->ca_file))
 	{
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 		goto done;
@@ -170,9 +175,10 @@ set_avoided(DepotFetch *fetch, const char *base, bool unreachable)
 
 /*----- retries and mirrors ------------------------------------------------------*/
 
-/* Sleeps before try number try (1 the first repetition): doubling, with up to half as much again at random. */
+/* Sleeps before try number try (1 the first repetition): doubling, up to half as much again at random. */
 static bool
-back_off(const DepotFetchRequest *request, int try, DepotFetchProgress progress, void *context, DepotError *error)
+back_off(const DepotFetchRequest *request, int try, DepotFetchProgress progress, void *context,
+		 DepotError *error)
 {
 	int64_t		delay_ms = RETRY_FIRST_MS;
 	uint32_t	noise = 0;
@@ -185,22 +191,24 @@ back_off(const DepotFetchRequest *request, int try, DepotFetchProgress progress,
 	if (getrandom(&noise, sizeof(noise), GRND_NONBLOCK) != (ssize_t) sizeof(noise))
 		noise = 0;
 	end_ms = depot_fetch_now_ms() + delay_ms + noise % (delay_ms / 2);
-	for (int64_t left_ms = end_ms - depot_fetch_now_ms(); left_ms > 0; left_ms = end_ms - depot_fetch_now_ms())
+	for (;;)
 	{
+		int64_t		left_ms = end_ms - depot_fetch_now_ms();
 		int64_t		nap_ms = left_ms < DEPOT_FETCH_POLL_MS ? left_ms : DEPOT_FETCH_POLL_MS;
 		struct timespec nap = {.tv_sec = 0, .tv_nsec = nap_ms * 1000000};
 
+		if (left_ms <= 0)
+			return true;
 		if (progress != NULL && !progress(0, request->expected_bytes, context))
 			return depot_error_set(error, DEPOT_ERROR_CANCELED, "download of \"%s\" canceled", request->path);
 		(void) nanosleep(&nap, NULL);
 	}
-	return true;
 }
 
 /* Tries one base as often as it is worth it. */
 static DepotFetchOutcome
-fetch_from_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index, DepotFetchProgress progress,
-				void *context, DepotFetchResult *result, DepotError *error)
+fetch_from_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
+				DepotFetchProgress progress, void *context, DepotFetchResult *result, DepotError *error)
 {
 	for (int try = 0;; try++)
 	{
@@ -254,7 +262,8 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 	order_bases(fetch, request, order);
 	for (int i = 0; i < request->base_count; i++)
 	{
-		DepotFetchOutcome outcome = fetch_from_base(fetch, request, order[i], progress, context, result, error);
+		DepotFetchOutcome outcome = fetch_from_base(fetch, request, order[i], progress, context, result,
+													error);
 
 		if (outcome == DEPOT_FETCH_DONE)
 		{

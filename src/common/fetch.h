@@ -4,9 +4,9 @@
  *	  Downloading one file from a repository (libcurl).
  *
  * https and file: always, http where allowed or to loopback.  No redirects, no
- * environment proxies, no .netrc, no cookies, no content decoding, path sent as is; bytes are counted in the write
- * callback and never exceed the caller's limit; connect and stall time-outs; retries with back-off for what may pass; the
- * mirrors in turn.  Trusted for nothing: the check agent decides what the bytes are worth.
+ * environment proxies, no .netrc, no cookies, no content decoding, path sent as is; bytes are counted in the
+ * write callback and never exceed the caller's limit; connect and stall time-outs; retries with back-off for
+ * what may pass; the mirrors in turn. Trusted for nothing: the check agent decides what the bytes are worth.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -24,8 +24,8 @@
 #define DEPOT_FETCH_MAX_URL_BYTES 1024
 
 /*
- * A transfer that brings less than this over the whole stall time-out is ended.  Small enough for the worst line, large enough
- * that a server dripping single bytes cannot hold a job for hours.
+ * A transfer that brings less than this over the whole stall time-out is ended. Small enough for the worst
+ * line, large enough that a server dripping single bytes cannot hold a job for hours.
  */
 #define DEPOT_FETCH_MIN_BYTES_PER_SECOND 128
 
@@ -64,18 +64,24 @@ typedef struct DepotFetch DepotFetch;
 extern DepotFetch *depot_fetch_open(const DepotFetchOptions *options, DepotError *error);
 extern void depot_fetch_close(DepotFetch *fetch);
 
-/* Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DISK_FULL, IO, CANCELED; each names the base's host and the path, not the query. */
+/*
+ * Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DISK_FULL, IO, CANCELED; each names the base's host and
+ * the path, not the query.
+ */
 extern bool depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchResult *result,
 							 DepotFetchProgress progress, void *context, DepotError *error);
 
 /*
- * Whether a URL may be a repository's: https://, http:// (loopback or allowed), file:/// with an absolute path; no user
- * info, query or fragment; at most 1024 printable ASCII bytes, no ".." part.  Used by the server too, so it is in fetch_url.c and
- * needs no libcurl.
+ * Whether a URL may be a repository's: https://, http:// (loopback or allowed), file:/// with an absolute
+ * path; no user info, query or fragment; at most 1024 printable ASCII bytes, no ".." part. Used by the server
+ * too, so it is in fetch_url.c and needs no libcurl.
  */
 extern bool depot_fetch_check_url(const char *url, bool allow_http, DepotError *error);
 
-/* Appends base "/" path to url, everything in path but unreserved characters and '/' percent-encoded; checks the path, not the base. */
+/*
+ * Appends base "/" path to url, everything in path but unreserved characters and '/' percent-encoded; checks
+ * the path, not the base.
+ */
 extern bool depot_fetch_build_url(const char *base, const char *path, DepotBuffer *url, DepotError *error);
 
 #endif							/* DEPOT_FETCH_H */

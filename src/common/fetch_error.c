@@ -16,6 +16,12 @@
 #include <stdio.h>
 #include <string.h>
 
+DepotErrorCode
+depot_fetch_setup_error(CURLcode code)
+{
+	return code == CURLE_OUT_OF_MEMORY ? DEPOT_ERROR_OUT_OF_MEMORY : DEPOT_ERROR_AGENT;
+}
+
 /* Host part of a checked base, or its path for file:, into out. */
 static const char *
 base_name(const char *base, char *out, size_t out_bytes)
@@ -36,7 +42,8 @@ base_name(const char *base, char *out, size_t out_bytes)
 
 /* Sets "could not fetch PATH from HOST: reason" and returns the outcome. */
 DepotFetchOutcome
-depot_fetch_fail(const DepotFetchRequest *request, int base_index, DepotFetchOutcome outcome, DepotError *error, DepotErrorCode code,
+depot_fetch_fail(const DepotFetchRequest *request, int base_index, DepotFetchOutcome outcome,
+				 DepotError *error, DepotErrorCode code,
 	 const char *reason)
 {
 	char		host[256];
@@ -54,7 +61,8 @@ fail_too_large(const DepotFetchRequest *request, int base_index, uint64_t limit_
 	snprintf(reason, sizeof(reason), "it is larger than %" PRIu64 " bytes", limit_bytes);
 	depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TOO_LARGE, reason);
 	if (request->expected_bytes > 0)
-		depot_error_detail(error, "The signed metadata says that it has %" PRIu64 " bytes.", request->expected_bytes);
+		depot_error_detail(error, "The signed metadata says that it has %" PRIu64 " bytes.",
+						   request->expected_bytes);
 	return DEPOT_FETCH_NEXT;
 }
 
@@ -64,7 +72,8 @@ fail_truncated(const DepotFetchRequest *request, int base_index, uint64_t bytes,
 {
 	char		reason[80];
 
-	snprintf(reason, sizeof(reason), "truncated: got %" PRIu64 " of %" PRIu64 " bytes", bytes, expected_bytes);
+	snprintf(reason, sizeof(reason), "truncated: got %" PRIu64 " of %" PRIu64 " bytes", bytes,
+			 expected_bytes);
 	return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_TRANSFER, reason);
 }
 
@@ -76,7 +85,8 @@ fail_status(const DepotFetchRequest *request, int base_index, long status, Depot
 
 	if (status >= 300 && status < 400)
 	{
-		depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER, "the server answered with a redirect");
+		depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER,
+						 "the server answered with a redirect");
 		depot_error_detail(error, "Redirects are not followed (status %ld).", status);
 		depot_error_hint(error, "Give the repository's final address.");
 		return DEPOT_FETCH_NEXT;
@@ -84,39 +94,51 @@ fail_status(const DepotFetchRequest *request, int base_index, long status, Depot
 	snprintf(reason, sizeof(reason), "the server answered with status %ld", status);
 	depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER, reason);
 	if (status == 401 || status == 403)
-		depot_error_hint(error, "The files of a repository must be readable without credentials, and an absent one must be answered with status 404.");
+		depot_error_hint(error,
+						 "Files must be readable without credentials; absent ones need status 404.");
 	return passing ? DEPOT_FETCH_RETRY : DEPOT_FETCH_NEXT;
 }
 
-/* Explains a failed transfer by libcurl's code; curl_easy_strerror is libcurl's own text, not the server's. */
+/*
+ * Explains a failed transfer by libcurl's code; curl_easy_strerror is libcurl's own text, not the server's.
+ */
 static DepotFetchOutcome
-fail_curl(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index, CURLcode code, bool connected,
+fail_curl(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index, CURLcode code,
+		  bool connected,
 		  DepotError *error)
 {
 	switch (code)
 	{
 		case CURLE_COULDNT_RESOLVE_HOST:
-			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE, "the host name could not be resolved");
+			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE,
+									"the host name could not be resolved");
 		case CURLE_COULDNT_RESOLVE_PROXY:
-			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE, "the proxy's name could not be resolved");
+			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE,
+									"the proxy's name could not be resolved");
 		case CURLE_COULDNT_CONNECT:
 			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE,
 						fetch->proxy != NULL ? "no connection (a proxy is set)" : "no connection");
 		case CURLE_OPERATION_TIMEDOUT:
-			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE, "no connection within the connect time-out");
+			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE,
+									"no connection within the connect time-out");
 		case CURLE_PEER_FAILED_VERIFICATION:
-			depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE, "the server's certificate is not trusted for this host");
-			depot_error_hint(error, "Set depot.ca_file when the repository uses a certificate authority of your own.");
+			depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE,
+							 "the server's certificate is not trusted for this host");
+			depot_error_hint(error,
+							 "Set depot.ca_file if the repository uses a certificate authority of yours.");
 			return DEPOT_FETCH_NEXT;
 		case CURLE_SSL_CACERT_BADFILE:
-			depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_UNREACHABLE, "the file of certificate authorities cannot be read");
+			depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_UNREACHABLE,
+							 "the file of certificate authorities cannot be read");
 			depot_error_hint(error, "Check depot.ca_file.");
 			return DEPOT_FETCH_FATAL;
 		case CURLE_OUT_OF_MEMORY:
-			return depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+			return depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY,
+									"out of memory");
 		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_URL_MALFORMAT:
-			return depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_INVALID_ARGUMENT, curl_easy_strerror(code));
+			return depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error,
+									DEPOT_ERROR_INVALID_ARGUMENT, curl_easy_strerror(code));
 		default:
 			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error,
 						connected ? DEPOT_ERROR_TRANSFER : DEPOT_ERROR_UNREACHABLE, curl_easy_strerror(code));
@@ -125,7 +147,8 @@ fail_curl(const DepotFetch *fetch, const DepotFetchRequest *request, int base_in
 
 /* Says what a finished transfer came to, most certain reasons first. */
 DepotFetchOutcome
-depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index, const DepotFetchTransfer *transfer,
+depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
+				  const DepotFetchTransfer *transfer,
 			   CURLcode code, DepotError *error)
 {
 	long		status = 0;
@@ -137,28 +160,35 @@ depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int
 	(void) curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
 
 	if (transfer->canceled)
-		return depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_CANCELED, "canceled");
+		return depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_CANCELED,
+								"canceled");
 	if (transfer->write_errno != 0)
 	{
-		depot_error_set_errno(error, transfer->write_errno, "could not write the download of \"%s\"", request->path);
+		depot_error_set_errno(error, transfer->write_errno, "could not write the download of \"%s\"",
+							  request->path);
 		return DEPOT_FETCH_FATAL;
 	}
 	if (transfer->too_large)
 		return fail_too_large(request, base_index, transfer->limit_bytes, error);
 	if (transfer->header_too_large)
-		return depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER, "the response headers are too large");
+		return depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER,
+								"the response headers are too large");
 	if (transfer->stalled)
 	{
-		depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_STALLED, "the transfer stalled");
-		depot_error_detail(error, "Less than %d bytes per second arrived over %d ms, after %" PRIu64 " bytes.",
-						   DEPOT_FETCH_MIN_BYTES_PER_SECOND, fetch->options.stall_timeout_ms, transfer->bytes);
+		depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_STALLED,
+						 "the transfer stalled");
+		depot_error_detail(error,
+						   "Less than %d bytes per second arrived over %d ms, after %" PRIu64 " bytes.",
+						   DEPOT_FETCH_MIN_BYTES_PER_SECOND, fetch->options.stall_timeout_ms,
+						   transfer->bytes);
 		depot_error_hint(error, "If the line is slow, raise depot.stall_timeout.");
 		return DEPOT_FETCH_RETRY;
 	}
 	/* a status counts even when the connection broke, or was left, in the middle of an error page */
 	if (status == 404 || status == 410)
 		return DEPOT_FETCH_MISSING;
-	if (status != 0 && status != 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR || code == CURLE_PARTIAL_FILE))
+	if (status != 0 && status != 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR ||
+										 code == CURLE_PARTIAL_FILE))
 		return fail_status(request, base_index, status, error);
 	if (code == CURLE_PARTIAL_FILE && announced > 0)
 		return fail_truncated(request, base_index, transfer->bytes, (uint64_t) announced, error);

@@ -70,14 +70,16 @@ struct DepotFetch
 		CURLcode	check_code = (call); \
 		if (check_code != CURLE_OK) \
 		{ \
-			depot_error_set(error, \
-							check_code == CURLE_OUT_OF_MEMORY ? DEPOT_ERROR_OUT_OF_MEMORY : DEPOT_ERROR_AGENT, \
-							"libcurl refused %s: %s", #call, curl_easy_strerror(check_code)); \
+			depot_error_set(error, depot_fetch_setup_error(check_code), "libcurl refused %s: %s", #call, \
+							curl_easy_strerror(check_code)); \
 			goto done; \
 		} \
 	} while (0)
 
 #define DEPOT_FETCH_SETOPT(option, value) DEPOT_FETCH_CHECK(curl_easy_setopt(fetch->easy, option, value))
+
+/* Says which error a refused option is. */
+extern DepotErrorCode depot_fetch_setup_error(CURLcode code);
 
 /* Milliseconds of the monotonic clock. */
 extern int64_t depot_fetch_now_ms(void);
@@ -86,7 +88,8 @@ extern int64_t depot_fetch_now_ms(void);
 extern bool depot_fetch_set_callbacks(DepotFetch *fetch, DepotError *error);
 
 /* Tries one base once, from an empty file. */
-extern DepotFetchOutcome depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
+extern DepotFetchOutcome depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request,
+											  int base_index,
 											  DepotFetchProgress progress, void *context, uint64_t *bytes,
 											  DepotError *error);
 
@@ -95,8 +98,13 @@ extern DepotFetchOutcome depot_fetch_fail(const DepotFetchRequest *request, int 
 										  DepotFetchOutcome outcome, DepotError *error, DepotErrorCode code,
 										  const char *reason);
 
-/* Says what a finished transfer came to, most certain reasons first, and sets error for all but DONE and MISSING. */
-extern DepotFetchOutcome depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
-										   const DepotFetchTransfer *transfer, CURLcode code, DepotError *error);
+/*
+ * Says what a finished transfer came to, most certain reasons first, and sets error for all but DONE and
+ * MISSING.
+ */
+extern DepotFetchOutcome depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request,
+										   int base_index,
+										   const DepotFetchTransfer *transfer, CURLcode code,
+										   DepotError *error);
 
 #endif							/* DEPOT_FETCH_INTERNAL_H */

@@ -108,7 +108,8 @@ done:
  * everything that can be wrong with a file, and opens fifos.
  */
 static DepotFetchOutcome
-probe_file(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index, const char *url, DepotError *error)
+probe_file(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index, const char *url,
+		   DepotError *error)
 {
 	const char *base = request->bases[base_index];
 	char	   *path = curl_easy_unescape(fetch->easy, url + strlen("file://"), 0, NULL);
@@ -117,18 +118,23 @@ probe_file(const DepotFetch *fetch, const DepotFetchRequest *request, int base_i
 	DepotFetchOutcome outcome = DEPOT_FETCH_DONE;
 
 	if (path == NULL || directory == NULL)
-		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY,
+								   "out of memory");
 	else if (stat(path, &status) == 0)
 	{
 		if (!S_ISREG(status.st_mode))
-			outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER, "it is not a regular file");
+			outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER,
+									   "it is not a regular file");
 		else if (access(path, R_OK) != 0)
-			outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE, strerror(errno));
+			outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE,
+									   strerror(errno));
 	}
 	else if (errno != ENOENT && errno != ENOTDIR)
-		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE, strerror(errno));
+		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE,
+								   strerror(errno));
 	else if (stat(directory, &status) != 0)
-		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE, "the repository's directory does not exist");
+		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE,
+								   "the repository's directory does not exist");
 	else
 		outcome = DEPOT_FETCH_MISSING;
 	curl_free(path);
@@ -136,7 +142,10 @@ probe_file(const DepotFetch *fetch, const DepotFetchRequest *request, int base_i
 	return outcome;
 }
 
-/* Decides whether a running transfer has stalled; the time until the connection stands belongs to the connect time-out. */
+/*
+ * Decides whether a running transfer has stalled; the time until the connection stands belongs to the connect
+ * time-out.
+ */
 static bool
 has_stalled(const DepotFetch *fetch, DepotFetchTransfer *transfer)
 {
@@ -146,7 +155,8 @@ has_stalled(const DepotFetch *fetch, DepotFetchTransfer *transfer)
 
 	if (transfer->last_byte_ms == 0)
 	{
-		if (curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us) != CURLE_OK || connected_us == 0)
+		if (curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us) != CURLE_OK ||
+			connected_us == 0)
 			/* libcurl ends what does not connect; this is for what its time-out does not cover */
 			return now - transfer->window_start_ms > stall_ms + fetch->options.connect_timeout_ms;
 		transfer->last_byte_ms = now;
@@ -156,7 +166,9 @@ has_stalled(const DepotFetch *fetch, DepotFetchTransfer *transfer)
 		return true;
 	if (now - transfer->window_start_ms > stall_ms)
 	{
-		if ((transfer->bytes - transfer->window_bytes) * 1000 / DEPOT_FETCH_MIN_BYTES_PER_SECOND < (uint64_t) stall_ms)
+		uint64_t	arrived = transfer->bytes - transfer->window_bytes;
+
+		if (arrived * 1000 < (uint64_t) stall_ms * DEPOT_FETCH_MIN_BYTES_PER_SECOND)
 			return true;
 		transfer->window_start_ms = now;
 		transfer->window_bytes = transfer->bytes;
@@ -164,10 +176,13 @@ has_stalled(const DepotFetch *fetch, DepotFetchTransfer *transfer)
 	return false;
 }
 
-/* Runs the prepared easy handle to its end, or until it stalls or is cancelled.  The handle is out of the multi afterwards. */
+/*
+ * Runs the prepared easy handle to its end, or until it stalls or is cancelled. The handle is out of the
+ * multi afterwards.
+ */
 static CURLcode
-run_transfer(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchTransfer *transfer, DepotFetchProgress progress,
-			 void *context)
+run_transfer(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchTransfer *transfer,
+			 DepotFetchProgress progress, void *context)
 {
 	CURLcode	code = CURLE_FAILED_INIT;
 	int			running = 1;
@@ -185,13 +200,15 @@ run_transfer(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchTran
 			break;
 		if (request->expected_bytes > 0)
 			announced = (curl_off_t) request->expected_bytes;
-		else if (curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced) != CURLE_OK || announced < 0)
+		else if (curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced) != CURLE_OK ||
+				 announced < 0)
 			announced = 0;
 		transfer->canceled = progress != NULL && !progress(transfer->bytes, (uint64_t) announced, context);
 		if (running == 0 || transfer->canceled)
 			break;
 		transfer->stalled = has_stalled(fetch, transfer);
-		if (transfer->stalled || curl_multi_poll(fetch->multi, NULL, 0, DEPOT_FETCH_POLL_MS, NULL) != CURLM_OK)
+		if (transfer->stalled ||
+			curl_multi_poll(fetch->multi, NULL, 0, DEPOT_FETCH_POLL_MS, NULL) != CURLM_OK)
 			break;
 	}
 	while ((message = curl_multi_info_read(fetch->multi, &queued)) != NULL)
@@ -203,8 +220,8 @@ run_transfer(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchTran
 }
 
 DepotFetchOutcome
-depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index, DepotFetchProgress progress,
-		 void *context, uint64_t *bytes, DepotError *error)
+depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
+					 DepotFetchProgress progress, void *context, uint64_t *bytes, DepotError *error)
 {
 	const char *base = request->bases[base_index];
 	DepotFetchTransfer transfer = {.easy = fetch->easy, .fd = request->fd, .limit_bytes = request->max_bytes};

@@ -127,7 +127,10 @@ check_authority(const char *text, size_t length, size_t *host_length)
 	return port >= 1 && port <= 65535 ? NULL : "the port is not a number between 1 and 65535";
 }
 
-/* Checks the path of a URL; a percent-encoded dot counts as a dot, and what would decode to a separator is refused. */
+/*
+ * Checks the path of a URL; a percent-encoded dot counts as a dot, and what would decode to a separator is
+ * refused.
+ */
 static const char *
 check_path(const char *path)
 {
@@ -206,7 +209,8 @@ depot_fetch_check_url(const char *url, bool allow_http, DepotError *error)
 		return reject(error, url, reason);
 	if (plain && !allow_http && !host_is_loopback(authority, host_length))
 	{
-		depot_error_set(error, DEPOT_ERROR_NOT_ALLOWED, "repository URL with host \"%.*s\" uses http, which is not allowed",
+		depot_error_set(error, DEPOT_ERROR_NOT_ALLOWED,
+						"repository URL with host \"%.*s\" uses http, which is not allowed",
 						(int) host_length, authority);
 		return depot_error_hint(error, "Use https, or set depot.allow_http in the configuration file.");
 	}

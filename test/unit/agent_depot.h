@@ -51,23 +51,28 @@ file_entry(const Depot *depot, const char *path)
 	DepotError	error;
 
 	assert_true(depot_digest_file(depot->tree.fd, path, hex, &size_bytes, &error));
-	return json_pack("{s:s, s:I, s:s, s:s}", "path", path, "size", (json_int_t) size_bytes, "sha256", hex, "mode", "0644");
+	return json_pack("{s:s, s:I, s:s, s:s}", "path", path, "size", (json_int_t) size_bytes, "sha256", hex,
+					 "mode", "0644");
 }
 
 static inline json_t *
 manifest_json(const Depot *depot)
 {
-	json_t	   *manifest = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:s}, s:{s:s, s:s, s:s, s:s}}",
+	json_t	   *manifest = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:s},"
+									 " s:{s:s, s:s, s:s, s:s}}",
 									 "format", 1, "kind", "extension", "package", "hll", "version", "2.17",
 									 "summary", "a type", "license", "Apache-2.0", "homepage", "",
 									 "postgresql", "major", 15, "minimum_minor", 3, "flavor", "postgresql",
-									 "platform", "os", "linux", "arch", "amd64", "libc", "glibc", "libc_min", "2.34");
+									 "platform", "os", "linux", "arch", "amd64", "libc", "glibc",
+									 "libc_min", "2.34");
 	json_t	   *rest = json_pack("{s:[{s:s, s:s, s:[s], s:[], s:b}], s:[{s:s, s:s, s:b}], s:[], s:[], s:[],"
 								 " s:[o, o, o, o], s:[], s:{s:s, s:s, s:s}}",
-								 "extensions", "name", "hll", "default_version", "2.17", "versions", "2.17", "requires",
-								 "trusted", 0, "modules", "name", "hll", "preload", "none", "required", 0,
+								 "extensions", "name", "hll", "default_version", "2.17", "versions", "2.17",
+								 "requires", "trusted", 0,
+								 "modules", "name", "hll", "preload", "none", "required", 0,
 								 "depends", "system_libraries", "settings",
-								 "files", file_entry(depot, "lib/hll.so"), file_entry(depot, "licenses/hll/copyright"),
+								 "files", file_entry(depot, "lib/hll.so"),
+								 file_entry(depot, "licenses/hll/copyright"),
 								 file_entry(depot, "share/extension/hll--2.17.sql"),
 								 file_entry(depot, "share/extension/hll.control"),
 								 "components", "source", "kind", "tree", "name", "", "version", "");
@@ -94,7 +99,10 @@ make_manifest(const Depot *depot)
 	return manifest;
 }
 
-/* Packs the tree into the job's "package" file and lists it in the repository; the description may be altered. */
+/*
+ * Packs the tree into the job's "package" file and lists it in the repository; the description may be
+ * altered.
+ */
 static inline void
 publish_package(Depot *depot, void (*alter) (json_t *custom))
 {
@@ -120,7 +128,8 @@ publish_package(Depot *depot, void (*alter) (json_t *custom))
 	if (alter != NULL)
 		alter(custom);
 	json_object_set_new(depot->fixture.role, "targets",
-						json_pack("{s:{s:I, s:{s:s}, s:{s:o}}}", FIXTURE_TARGET, "length", (json_int_t) size_bytes,
+						json_pack("{s:{s:I, s:{s:s}, s:{s:o}}}", FIXTURE_TARGET, "length",
+								  (json_int_t) size_bytes,
 								  "hashes", "sha256", depot->package_sha256, "custom", "pg_depot", custom));
 	depot_manifest_free(manifest);
 }
@@ -178,9 +187,9 @@ depot_close(Depot *depot)
 static inline json_t *
 refresh_command(const char *root_file, const char *root_sha256)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s?, s:s?}", "command", "refresh", "repository", "main", "job", JOB,
-					 "role", FIXTURE_ROLE, "reference_time", (json_int_t) FIXTURE_NOW, "initial_root", root_file,
-					 "initial_root_sha256", root_sha256);
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s?, s:s?}", "command", "refresh", "repository", "main",
+					 "job", JOB, "role", FIXTURE_ROLE, "reference_time", (json_int_t) FIXTURE_NOW,
+					 "initial_root", root_file, "initial_root_sha256", root_sha256);
 }
 
 /* Answers one need out of the repository. */
@@ -238,7 +247,8 @@ refresh(Depot *depot)
 static inline json_t *
 package_command(const Depot *depot)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:i, s:i, s:{s:i, s:i, s:s, s:s, s:s, s:s}}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:i, s:i,"
+					 " s:{s:i, s:i, s:s, s:s, s:s, s:s}}",
 					 "command", "package", "repository", "main", "role", FIXTURE_ROLE, "job", JOB,
 					 "target", FIXTURE_TARGET, "sha256", depot->package_sha256, "file", "package",
 					 "reference_time", (json_int_t) FIXTURE_NOW, "check_expiry", 1,

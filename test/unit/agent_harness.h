@@ -171,7 +171,8 @@ agent_result(Agent *agent)
 
 		if (line == NULL)
 			fail_msg("the agent has ended");
-		if (strcmp(agent_string(line, "type"), "done") == 0 || strcmp(agent_string(line, "type"), "error") == 0)
+		if (strcmp(agent_string(line, "type"), "done") == 0 ||
+			strcmp(agent_string(line, "type"), "error") == 0)
 			return line;
 		json_decref(line);
 	}
@@ -181,7 +182,8 @@ static inline void
 assert_line_type(const json_t *line, const char *type)
 {
 	if (line == NULL || strcmp(agent_string(line, "type"), type) != 0)
-		fail_msg("expected %s, got %s: %s (%s)", type, agent_string(line, "type"), agent_string(line, "message"),
+		fail_msg("expected %s, got %s: %s (%s)", type, agent_string(line, "type"),
+				 agent_string(line, "message"),
 				 agent_string(line, "detail"));
 }
 
@@ -192,8 +194,10 @@ assert_error_line(json_t *line, const char *code, const char *words)
 	assert_line_type(line, "error");
 	if (strcmp(agent_string(line, "code"), code) != 0)
 		fail_msg("code is %s: %s", agent_string(line, "code"), agent_string(line, "message"));
-	if (strstr(agent_string(line, "message"), words) == NULL && strstr(agent_string(line, "detail"), words) == NULL)
-		fail_msg("\"%s\" (%s) does not say \"%s\"", agent_string(line, "message"), agent_string(line, "detail"), words);
+	if (strstr(agent_string(line, "message"), words) == NULL &&
+		strstr(agent_string(line, "detail"), words) == NULL)
+		fail_msg("\"%s\" (%s) does not say \"%s\"", agent_string(line, "message"),
+				 agent_string(line, "detail"), words);
 	json_decref(line);
 }
 

@@ -99,7 +99,8 @@ server_behave(Server *server, int fd, const char *path)
 		server_answer(fd, "500 Internal Server Error", "secret words");
 	else if (strncmp(path, "/redirect", 9) == 0)
 	{
-		server_send(fd, "HTTP/1.1 302 Found\r\nLocation: file:///etc/secret-place\r\nContent-Length: 0\r\n\r\n");
+		server_send(fd,
+					"HTTP/1.1 302 Found\r\nLocation: file:///etc/secret-place\r\nContent-Length: 0\r\n\r\n");
 	}
 	else if (strncmp(path, "/busy", 5) == 0)
 		server_answer(fd, ++server->log->busy <= 2 ? "503 Service Unavailable" : "200 OK", SERVER_BODY);
@@ -134,7 +135,8 @@ server_behave(Server *server, int fd, const char *path)
 	}
 	else if (strncmp(path, "/gzip", 5) == 0)
 	{
-		server_send(fd, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 13\r\n\r\n" SERVER_BODY);
+		server_send(fd,
+					"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 13\r\n\r\n" SERVER_BODY);
 	}
 	else if (strncmp(path, "/partial", 8) == 0)
 		server_answer(fd, "206 Partial Content", SERVER_BODY);

@@ -119,7 +119,8 @@ test_process_limits(void **state)
 		read_proc(agent.pid, "limits", text, sizeof(text));
 		assert_limit(text, "Max core file size", "0", "0");
 		assert_limit(text, "Max open files", "64", "64");
-		if (strcmp(kinds[i], "check") == 0 && strstr(text, "unlimited") != NULL && getenv("AGENT_SANITIZED") == NULL)
+		if (strcmp(kinds[i], "check") == 0 && strstr(text, "unlimited") != NULL &&
+			getenv("AGENT_SANITIZED") == NULL)
 			assert_limit(text, "Max address space", "268435456", "268435456");
 		read_proc(agent.pid, "status", text, sizeof(text));
 		assert_non_null(strstr(text, "NoNewPrivs:\t1"));
@@ -220,9 +221,10 @@ test_nonsense_is_answered(void **state)
 {
 	static const char *const lines[] = {
 		"hello\n", "\n", "[]\n", "{}\n", "\"fetch\"\n", "{\"command\":1}\n", "{\"command\":\"nothing\"}\n",
-		"{\"command\":\"fetch\",\"command\":\"fetch\"}\n", "{\"command\":\"fetch\"} {}\n", "{\"command\":\"\\u0000\"}\n",
-		"{\"command\":\"fetch\"}\n", "{\"command\":\"configure\"}\n", "{\"command\":\"refresh\"}\n",
-		"{\"command\":\"package\",\"server\":[]}\n", "{\"command\":\"verify_files\",\"share\":\"../x\"}\n", NULL
+		"{\"command\":\"fetch\",\"command\":\"fetch\"}\n", "{\"command\":\"fetch\"} {}\n",
+		"{\"command\":\"\\u0000\"}\n", "{\"command\":\"fetch\"}\n", "{\"command\":\"configure\"}\n",
+		"{\"command\":\"refresh\"}\n", "{\"command\":\"package\",\"server\":[]}\n",
+		"{\"command\":\"verify_files\",\"share\":\"../x\"}\n", NULL
 	};
 	Scratch		scratch = scratch_make();
 
@@ -281,7 +283,8 @@ test_long_lines(void **state)
 static json_t *
 configuration(void)
 {
-	return json_pack("{s:s, s:i, s:i, s:b, s:n, s:n, s:i}", "command", "configure", "connect_timeout_ms", 1000,
+	return json_pack("{s:s, s:i, s:i, s:b, s:n, s:n, s:i}", "command", "configure", "connect_timeout_ms",
+					 1000,
 					 "stall_timeout_ms", 1000, "allow_http", 0, "proxy", "ca_file", "retries", 0);
 }
 
@@ -291,7 +294,8 @@ fetch_command(const Scratch *repository, const char *path, const char *file, int
 	char		base[128];
 
 	snprintf(base, sizeof(base), "file://%s", repository->path);
-	return json_pack("{s:s, s:[s], s:s, s:s, s:i, s:i}", "command", "fetch", "bases", base, "path", path, "file", file,
+	return json_pack("{s:s, s:[s], s:s, s:s, s:i, s:i}", "command", "fetch", "bases", base, "path", path,
+					 "file", file,
 					 "max_bytes", max_bytes, "expected_bytes", 0);
 }
 
@@ -389,13 +393,16 @@ test_fetch_bad_commands(void **state)
 	}
 	agent_send(&agent, fetch_command(&job, "../x", "need-1", 100));
 	assert_error_line(agent_result(&agent), "invalid_name", "repository path");
-	agent_send(&agent, json_pack("{s:s, s:[], s:s, s:s, s:i}", "command", "fetch", "bases", "path", "x", "file", "x",
+	agent_send(&agent, json_pack("{s:s, s:[], s:s, s:s, s:i}", "command", "fetch", "bases", "path", "x",
+								 "file", "x",
 								 "max_bytes", 1));
 	assert_error_line(agent_result(&agent), "agent", "addresses");
-	agent_send(&agent, json_pack("{s:s, s:[i], s:s, s:s, s:i}", "command", "fetch", "bases", 1, "path", "x", "file", "x",
+	agent_send(&agent, json_pack("{s:s, s:[i], s:s, s:s, s:i}", "command", "fetch", "bases", 1, "path", "x",
+								 "file", "x",
 								 "max_bytes", 1));
 	assert_error_line(agent_result(&agent), "agent", "bases");
-	agent_send(&agent, json_pack("{s:s, s:[s], s:s, s:s, s:i}", "command", "fetch", "bases", "http://h.invalid/", "path",
+	agent_send(&agent, json_pack("{s:s, s:[s], s:s, s:s, s:i}", "command", "fetch", "bases",
+								 "http://h.invalid/", "path",
 								 "x", "file", "x", "max_bytes", 1));
 	assert_error_line(agent_result(&agent), "not_allowed", "http");
 	agent_stop(&agent);

@@ -71,9 +71,11 @@ test_refresh_root_by_digest(void **state)
 	depot_open(&depot);
 	memset(hex, '0', 64);
 	hex[64] = '\0';
-	assert_error_line(run_command(&depot, refresh_command(NULL, hex), NULL), "root_invalid", "first root is not the one");
+	assert_error_line(run_command(&depot, refresh_command(NULL, hex), NULL), "root_invalid",
+					  "first root is not the one");
 	assert_int_equal(scratch_mode(depot.root.fd, "var/metadata/main/root.json"), 0);
-	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "root_invalid", "no trusted root");
+	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "root_invalid",
+					  "no trusted root");
 	depot_digest_sha256_hex(depot.fixture.pin, strlen(depot.fixture.pin), hex);
 	line = run_command(&depot, refresh_command(NULL, hex), NULL);
 	assert_line_type(line, "done");
@@ -92,11 +94,13 @@ test_refresh_refuses(void **state)
 	/* signed by a key that nobody trusts for this role */
 	fixture_bump(depot.fixture.timestamp);
 	fixture_put(&depot.fixture, "timestamp.json", depot.fixture.timestamp, &depot.fixture.keys[KEY_SPARE], 1);
-	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "metadata_threshold", "repository \"main\"");
+	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "metadata_threshold",
+					  "repository \"main\"");
 	/* expired */
 	fixture_set_expires(depot.fixture.timestamp, "2026-01-01T00:00:00Z");
 	fixture_publish_timestamp(&depot.fixture);
-	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "metadata_expired", "timestamp");
+	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "metadata_expired",
+					  "timestamp");
 	/* and once it is in order again, so is the client */
 	fixture_set_expires(depot.fixture.timestamp, FIXTURE_FUTURE);
 	fixture_bump(depot.fixture.timestamp);
@@ -138,7 +142,8 @@ static void
 test_refresh_bad_commands(void **state)
 {
 	static const char *const names[] = {"", "Main", "../main", "a/b", "main\n", NULL};
-	static const char *const jobs[] = {"", "..", "0123456789abcdef0123456789abcde", "0123456789ABCDEF0123456789ABCDEF", NULL};
+	static const char *const jobs[] = {"", "..", "0123456789abcdef0123456789abcde",
+									   "0123456789ABCDEF0123456789ABCDEF", NULL};
 	static const char *const roles[] = {"", "root", "targets", "../x", "A", NULL};
 	Depot		depot;
 	json_t	   *command;
@@ -234,7 +239,8 @@ test_refresh_no_role_for_us(void **state)
 	assert_line_type(line, "done");
 	json_decref(line);
 	assert_int_equal(json_array_size(lines), 1);
-	assert_non_null(strstr(agent_string(json_array_get(lines, 0), "message"), "no packages for \"pg15-linux-arm64\""));
+	assert_non_null(strstr(agent_string(json_array_get(lines, 0), "message"),
+						   "no packages for \"pg15-linux-arm64\""));
 	json_decref(lines);
 	depot_close(&depot);
 }

@@ -72,7 +72,8 @@ test_package_other_bytes(void **state)
 	assert_refused(&depot, package_command(&depot), "io", "package");
 
 	command = package_command(&depot);
-	json_object_set_new(command, "sha256", json_string("0000000000000000000000000000000000000000000000000000000000000000"));
+	json_object_set_new(command, "sha256",
+						json_string("0000000000000000000000000000000000000000000000000000000000000000"));
 	assert_refused(&depot, command, "metadata_mismatch", "another build");
 	command = package_command(&depot);
 	json_object_set_new(command, "target", json_string("pg15/linux-amd64/hll/2.18/hll-2.18.tar.zst"));
@@ -107,7 +108,8 @@ test_package_other_server(void **state)
 		json_t	   *command = package_command(&depot);
 
 		json_object_set_new(json_object_get(command, "server"), cases[i].member,
-							cases[i].text != NULL ? json_string(cases[i].text) : json_integer(cases[i].number));
+							cases[i].text != NULL ? json_string(cases[i].text) :
+								json_integer(cases[i].number));
 		assert_refused(&depot, command, "unsupported", cases[i].words);
 	}
 	depot_close(&depot);
@@ -224,7 +226,8 @@ test_package_bad_control_file(void **state)
 static json_t *
 verify_command(const Depot *depot)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "command", "verify_files", "share", "usr/share/x", "lib", "usr/lib/x",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "command", "verify_files", "share", "usr/share/x", "lib",
+					 "usr/lib/x",
 					 "package", "hll", "manifest_sha256", depot->manifest_sha256);
 }
 

@@ -136,7 +136,8 @@ attempt_work(int directory_fd)
 	free(memory);
 	if (!scratch_write(directory_fd, "file", "text") || !scratch_has(directory_fd, "file", "text"))
 		return 2;
-	if (mkdirat(directory_fd, "directory", 0755) != 0 || renameat(directory_fd, "file", directory_fd, "directory/file") != 0)
+	if (mkdirat(directory_fd, "directory", 0755) != 0 ||
+		renameat(directory_fd, "file", directory_fd, "directory/file") != 0)
 		return 3;
 	if (fsync(directory_fd) != 0 || unlinkat(directory_fd, "directory/file", 0) != 0)
 		return 4;

@@ -41,7 +41,8 @@ typedef struct Download
 	int			cancel_after;	/* calls; 0: never */
 }			Download;
 
-static const DepotFetchOptions default_options = {.connect_timeout_ms = 2000, .stall_timeout_ms = 400, .retries = 0};
+static const DepotFetchOptions default_options = {.connect_timeout_ms = 2000, .stall_timeout_ms = 400,
+												  .retries = 0};
 
 static int64_t
 clock_ms(void)
@@ -65,12 +66,14 @@ count_progress(uint64_t bytes_done, uint64_t bytes_total, void *context)
 
 /* Downloads path with an open handle; bases is NULL-terminated, "%d" in it stands for the server's port. */
 static void
-run_with(DepotFetch *fetch, Download *download, const char *const *bases, const char *path, uint64_t max_bytes,
+run_with(DepotFetch *fetch, Download *download, const char *const *bases, const char *path,
+		 uint64_t max_bytes,
 		 uint64_t expected_bytes)
 {
 	char		urls[4][256];
 	const char *list[4];
-	DepotFetchRequest request = {.bases = list, .path = path, .max_bytes = max_bytes, .expected_bytes = expected_bytes};
+	DepotFetchRequest request = {.bases = list, .path = path, .max_bytes = max_bytes,
+								 .expected_bytes = expected_bytes};
 	int64_t		start = clock_ms();
 	struct stat status;
 	ssize_t		n;
@@ -88,7 +91,8 @@ run_with(DepotFetch *fetch, Download *download, const char *const *bases, const 
 	assert_true(request.fd >= 0);
 	/* a try must not keep what an earlier one left */
 	assert_int_equal(pwrite(request.fd, "rest of an earlier try", 22, 0), 22);
-	download->ok = depot_fetch_file(fetch, &request, &download->result, count_progress, download, &download->error);
+	download->ok = depot_fetch_file(fetch, &request, &download->result, count_progress, download,
+									&download->error);
 	download->took_ms = clock_ms() - start;
 	assert_int_equal(fstat(request.fd, &status), 0);
 	download->file_bytes = status.st_size;
@@ -250,7 +254,8 @@ test_retry_until_it_works(void **state)
 static void
 test_mirrors(void **state)
 {
-	static const char *const bases[] = {"http://127.0.0.1:1", "http://127.0.0.1:%d/missing", "http://127.0.0.1:%d/endless",
+	static const char *const bases[] = {"http://127.0.0.1:1", "http://127.0.0.1:%d/missing",
+										"http://127.0.0.1:%d/endless",
 	"http://127.0.0.1:%d/plain", NULL};
 	static const char *const unsure[] = {"http://127.0.0.1:%d/missing", "http://127.0.0.1:1", NULL};
 	static const char *const none[] = {"http://127.0.0.1:%d/missing", "http://127.0.0.1:%d/gone", NULL};
@@ -390,7 +395,8 @@ test_unreachable(void **state)
 
 	(void) state;
 	run(&download, &default_options, nobody, "file");
-	assert_failed(&download, DEPOT_ERROR_UNREACHABLE, "could not fetch \"file\" from 127.0.0.1: no connection");
+	assert_failed(&download, DEPOT_ERROR_UNREACHABLE,
+				  "could not fetch \"file\" from 127.0.0.1: no connection");
 	run(&download, &default_options, nowhere, "file");
 	assert_failed(&download, DEPOT_ERROR_UNREACHABLE, "depot.invalid");
 	/* loopback does not go through the proxy */
@@ -519,7 +525,8 @@ test_good_urls(void **state)
 	static const char *const urls[] = {
 		"https://depot.example.org", "https://depot.example.org/", "https://depot.example.org:8443/a/b/",
 		"https://[2001:db8::1]:443/x", "https://10.0.0.1/x", "http://localhost:80/x", "http://127.0.0.1:8080",
-		"http://[::1]/x", "file:///srv/depot", "file:///srv/depot%20one/", "https://h/a..b/...", "https://h/%7Euser",
+		"http://[::1]/x", "file:///srv/depot", "file:///srv/depot%20one/", "https://h/a..b/...",
+		"https://h/%7Euser",
 		NULL
 	};
 	DepotError	error;
@@ -535,18 +542,19 @@ static void
 test_bad_urls(void **state)
 {
 	static const char *const urls[] = {
-		"", "depot.example.org", "ftp://h/", "gopher://h/", "HTTPS://h/", "https:/h", "https://", "https:///x",
-		"https://user@h/", "https://user:word@h/", "https://h:/x", "https://h:0/", "https://h:65536/", "https://h:8a/",
-		"https://h:443443/", "https://h?x", "https://h/x?y", "https://h/x#y", "https://h#y", "https://h/../x",
-		"https://h/x/..", "https://h/./x", "https://h/%2e%2e/x", "https://h/.%2E/x", "https://h/%2f", "https://h/%00",
-		"https://h/%5c", "https://h/%", "https://h/%2", "https://h/%zz", "https://h/a b", "https://h/a\nb",
-		"https://h/a\\b", "https://h\\x/", "https://h/\"", "https://h/\xc3\xa4", "https://[::1/", "https://[]/",
-		"https://[x]/", "https://[::1]x/", "https://-h/", "https://.h/", "file:/srv", "file://srv/x", "file:///",
+		"", "depot.example.org", "ftp://h/", "gopher://h/", "HTTPS://h/", "https:/h", "https://",
+		"https:///x", "https://user@h/", "https://user:word@h/", "https://h:/x", "https://h:0/",
+		"https://h:65536/", "https://h:8a/", "https://h:443443/", "https://h?x", "https://h/x?y",
+		"https://h/x#y", "https://h#y", "https://h/../x", "https://h/x/..", "https://h/./x",
+		"https://h/%2e%2e/x", "https://h/.%2E/x", "https://h/%2f", "https://h/%00", "https://h/%5c",
+		"https://h/%", "https://h/%2", "https://h/%zz", "https://h/a b", "https://h/a\nb", "https://h/a\\b",
+		"https://h\\x/", "https://h/\"", "https://h/\xc3\xa4", "https://[::1/", "https://[]/", "https://[x]/",
+		"https://[::1]x/", "https://-h/", "https://.h/", "file:/srv", "file://srv/x", "file:///",
 		"file:////x", "file:///srv/../etc", "file:///srv?x", "file:", NULL
 	};
 	static const char *const remote_http[] = {
-		"http://depot.example.org/", "http://127.0.0.1.example.org/", "http://localhost.example.org/", "http://127.1/",
-		"http://127.0.0.1234/", "http://127..0.1/", "http://[::2]/", "http://10.0.0.1/", NULL
+		"http://depot.example.org/", "http://127.0.0.1.example.org/", "http://localhost.example.org/",
+		"http://127.1/", "http://127.0.0.1234/", "http://127..0.1/", "http://[::2]/", "http://10.0.0.1/", NULL
 	};
 	char		long_url[1100];
 	DepotError	error;
@@ -576,7 +584,8 @@ test_bad_urls(void **state)
 static void
 test_build_url(void **state)
 {
-	static const char *const bad[] = {"", "/x", "x/", "x//y", ".", "..", "x/../y", "x/.", "x y", "x?y", "x#y", "x%2fy",
+	static const char *const bad[] = {"", "/x", "x/", "x//y", ".", "..", "x/../y", "x/.", "x y", "x?y", "x#y",
+									  "x%2fy",
 	"x\\y", "x\ny", "\xc3\xa4", NULL};
 	DepotBuffer url;
 	DepotError	error;
