@@ -60,6 +60,7 @@ depot_cmd_pack(int argc, char **argv)
 
 	if (result != -1)
 		return result;
+	memset(&pack, 0, sizeof(pack));
 	pack.options = &options;
 	pack.work_fd = pack.source_fd = pack.tree_fd = -1;
 	snprintf(work_path, sizeof(work_path), "%.3000s/pg_depot-pack-XXXXXX",
@@ -183,6 +184,7 @@ build(DepotPack *pack, DepotError *error)
 		!depot_pack_apply_alternatives(pack, error) ||
 		!depot_pack_choose_name(pack, error) ||
 		!depot_pack_flatten_controls(pack, error) ||
+		!depot_pack_drop_orphans(pack, error) ||
 		!depot_pack_shorten_links(pack, error))
 		return false;
 	print_drops(pack);
@@ -388,6 +390,7 @@ print_drops(const DepotPack *pack)
 		[DEPOT_DROP_PLUGIN] = "lib/plugins (every user could load it)",
 		[DEPOT_DROP_BUILD] = "build files",
 		[DEPOT_DROP_UNSERVABLE] = "text search and time zone files (a server reads only its own)",
+		[DEPOT_DROP_SCRIPT] = "scripts of extensions that have no control file",
 		[DEPOT_DROP_OTHER] = "other files",
 	};
 

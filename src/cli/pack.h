@@ -50,6 +50,7 @@ typedef enum DepotPackDrop
 	DEPOT_DROP_PLUGIN,
 	DEPOT_DROP_BUILD,
 	DEPOT_DROP_UNSERVABLE,
+	DEPOT_DROP_SCRIPT,
 	DEPOT_DROP_OTHER,
 	DEPOT_DROP_KINDS
 }			DepotPackDrop;
@@ -152,7 +153,7 @@ extern int	depot_pack_parse_options(int argc, char **argv, DepotPackOptions *opt
 
 /* pack_deb.c */
 
-/* Unpacks the Debian packages of the options into pack->source_fd and fills pack->debs. */
+/* Unpacks the Debian packages of the options into pack->source_fd and fills pack->debs, the main one first. */
 extern bool depot_pack_read_debs(DepotPack *pack, DepotError *error);
 extern void depot_pack_free_debs(DepotPack *pack);
 
@@ -207,6 +208,7 @@ extern bool depot_pack_resolve(int root_fd, const char *path, char out[DEPOT_PAC
 extern bool depot_pack_add(DepotPack *pack, const char *member, const char *source, const char *text, size_t text_bytes,
 						   uint32_t mode, DepotError *error);
 extern DepotPackEntry *depot_pack_find(const DepotPack *pack, const char *member);
+extern void depot_pack_remove(DepotPack *pack, int index);
 extern bool depot_pack_rename(DepotPackEntry *entry, const char *member, DepotError *error);
 
 /* Reads an entry's bytes (at most limit_bytes) into buffer. */
@@ -227,6 +229,12 @@ extern bool depot_pack_apply_alternatives(DepotPack *pack, DepotError *error);
 
 /* Moves scripts out of a control file's "directory" and drops the line; from 18 on takes "$libdir/" off module_pathname. */
 extern bool depot_pack_flatten_controls(DepotPack *pack, DepotError *error);
+
+/*
+ * Leaves out scripts of extensions that have no control file here (pgtap-core--1.2.0.sql beside pgtap.control): no
+ * server can use them, and the names may be another package's.  It is an error when no script has a control file.
+ */
+extern bool depot_pack_drop_orphans(DepotPack *pack, DepotError *error);
 
 /* pack_scripts.c */
 

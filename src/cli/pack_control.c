@@ -218,3 +218,32 @@ rewrite_control(DepotPackEntry *entry, const char *text, bool strip_libdir, Depo
 	depot_buffer_free(&out);
 	return ok;
 }
+
+bool
+depot_pack_drop_orphans(DepotPack *pack, DepotError *error)
+{
+	char		first[DEPOT_PACK_PATH_BYTES] = "";
+	bool		any_control = false;
+
+	for (int i = pack->entry_count - 1; i >= 0; i--)
+	{
+		const char *member = pack->entries[i].member;
+		DepotExtensionFile file;
+
+		if (strncmp(member, EXTENSION_DIRECTORY, strlen(EXTENSION_DIRECTORY)) != 0 ||
+			!depot_control_parse_file_name(member + strlen(EXTENSION_DIRECTORY), &file))
+			continue;
+		if (file.kind == DEPOT_FILE_CONTROL)
+			any_control = true;
+		else if (!depot_pack_has_extension(pack, file.extension))
+		{
+			snprintf(first, sizeof(first), "%s", member);
+			depot_pack_count_drop(pack, DEPOT_DROP_SCRIPT, member);
+			depot_pack_remove(pack, i);
+		}
+	}
+	if (first[0] == '\0' || any_control)
+		return true;
+	depot_error_set(error, DEPOT_ERROR_PACKAGE, "there is no control file for the script \"%.300s\"", first);
+	return depot_error_hint(error, "Debian splits some extensions; give all their packages, such as NAME and NAME-scripts, together.");
+}

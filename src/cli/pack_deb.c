@@ -54,6 +54,7 @@ static bool write_symbolic_link(DepotPack *pack, const char *path, const char *t
 static bool write_hard_link(DepotPack *pack, const char *path, const char *target, DepotError *error);
 static bool make_parent(DepotPack *pack, const char *path, DepotError *error);
 static const char *strip_dot(const char *path);
+static int	compare_debs(const void *a, const void *b);
 
 bool
 depot_pack_read_debs(DepotPack *pack, DepotError *error)
@@ -73,7 +74,20 @@ depot_pack_read_debs(DepotPack *pack, DepotError *error)
 									   pack->options->debs[j], file, pack->debs[i].name);
 		}
 	}
+	/* The order on the command line must not change the package; the main one of several has the shortest name. */
+	qsort(pack->debs, (size_t) pack->deb_count, sizeof(pack->debs[0]), compare_debs);
 	return true;
+}
+
+static int
+compare_debs(const void *a, const void *b)
+{
+	const char *name_a = ((const DepotPackDeb *) a)->name;
+	const char *name_b = ((const DepotPackDeb *) b)->name;
+
+	if (strlen(name_a) != strlen(name_b))
+		return strlen(name_a) < strlen(name_b) ? -1 : 1;
+	return strcmp(name_a, name_b);
 }
 
 /* Reads both inner archives of one package. */

@@ -65,6 +65,15 @@ depot_pack_find(const DepotPack *pack, const char *member)
 	return NULL;
 }
 
+void
+depot_pack_remove(DepotPack *pack, int index)
+{
+	free_entry(&pack->entries[index]);
+	memmove(&pack->entries[index], &pack->entries[index + 1],
+			sizeof(pack->entries[0]) * (size_t) (pack->entry_count - index - 1));
+	pack->entry_count--;
+}
+
 bool
 depot_pack_rename(DepotPackEntry *entry, const char *member, DepotError *error)
 {
