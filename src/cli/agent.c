@@ -49,7 +49,9 @@ depot_cmd_agent(int argc, char **argv)
 	if (!depot_agent_close_descriptors(&error))
 		return DEPOT_EXIT_FAILED;
 	exit_code = parse_options(argc, argv, &options);
-	return exit_code == DEPOT_EXIT_OK ? run_agent(&options) : exit_code;
+	if (exit_code != DEPOT_EXIT_OK || options.kind == NULL)
+		return exit_code;
+	return run_agent(&options);
 }
 
 static int

@@ -21,7 +21,7 @@
 #include "common/buffer.h"
 #include "common/error.h"
 
-#define DEPOT_CHANNEL_LINE_BYTES (64 * 1024)	/* with the newline */
+#define DEPOT_CHANNEL_LINE_BYTES 65536	/* with the newline */
 #define DEPOT_CHANNEL_PROTOCOL 1
 
 /* At most five progress lines a second. */

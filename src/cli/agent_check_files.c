@@ -78,7 +78,7 @@ examine_file(const FileCheck *check, const char *path, const DepotManifestFile *
 			 DepotError *error)
 {
 	char		found[DEPOT_SHA256_HEX_BYTES];
-	struct stat status;
+	struct stat status = {0};
 
 	if (!find_file(check, path, &status, problem, error))
 		return false;
@@ -109,7 +109,7 @@ read_manifest(FileCheck *check, const char *package, const char *sha256, DepotMa
 	char		path[DEPOT_SERVED_PATH_BYTES];
 	char		found[DEPOT_SHA256_HEX_BYTES];
 	const char *problem;
-	struct stat status;
+	struct stat status = {0};
 	DepotBuffer text;
 	bool		ok = false;
 

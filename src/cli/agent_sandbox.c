@@ -47,32 +47,38 @@ static const char *const refused_calls[] = {
 	NULL
 };
 
-static bool
-add_rules(scmp_filter_ctx filter, int *failure)
+/* Refuses a call unless its first argument is value. */
+static int
+refuse_unless(scmp_filter_ctx filter, int call, scmp_datum_t value)
+{
+	const struct scmp_arg_cmp other = {.arg = 0, .op = SCMP_CMP_NE, .datum_a = value};
+
+	return seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, 1, &other);
+}
+
+/* Returns 0, or a negative errno. */
+static int
+add_rules(scmp_filter_ctx filter)
 {
 	scmp_datum_t self = (scmp_datum_t) getpid();
+	int			failure = 0;
 
-	for (int i = 0; refused_calls[i] != NULL; i++)
+	for (int i = 0; refused_calls[i] != NULL && failure == 0; i++)
 	{
 		int			number = seccomp_syscall_resolve_name(refused_calls[i]);
 
 		/* negative: a call that this architecture has not, or that libseccomp has never heard of */
-		if (number < 0)
-			continue;
-		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), number, 0);
-		if (*failure != 0)
-			return false;
+		if (number >= 0)
+			failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), number, 0);
 	}
-	/* signals to itself only, which abort() needs */
-	*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_NE, self));
-	if (*failure == 0)
-		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
-									SCMP_A0(SCMP_CMP_NE, self));
-	/* its own limits only, which the C library asks for */
-	if (*failure == 0)
-		*failure = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-									SCMP_A0(SCMP_CMP_NE, 0));
-	return *failure == 0;
+	/* signals to itself only, which abort() needs, and its own limits, which the C library asks for */
+	if (failure == 0)
+		failure = refuse_unless(filter, SCMP_SYS(kill), self);
+	if (failure == 0)
+		failure = refuse_unless(filter, SCMP_SYS(tgkill), self);
+	if (failure == 0)
+		failure = refuse_unless(filter, SCMP_SYS(prlimit64), 0);
+	return failure;
 }
 
 bool
@@ -86,9 +92,10 @@ depot_agent_enter_sandbox(DepotError *error)
 		goto done;
 	/* calls of another architecture (x32, i386) would go past the numbers above */
 	failure = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
-	if (failure != 0 || !add_rules(filter, &failure))
-		goto done;
-	failure = seccomp_load(filter);
+	if (failure == 0)
+		failure = add_rules(filter);
+	if (failure == 0)
+		failure = seccomp_load(filter);
 	ok = failure == 0;
 done:
 	if (!ok)
