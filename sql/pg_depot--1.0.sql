@@ -36,6 +36,7 @@ CREATE TABLE depot.repository (
     added_at timestamptz NOT NULL DEFAULT now(),
     refreshed_at timestamptz,
     expires_at timestamptz,
+    snapshot_version bigint,
     CHECK ((trusted_root IS NULL) <> (root_sha256 IS NULL))
 );
 COMMENT ON TABLE depot.repository IS 'the repositories a superuser added, each with its trust anchor';
@@ -49,6 +50,7 @@ COMMENT ON COLUMN depot.repository.added_by IS 'role that added it';
 COMMENT ON COLUMN depot.repository.added_at IS 'when it was added';
 COMMENT ON COLUMN depot.repository.refreshed_at IS 'when its metadata was last fetched and found valid';
 COMMENT ON COLUMN depot.repository.expires_at IS 'when the first of the accepted metadata files expires';
+COMMENT ON COLUMN depot.repository.snapshot_version IS 'version of the TUF snapshot whose targets depot.available holds';
 
 CREATE TABLE depot.available (
     repository text NOT NULL,

@@ -23,6 +23,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -30,6 +31,27 @@
 #include "utils/varlena.h"
 
 static MemoryContext result_context = NULL;
+
+/* What ALTER ROLE or ALTER DATABASE may have set, a search_path above all, must not reach our own statements. */
+void
+depot_catalog_pin_session(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"synchronous_commit", "local"},
+		{"lock_timeout", "100ms"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"session_replication_role", "origin"},
+		{"row_security", "off"},
+		{"DateStyle", "ISO, MDY"},
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
 
 void
 depot_catalog_begin(void)
@@ -199,7 +221,7 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 								  "SELECT name, url, mirrors, priority::bigint, trusted_root, root_sha256,"
 								  " refreshed_at IS NOT NULL,"
 								  " extract(epoch FROM clock_timestamp() - refreshed_at)::bigint,"
-								  " coalesce(expires_at <= clock_timestamp(), false)"
+								  " coalesce(expires_at <= clock_timestamp(), false), snapshot_version"
 								  " FROM depot.repository WHERE $1 IS NULL OR name = $1 ORDER BY priority, name",
 								  1, types, values, name != NULL ? " " : "n");
 	*rows = depot_catalog_alloc(sizeof(DepotRepositoryRow) * Max(count, 1));
@@ -216,6 +238,7 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 		row->is_refreshed = depot_catalog_bool(i, 7);
 		row->refreshed_age_s = depot_catalog_int64(i, 8);
 		row->is_expired = depot_catalog_bool(i, 9);
+		row->snapshot_version = depot_catalog_int64(i, 10);
 	}
 	return (int) count;
 }
@@ -255,15 +278,17 @@ depot_catalog_drop_repository(const char *name)
 }
 
 void
-depot_catalog_note_refresh(const char *repository, int64 expires_epoch_s)
+depot_catalog_note_refresh(const char *repository, int64 snapshot_version, int64 expires_epoch_s)
 {
-	Oid			types[] = {TEXTOID, INT8OID};
-	Datum		values[] = {CStringGetTextDatum(repository), Int64GetDatum(expires_epoch_s)};
+	Oid			types[] = {TEXTOID, INT8OID, INT8OID};
+	Datum		values[] = {
+		CStringGetTextDatum(repository), Int64GetDatum(expires_epoch_s), Int64GetDatum(snapshot_version)
+	};
 
 	depot_catalog_execute(SPI_OK_UPDATE,
-						  "UPDATE depot.repository SET refreshed_at = clock_timestamp(), expires_at = to_timestamp($2)"
-						  " WHERE name = $1",
-						  2, types, values, NULL);
+						  "UPDATE depot.repository SET refreshed_at = clock_timestamp(), expires_at = to_timestamp($2),"
+						  " snapshot_version = $3 WHERE name = $1",
+						  lengthof(types), types, values, NULL);
 }
 
 void

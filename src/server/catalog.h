@@ -20,6 +20,9 @@
 #include "datatype/timestamp.h"
 #include "server/rows.h"
 
+/* Sets search_path, time-outs and the like for the life of this worker; once, after it has connected. */
+extern void depot_catalog_pin_session(void);
+
 /* Starts a transaction with a snapshot and SPI; commit ends it. */
 extern void depot_catalog_begin(void);
 extern void depot_catalog_commit(void);
@@ -35,8 +38,8 @@ extern int	depot_catalog_read_repositories(const char *name, DepotRepositoryRow 
 extern void depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by);
 extern bool depot_catalog_drop_repository(const char *name);
 
-/* Notes a successful refresh; with lines replaces what the repository offers by those (JSON texts of "target" lines, checked). */
-extern void depot_catalog_note_refresh(const char *repository, int64 expires_epoch_s);
+/* Notes a successful refresh; what the repository offers is replaced by clearing and adding. */
+extern void depot_catalog_note_refresh(const char *repository, int64 snapshot_version, int64 expires_epoch_s);
 extern void depot_catalog_clear_available(const char *repository);
 extern void depot_catalog_add_available(const char *repository, const DepotAvailableRow *row);
 extern int	depot_catalog_count_available(const char *repository);
@@ -52,7 +55,8 @@ extern int	depot_catalog_near_names(const char *name, int limit, char **names);
 
 extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
 extern void depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested);
-extern void depot_catalog_record_removal(const char *package);
+/* Marks a package removed, with a row of its own when it had none. */
+extern void depot_catalog_record_removal(const char *package, const char *version);
 
 /* One line of history. Strings may be NULL. */
 typedef struct DepotHistoryRow

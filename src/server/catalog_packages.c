@@ -217,15 +217,15 @@ depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
 }
 
 void
-depot_catalog_record_removal(const char *package)
+depot_catalog_record_removal(const char *package, const char *version)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(package)};
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(package), CStringGetTextDatum(version)};
 
-	depot_catalog_execute(SPI_OK_UPDATE,
-						  "UPDATE depot.installed SET state = 'removed', changed_at = now()"
-						  " WHERE package = $1 AND state = 'installed'",
-						  1, types, values, NULL);
+	depot_catalog_execute(SPI_OK_INSERT,
+						  "INSERT INTO depot.installed (package, version, why, state) VALUES ($1, $2, 'requested', 'removed')"
+						  " ON CONFLICT (package) DO UPDATE SET state = 'removed', changed_at = now()",
+						  lengthof(types), types, values, NULL);
 }
 
 void

@@ -145,9 +145,7 @@ depot_job_begin(DepotJob *job)
 void
 depot_job_destroy(DepotJob *job)
 {
-	depot_job_unlock_repository(job);
-	depot_job_stop_agents(job);
-	depot_job_end_stagings(job);
+	Assert(job->is_finished && job->check == NULL && job->staging_count == 0);
 	MemoryContextDelete(job->context);
 }
 
@@ -240,32 +238,69 @@ depot_job_end_stagings(DepotJob *job)
 	}
 }
 
-void
-depot_job_notice(DepotJob *job, const char *format,...)
+/* What the caller shall be told besides the answer; the leader's own jobs tell the log. */
+static void
+append_notice(DepotJob *job, int elevel, const DepotReport *report)
 {
-	char		text[1024];
-	va_list		arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-
 	if (job->slot < 0)
 	{
-		ereport(LOG, (errmsg("pg_depot: %s", text)));
+		depot_errors_raise_report(elevel == NOTICE ? LOG : elevel, report);
 		return;
 	}
 	if (job->notices.len > 0)
 		appendStringInfoChar(&job->notices, ',');
-	escape_json(&job->notices, text);
+	appendStringInfo(&job->notices, "{\"is_warning\":%s,\"sqlstate\":\"%s\",\"message\":",
+					 elevel == WARNING ? "true" : "false", report->sqlstate);
+	escape_json(&job->notices, report->message);
+	appendStringInfoString(&job->notices, ",\"detail\":");
+	escape_json(&job->notices, report->detail);
+	appendStringInfoString(&job->notices, ",\"hint\":");
+	escape_json(&job->notices, report->hint);
+	appendStringInfoChar(&job->notices, '}');
+}
+
+void
+depot_job_notice(DepotJob *job, const char *format,...)
+{
+	DepotReport report = {.sqlstate = "00000"};
+	va_list		arguments;
+
+	va_start(arguments, format);
+	vsnprintf(report.message, sizeof(report.message), format, arguments);
+	va_end(arguments);
+	append_notice(job, NOTICE, &report);
+}
+
+void
+depot_job_warn(DepotJob *job, const DepotReport *report, const char *format,...)
+{
+	DepotReport warning = *report;
+	char		prefix[DEPOT_ERROR_MESSAGE_BYTES];
+	va_list		arguments;
+
+	va_start(arguments, format);
+	vsnprintf(prefix, sizeof(prefix), format, arguments);
+	va_end(arguments);
+	snprintf(warning.message, sizeof(warning.message), "%s: %s", prefix, report->message);
+	append_notice(job, WARNING, &warning);
+}
+
+/* Everything the job held outside its memory is gone before its caller hears of the end. */
+static void
+end(DepotJob *job)
+{
+	job->is_finished = true;
+	job->on_message = NULL;
+	job->on_wake = NULL;
+	depot_job_stop_agents(job);
+	depot_job_end_stagings(job);
+	depot_job_unlock_repository(job);
 }
 
 void
 depot_job_finish(DepotJob *job, const char *rows)
 {
-	job->is_finished = true;
-	job->on_message = NULL;
-	job->on_wake = NULL;
+	end(job);
 	if (job->slot < 0)
 		return;
 	job->result = MemoryContextStrdup(job->context, psprintf("{\"notices\":[%s],\"rows\":[%s]}",
@@ -277,9 +312,9 @@ depot_job_finish(DepotJob *job, const char *rows)
 void
 depot_job_fail(DepotJob *job, const DepotReport *report)
 {
-	job->is_finished = true;
-	job->on_message = NULL;
-	job->on_wake = NULL;
+	end(job);
+	if (job->on_failure != NULL)
+		job->on_failure(job);
 	if (job->slot >= 0)
 		depot_shmem_answer_error(job->slot, report);
 	else
@@ -341,4 +376,17 @@ depot_job_check_usable(DepotJob *job)
 	if (job->slot >= 0 &&
 		!depot_policy_allows(depot_shmem_kind_name(job->kind), depot_catalog_role_is_superuser(job->role), &error))
 		depot_job_raise(&error);
+}
+
+void
+depot_job_append_bases(StringInfo out, const DepotRepositoryRow *row)
+{
+	appendStringInfoChar(out, '[');
+	escape_json(out, row->url);
+	for (int i = 0; i < row->mirror_count; i++)
+	{
+		appendStringInfoChar(out, ',');
+		escape_json(out, row->mirrors[i]);
+	}
+	appendStringInfoChar(out, ']');
 }

@@ -55,13 +55,15 @@ struct DepotJob
 	DepotJobStep on_wake;		/* called whenever the leader wakes */
 	void		(*on_error) (DepotJob *job, const DepotReport *report); /* NULL: the job fails */
 
+	DepotJobStep on_failure;	/* undoes what the job did outside transactions, before its error is answered; NULL: nothing */
+
 	DepotAgent *fetch;
 	DepotAgent *check;
 	DepotStaging stagings[DEPOT_JOB_MAX_STAGINGS];
 	int			staging_count;
 
 	char	   *locked_repository;	/* whose metadata this job has for itself, or NULL */
-	StringInfoData notices;		/* JSON strings, separated by commas */
+	StringInfoData notices;		/* JSON objects, separated by commas */
 	char	   *result;			/* of a finished job: JSON, kept while it does not fit its slot */
 	void	   *state;			/* of the kind of job */
 	void	   *operation;		/* of the operation that runs (refresh, package, usage) */
@@ -83,6 +85,9 @@ extern void depot_job_end_stagings(DepotJob *job);
 
 extern void depot_job_notice(DepotJob *job, const char *format,...) pg_attribute_printf(2, 3);
 
+/* Passes an error on to the caller as a WARNING whose message begins with what the format says. */
+extern void depot_job_warn(DepotJob *job, const DepotReport *report, const char *format,...) pg_attribute_printf(3, 4);
+
 /* Finishes with rows: JSON objects separated by commas, "" for none. */
 extern void depot_job_finish(DepotJob *job, const char *rows);
 extern void depot_job_fail(DepotJob *job, const DepotReport *report);
@@ -93,6 +98,9 @@ extern void depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *
 
 /* ereports unless the depot can be used: directory active, extension there, role allowed.  Inside a transaction. */
 extern void depot_job_check_usable(DepotJob *job);
+
+/* Appends a repository's URL and mirrors as a JSON array. */
+extern void depot_job_append_bases(StringInfo out, const DepotRepositoryRow *row);
 
 /* Raises an error value; the one-line form for steps. */
 extern void depot_job_raise(const DepotError *error) pg_attribute_noreturn();

@@ -22,6 +22,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "server/applied.h"
+#include "server/catalog.h"
 #include "server/compat.h"
 #include "server/job.h"
 #include "server/leader.h"
@@ -31,7 +32,6 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -49,7 +49,6 @@ static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;	/* 0: not planned */
 
 static void pause_after_failed_starts(void);
-static void set_session(void);
 static void loop_once(void);
 static void wait_for_promotion(void);
 static void reload_settings(void);
@@ -89,7 +88,9 @@ depot_leader_main(Datum argument)
 	BackgroundWorkerInitializeConnection(depot_settings_database, NULL, BGWORKER_BYPASS_ALLOWCONN);
 	depot_shmem_clear_failed_starts();
 
-	set_session();
+	depot_catalog_pin_session();
+	pgstat_report_appname("pg_depot leader");
+	pgstat_report_activity(STATE_IDLE, NULL);
 	wait_for_promotion();
 	depot_applied_open();
 	depot_paths_probe_executable();
@@ -125,29 +126,6 @@ pause_after_failed_starts(void)
 		CHECK_FOR_INTERRUPTS();
 		pause_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 	}
-}
-
-/* What ALTER ROLE or ALTER DATABASE may have set must not reach the leader's own statements. */
-static void
-set_session(void)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"synchronous_commit", "local"},
-		{"lock_timeout", "100ms"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_isolation", "read committed"},
-		{"session_replication_role", "origin"},
-		{"row_security", "off"},
-		{"DateStyle", "ISO, MDY"},
-	};
-
-	for (size_t i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	pgstat_report_appname("pg_depot leader");
-	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 /* A standby's files follow its rows once it has been promoted. */
@@ -197,29 +175,12 @@ reload_settings(void)
 				 errdetail("%s", depot_paths_inactive_reason())));
 }
 
-/* What guarded runs: one of these. */
-typedef struct Step
-{
-	DepotJobStep step;
-	DepotAgent *agent;			/* with message: its line */
-	const DepotMessage *message;
-	const DepotReport *report;	/* an error for on_error */
-}			Step;
-
+/*
+ * Runs a step of a job, or with handled its on_error.  An error in a step goes
+ * to on_error where there is one; an error there, and any other, fails the job.
+ */
 static void
-run_step(DepotJob *job, const Step *step)
-{
-	if (step->report != NULL)
-		job->on_error(job, step->report);
-	else if (step->message != NULL)
-		job->on_message(job, step->agent, step->message);
-	else
-		step->step(job);
-}
-
-/* Runs a step of a job; an error in it is the job's error. */
-static void
-guard(DepotJob *job, const Step *step)
+guard(DepotJob *job, DepotJobStep step, const DepotReport *handled)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(job->context);
 	DepotReport report;
@@ -227,7 +188,10 @@ guard(DepotJob *job, const Step *step)
 
 	PG_TRY();
 	{
-		run_step(job, step);
+		if (handled != NULL)
+			job->on_error(job, handled);
+		else
+			step(job);
 	}
 	PG_CATCH();
 	{
@@ -244,12 +208,8 @@ guard(DepotJob *job, const Step *step)
 	}
 	PG_END_TRY();
 
-	if (has_failed && job->on_error != NULL && step->report == NULL)
-	{
-		Step		next = {.report = &report};
-
-		guard(job, &next);
-	}
+	if (has_failed && job->on_error != NULL && handled == NULL)
+		guard(job, NULL, &report);
 	else if (has_failed)
 		depot_job_fail(job, &report);
 	MemoryContextSwitchTo(old_context);
@@ -276,10 +236,8 @@ take_requests(void)
 static void
 start_job(int place, DepotJob *job)
 {
-	Step		step = {.step = depot_job_begin};
-
 	jobs[place] = job;
-	guard(job, &step);
+	guard(job, depot_job_begin, NULL);
 }
 
 void
@@ -318,11 +276,7 @@ advance_jobs(void)
 			depot_job_fail(job, &report);
 		}
 		if (!job->is_finished && job->on_wake != NULL)
-		{
-			Step		step = {.step = job->on_wake};
-
-			guard(job, &step);
-		}
+			guard(job, job->on_wake, NULL);
 
 		is_over = job->is_finished &&
 			(job->result == NULL ||
@@ -337,7 +291,29 @@ advance_jobs(void)
 	}
 }
 
-/* Reads an agent's lines and gives each to the job; an agent that ended is the job's error. */
+/* Gives one line of an agent to the job. */
+static void
+take_line(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
+{
+	const char *type = depot_message_string(message, "type");
+
+	if (type == NULL)
+		depot_job_raise_agent_nonsense(agent, "a line without a type");
+	else if (strcmp(type, "hello") == 0)
+	{
+		if (depot_message_integer(message, "protocol", 0) != DEPOT_AGENT_PROTOCOL)
+			depot_job_raise_agent_nonsense(agent, "another protocol version");
+	}
+	else if (strcmp(type, "error") == 0)
+		depot_job_raise_agent_error(agent, message);
+	else if (job->on_message != NULL)
+		job->on_message(job, agent, message);
+}
+
+/*
+ * Works off an agent's lines.  A step may end the agent, so it is compared before
+ * each look at it; one that ended by itself is the job's error.
+ */
 static void
 receive_from(DepotJob *job, DepotAgent *agent)
 {
@@ -355,19 +331,7 @@ receive_from(DepotJob *job, DepotAgent *agent)
 			depot_job_raise_agent_nonsense(agent, error.message);
 		PG_TRY();
 		{
-			const char *type = depot_message_string(message, "type");
-
-			if (type == NULL)
-				depot_job_raise_agent_nonsense(agent, "a line without a type");
-			else if (strcmp(type, "hello") == 0)
-			{
-				if (depot_message_integer(message, "protocol", 0) != DEPOT_AGENT_PROTOCOL)
-					depot_job_raise_agent_nonsense(agent, "another protocol version");
-			}
-			else if (strcmp(type, "error") == 0)
-				depot_job_raise_agent_error(agent, message);
-			else if (job->on_message != NULL)
-				job->on_message(job, agent, message);
+			take_line(job, agent, message);
 		}
 		PG_FINALLY();
 		{
@@ -376,7 +340,7 @@ receive_from(DepotJob *job, DepotAgent *agent)
 		PG_END_TRY();
 	}
 
-	if (!job->is_finished && agent == (agent->kind == DEPOT_AGENT_FETCH ? job->fetch : job->check) && agent->is_at_end)
+	if (!job->is_finished && (agent == job->fetch || agent == job->check) && agent->is_at_end)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYSTEM_ERROR),
 				 errmsg("the %s agent ended unexpectedly", depot_agent_kind_name(agent->kind)),
@@ -434,7 +398,7 @@ wait_for_events(void)
 			ready_agent = job->check;
 		else
 			continue;
-		guard(job, &(Step) {.step = read_ready_agent});
+		guard(job, read_ready_agent, NULL);
 	}
 }
 

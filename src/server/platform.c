@@ -18,6 +18,7 @@
 #include "server/paths.h"
 #include "server/platform.h"
 #include "storage/fd.h"
+#include "utils/guc.h"
 
 #if defined(__x86_64__)
 #define PLATFORM_ARCH "amd64"
@@ -61,6 +62,15 @@ const char *
 depot_platform_role(void)
 {
 	return "pg" CppAsString2(PG_MAJORVERSION_NUM) "-linux-" PLATFORM_ARCH;
+}
+
+/* Of the running server, not of the headers the library was built with. */
+int
+depot_platform_minor(void)
+{
+	const char *number = GetConfigOption("server_version_num", false, false);
+
+	return atoi(number) % 100;
 }
 
 const char *

@@ -20,6 +20,9 @@ extern const char *depot_platform_libc_version(void);
 extern const char *depot_platform_name(void);
 extern const char *depot_platform_role(void);
 
+/* The server's minor version: 20 of 15.20. */
+extern int	depot_platform_minor(void);
+
 /* Finds the agents' program beside the library or in the server's bindir; NULL when it is in neither. */
 extern const char *depot_platform_agent_program(void);
 

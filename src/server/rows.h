@@ -31,6 +31,7 @@ typedef struct DepotRepositoryRow
 	bool		is_refreshed;	/* has been, at least once */
 	int64_t		refreshed_age_s;	/* seconds since the last success */
 	bool		is_expired;
+	int64_t		snapshot_version;	/* whose targets the rows are */
 }			DepotRepositoryRow;
 
 typedef struct DepotAvailableRow

@@ -1,0 +1,373 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_repository.c
+ *	  Jobs: add, drop and refresh repositories.
+ *
+ * A repository is recorded only when its metadata has been fetched and found
+ * valid from the given trust anchor, in the transaction that records what it
+ * offers; a failed call leaves nothing.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+
+#include "common/fetch.h"
+#include "common/files.h"
+#include "common/name.h"
+#include "miscadmin.h"
+#include "server/applied.h"
+#include "server/catalog.h"
+#include "server/job.h"
+#include "server/settings.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* The trust anchor a repository's trusted metadata began with, beside it. */
+#define ANCHOR_FILE "anchor"
+#define ANCHOR_MAX_BYTES (1024 * 1024)
+
+typedef struct RepositoryJob
+{
+	DepotRepositoryRow *rows;
+	int			count;
+	int			next;
+	bool		is_single;		/* asked for by name: an error is the call's error */
+	bool		is_new_directory;	/* add: made by this job, so removed when it fails */
+	StringInfoData result;
+}			RepositoryJob;
+
+static void read_added(DepotJob *job, DepotRepositoryRow *row);
+static void check_added(const DepotRepositoryRow *row);
+static bool is_same(const DepotRepositoryRow *a, const DepotRepositoryRow *b);
+static void prepare_metadata_directory(RepositoryJob *state);
+static void record_added(DepotJob *job);
+static void finish_added(DepotJob *job);
+static void clean_up_added(DepotJob *job);
+static void refresh_next(DepotJob *job);
+static void note_refreshed(DepotJob *job);
+static void skip_failed(DepotJob *job, const DepotReport *report);
+
+static RepositoryJob *
+begin_state(DepotJob *job)
+{
+	RepositoryJob *state = palloc0(sizeof(RepositoryJob));
+
+	initStringInfo(&state->result);
+	job->state = state;
+	return state;
+}
+
+static void
+append_expiry(StringInfo out, int64 expires_epoch_s)
+{
+	TimestampTz expires = time_t_to_timestamptz((pg_time_t) expires_epoch_s);
+
+	appendStringInfoString(out, ",\"expires_at\":");
+	escape_json(out, timestamptz_to_str(expires));
+	appendStringInfoChar(out, '}');
+}
+
+/* ---- add ---- */
+
+void
+depot_add_repository_start(DepotJob *job)
+{
+	RepositoryJob *state = begin_state(job);
+	DepotRepositoryRow *existing;
+
+	state->rows = palloc0(sizeof(DepotRepositoryRow));
+	state->count = 1;
+	read_added(job, state->rows);
+	check_added(state->rows);
+
+	depot_catalog_begin();
+	depot_job_check_usable(job);
+	if (depot_catalog_read_repositories(state->rows->name, &existing) > 0)
+	{
+		if (!is_same(existing, state->rows))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("repository \"%s\" already exists with another URL, trust anchor, priority or mirrors",
+							existing->name),
+					 errhint("Drop it with drop_extension_repository first, or choose another name.")));
+		depot_job_notice(job, "repository \"%s\" already exists", existing->name);
+		*state->rows = *existing;
+		depot_catalog_commit();
+		depot_refresh_begin(job, state->rows, NULL, finish_added);
+		return;
+	}
+	depot_catalog_commit();
+
+	job->on_failure = clean_up_added;
+	prepare_metadata_directory(state);
+	depot_refresh_begin(job, state->rows, record_added, finish_added);
+}
+
+/* Reads the caller's arguments; strings live as long as the job. */
+static void
+read_added(DepotJob *job, DepotRepositoryRow *row)
+{
+	DepotError	error;
+	DepotMessage *argument = depot_message_parse(job->argument, strlen(job->argument), &error);
+	const char *name;
+	const char *url;
+	const char *root;
+	const char *sha256;
+
+	if (argument == NULL)
+		depot_job_raise(&error);
+	name = depot_message_string(argument, "name");
+	url = depot_message_string(argument, "url");
+	root = depot_message_string(argument, "trusted_root");
+	sha256 = depot_message_string(argument, "root_sha256");
+	row->name = pstrdup(name != NULL ? name : "");
+	row->url = pstrdup(url != NULL ? url : "");
+	row->trusted_root = root != NULL ? pstrdup(root) : NULL;
+	row->root_sha256 = sha256 != NULL ? pstrdup(sha256) : NULL;
+	row->priority = (int) depot_message_integer(argument, "priority", 100);
+	row->mirror_count = (int) Min(depot_message_array_size(argument, "mirrors"), DEPOT_FETCH_MAX_BASES);
+	row->mirrors = palloc0(sizeof(char *) * Max(row->mirror_count, 1));
+	for (int i = 0; i < row->mirror_count; i++)
+	{
+		const char *mirror = depot_message_array_string(argument, "mirrors", i);
+
+		row->mirrors[i] = pstrdup(mirror != NULL ? mirror : "");
+	}
+	depot_message_free(argument);
+}
+
+static void
+check_added(const DepotRepositoryRow *row)
+{
+	DepotError	error;
+
+	if (!depot_name_check_package(row->name, "repository", &error) ||
+		!depot_fetch_check_url(row->url, depot_settings_allow_http, &error))
+		depot_job_raise(&error);
+	for (int i = 0; i < row->mirror_count; i++)
+		if (!depot_fetch_check_url(row->mirrors[i], depot_settings_allow_http, &error))
+			depot_job_raise(&error);
+	if (row->mirror_count >= DEPOT_FETCH_MAX_BASES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a repository has at most %d mirrors", DEPOT_FETCH_MAX_BASES - 1)));
+	if ((row->trusted_root == NULL) == (row->root_sha256 == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("exactly one of trusted_root and root_sha256 must be given"),
+				 errhint("Take the publisher's root.json, or the sha256 of its 1.root.json, from a source you trust.")));
+	if (row->root_sha256 != NULL && !depot_name_is_sha256(row->root_sha256))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("root_sha256 must be 64 lower-case hexadecimal digits")));
+}
+
+static bool
+equal_or_both_null(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+is_same(const DepotRepositoryRow *a, const DepotRepositoryRow *b)
+{
+	if (strcmp(a->url, b->url) != 0 || a->priority != b->priority || a->mirror_count != b->mirror_count ||
+		!equal_or_both_null(a->trusted_root, b->trusted_root) ||
+		!equal_or_both_null(a->root_sha256, b->root_sha256))
+		return false;
+	for (int i = 0; i < a->mirror_count; i++)
+		if (strcmp(a->mirrors[i], b->mirrors[i]) != 0)
+			return false;
+	return true;
+}
+
+/*
+ * Trusted metadata that began with the same anchor is kept: a repository that was
+ * dropped, or whose row was lost, does not come back with less than was seen before.
+ * With another anchor it is another repository, and its metadata starts empty.
+ */
+static void
+prepare_metadata_directory(RepositoryJob *state)
+{
+	const DepotRepositoryRow *row = state->rows;
+	const char *anchor = row->trusted_root != NULL ? row->trusted_root : row->root_sha256;
+	char	   *directory = psprintf("%s/%s", DEPOT_METADATA, row->name);
+	char	   *anchor_path = psprintf("%s/" ANCHOR_FILE, directory);
+	int			root_fd = depot_applied_root_fd();
+	DepotBuffer buffer;
+	DepotError	error;
+	bool		is_known;
+
+	depot_buffer_init(&buffer);
+	is_known = depot_files_read(root_fd, anchor_path, ANCHOR_MAX_BYTES, &buffer, &error) &&
+		buffer.length_bytes == strlen(anchor) && memcmp(buffer.data, anchor, buffer.length_bytes) == 0;
+	depot_buffer_free(&buffer);
+	if (is_known)
+		return;
+
+	state->is_new_directory = true;
+	if (!depot_files_remove_tree(root_fd, directory, &error) ||
+		!depot_files_make_directories(root_fd, directory, S_IRWXU, true, &error) ||
+		!depot_files_write_durable(root_fd, anchor_path, anchor, strlen(anchor), S_IRUSR | S_IWUSR, &error))
+		depot_job_raise(&error);
+}
+
+/* Runs in the transaction that records what the repository offers. */
+static void
+record_added(DepotJob *job)
+{
+	RepositoryJob *state = job->state;
+	DepotRepositoryRow *existing;
+	DepotHistoryRow history = {
+		.action = "add repository",
+		.repository = state->rows->name,
+		.source = state->rows->url,
+		.role = job->role,
+		.database = job->database,
+		.started_at = job->started_at
+	};
+	char	   *added_by = GetUserNameFromId(job->role, true);
+
+	if (depot_catalog_read_repositories(state->rows->name, &existing) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("repository \"%s\" was added by somebody else meanwhile", state->rows->name)));
+	if (!depot_shmem_begin_commit(job->slot))
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
+	depot_catalog_add_repository(state->rows, added_by != NULL ? added_by : "");
+	depot_catalog_add_history(&history);
+	depot_catalog_bump_generation();
+}
+
+static void
+finish_added(DepotJob *job)
+{
+	RepositoryJob *state = job->state;
+	const DepotRefreshResult *refreshed = depot_refresh_result(job);
+
+	depot_job_notice(job, "repository \"%s\" offers %d package%s for this server", state->rows->name,
+					 refreshed->target_count, refreshed->target_count == 1 ? "" : "s");
+	appendStringInfoString(&state->result, "{\"repository\":");
+	escape_json(&state->result, state->rows->name);
+	appendStringInfo(&state->result, ",\"packages\":%d", refreshed->target_count);
+	append_expiry(&state->result, refreshed->expires_epoch_s);
+	depot_job_finish(job, state->result.data);
+}
+
+/* A repository that was not recorded leaves no metadata. */
+static void
+clean_up_added(DepotJob *job)
+{
+	RepositoryJob *state = job->state;
+	DepotError	error;
+
+	if (state->is_new_directory &&
+		!depot_files_remove_tree(depot_applied_root_fd(), psprintf("%s/%s", DEPOT_METADATA, state->rows->name), &error))
+		depot_errors_raise(LOG, &error);
+}
+
+/* ---- drop ---- */
+
+void
+depot_drop_repository_start(DepotJob *job)
+{
+	RepositoryJob *state = begin_state(job);
+	DepotHistoryRow history = {
+		.action = "drop repository",
+		.role = job->role,
+		.database = job->database,
+		.started_at = job->started_at
+	};
+
+	state->rows = palloc0(sizeof(DepotRepositoryRow));
+	read_added(job, state->rows);
+	history.repository = state->rows->name;
+
+	depot_catalog_begin();
+	depot_job_check_usable(job);
+	if (!depot_catalog_drop_repository(state->rows->name))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("repository \"%s\" does not exist", state->rows->name)));
+	if (!depot_shmem_begin_commit(job->slot))
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
+	depot_catalog_add_history(&history);
+	depot_catalog_bump_generation();
+	depot_catalog_commit();
+	depot_job_finish(job, "");
+}
+
+/* ---- refresh ---- */
+
+void
+depot_refresh_repository_start(DepotJob *job)
+{
+	RepositoryJob *state = begin_state(job);
+	DepotRepositoryRow *asked = palloc0(sizeof(DepotRepositoryRow));
+
+	read_added(job, asked);
+	state->is_single = asked->name[0] != '\0';
+
+	depot_catalog_begin();
+	depot_job_check_usable(job);
+	state->count = depot_catalog_read_repositories(state->is_single ? asked->name : NULL, &state->rows);
+	depot_catalog_commit();
+	if (state->is_single && state->count == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("repository \"%s\" does not exist", asked->name)));
+	if (state->count == 0)
+		depot_job_notice(job, "there is no repository; add one with add_extension_repository");
+	if (!state->is_single)
+		job->on_error = skip_failed;
+	refresh_next(job);
+}
+
+static void
+refresh_next(DepotJob *job)
+{
+	RepositoryJob *state = job->state;
+
+	if (state->next == state->count)
+	{
+		job->on_error = NULL;
+		depot_job_finish(job, state->result.data);
+		return;
+	}
+	depot_refresh_begin(job, &state->rows[state->next], NULL, note_refreshed);
+}
+
+static void
+note_refreshed(DepotJob *job)
+{
+	RepositoryJob *state = job->state;
+	const DepotRefreshResult *refreshed = depot_refresh_result(job);
+
+	appendStringInfoString(&state->result, state->result.len > 0 ? ",{\"repository\":" : "{\"repository\":");
+	escape_json(&state->result, state->rows[state->next].name);
+	appendStringInfo(&state->result, ",\"changed\":%s,\"packages\":%d",
+					 refreshed->is_changed ? "true" : "false", refreshed->target_count);
+	append_expiry(&state->result, refreshed->expires_epoch_s);
+	state->next++;
+	refresh_next(job);
+}
+
+/* One of several failed: say so and go on with the others. */
+static void
+skip_failed(DepotJob *job, const DepotReport *report)
+{
+	RepositoryJob *state = job->state;
+
+	depot_job_stop_agents(job);
+	depot_job_end_stagings(job);
+	depot_job_unlock_repository(job);
+	depot_job_warn(job, report, "repository \"%s\"", state->rows[state->next].name);
+	state->next++;
+	refresh_next(job);
+}

@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * module.c
+ *	  Loading the library.
+ *
+ * In the postmaster (shared_preload_libraries) it defines the settings, adds
+ * the depot to the server's path settings, asks for shared memory and registers
+ * the leader.  Under binary upgrade it stops after the paths.  Anywhere else, a
+ * single-user server or a session that loads it by itself, it only defines the
+ * settings, and its functions say what is missing.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "server/leader.h"
+#include "server/paths.h"
+#include "server/settings.h"
+#include "server/shmem.h"
+
+#ifdef PG_MODULE_MAGIC_EXT
+PG_MODULE_MAGIC_EXT(.name = "pg_depot",.version = "1.0.0");
+#else
+PG_MODULE_MAGIC;
+#endif
+
+extern PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	depot_settings_define();
+	if (!process_shared_preload_libraries_in_progress || !IsPostmasterEnvironment || IsUnderPostmaster)
+		return;
+
+	depot_paths_init();
+	if (IsBinaryUpgrade)
+		return;
+	depot_shmem_register();
+	depot_leader_register();
+}

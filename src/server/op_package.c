@@ -1,0 +1,197 @@
+/*-------------------------------------------------------------------------
+ *
+ * op_package.c
+ *	  Operation: fetch one package and have it checked and unpacked.
+ *
+ * The fetch agent writes bytes into a new staging directory; the check agent
+ * finds the target in the trusted metadata on disk, compares, and unpacks.
+ * What the rows say is only where to look: the metadata decides.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "common/name.h"
+#include "server/job.h"
+#include "server/platform.h"
+#include "server/settings.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+
+#define PACKAGE_FILE "package"
+#define MEGABYTE INT64CONST(1048576)
+
+typedef struct Package
+{
+	DepotPackageRequest request;
+	DepotRepositoryRow repository;
+	DepotJobStep then;
+	char	   *source;
+}			Package;
+
+static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
+static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
+static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
+static void send_fetch(DepotJob *job);
+static void check_when_free(DepotJob *job);
+
+void
+depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
+					const DepotRepositoryRow *repository, DepotJobStep then)
+{
+	Package    *package = MemoryContextAllocZero(job->context, sizeof(Package));
+
+	package->request = *request;
+	package->repository = *repository;
+	package->then = then;
+	job->operation = package;
+	job->on_wake = NULL;
+	job->on_message = on_message;
+
+	if (request->size_bytes > depot_settings_max_package_mb * MEGABYTE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("package \"%s\" is larger than \"depot.max_package_size\"", request->target),
+				 errdetail("It has %lld bytes.", (long long) request->size_bytes)));
+	if (request->unpacked_bytes > depot_settings_max_unpacked_mb * MEGABYTE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("package \"%s\" is larger than \"depot.max_unpacked_size\"", request->target),
+				 errdetail("It has %lld bytes unpacked.", (long long) request->unpacked_bytes)));
+
+	depot_job_begin_staging(job);
+	depot_job_need_agents(job, true);
+	depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, 0, request->size_bytes);
+	send_fetch(job);
+}
+
+const char *
+depot_package_source(DepotJob *job)
+{
+	return ((Package *) job->operation)->source;
+}
+
+/* targets/<directory>/<sha256>.<base name>: consistent snapshots put the digest before the name. */
+static void
+send_fetch(DepotJob *job)
+{
+	Package    *package = job->operation;
+	const char *target = package->request.target;
+	const char *base_name = strrchr(target, '/');
+	StringInfoData path;
+	StringInfoData line;
+
+	base_name = base_name != NULL ? base_name + 1 : target;
+	initStringInfo(&path);
+	appendStringInfo(&path, "targets/%.*s%s.%s", (int) (base_name - target), target,
+					 package->request.sha256, base_name);
+
+	initStringInfo(&line);
+	appendStringInfoString(&line, "{\"command\":\"fetch\",\"bases\":");
+	depot_job_append_bases(&line, &package->repository);
+	appendStringInfoString(&line, ",\"path\":");
+	escape_json(&line, path.data);
+	appendStringInfo(&line, ",\"file\":\"" PACKAGE_FILE "\",\"max_bytes\":" INT64_FORMAT ",\"expected_bytes\":" INT64_FORMAT "}",
+					 package->request.size_bytes, package->request.size_bytes);
+	depot_agent_send(job->fetch, line.data);
+}
+
+static void
+on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
+{
+	const char *type = depot_message_string(message, "type");
+
+	if (agent->kind == DEPOT_AGENT_FETCH)
+		on_fetch_message(job, message, type);
+	else
+		on_check_message(job, message, type);
+}
+
+/* A done without a "base" answers the configuration. */
+static void
+on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
+{
+	Package    *package = job->operation;
+	int64		base = depot_message_integer(message, "base", -1);
+
+	if (strcmp(type, "progress") == 0)
+		depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, depot_message_integer(message, "bytes", 0),
+							  package->request.size_bytes);
+	else if (strcmp(type, "done") != 0)
+		depot_job_raise_agent_nonsense(job->fetch, "an unknown type of line");
+	else if (depot_message_bool(message, "missing"))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FILE),
+				 errmsg("repository \"%s\" does not have package \"%s\" that its metadata lists",
+						package->request.repository, package->request.target),
+				 errhint("The repository or its mirror is incomplete; try again later, or tell its publisher.")));
+	else if (base >= 0)
+	{
+		package->source = MemoryContextStrdup(job->context,
+											  base == 0 || base > package->repository.mirror_count ?
+											  package->repository.url : package->repository.mirrors[base - 1]);
+		job->on_wake = check_when_free;
+		check_when_free(job);
+	}
+}
+
+/* The trusted metadata must not change while the agent reads it. */
+static void
+check_when_free(DepotJob *job)
+{
+	Package    *package = job->operation;
+	StringInfoData line;
+
+	if (!depot_job_lock_repository(job, package->request.repository))
+		return;
+	job->on_wake = NULL;
+	depot_shmem_set_phase(job->slot, DEPOT_PHASE_CHECKING, 0, package->request.size_bytes);
+
+	initStringInfo(&line);
+	appendStringInfoString(&line, "{\"command\":\"package\",\"repository\":");
+	escape_json(&line, package->request.repository);
+	appendStringInfoString(&line, ",\"target\":");
+	escape_json(&line, package->request.target);
+	appendStringInfo(&line, ",\"sha256\":\"%s\",\"role\":\"%s\",\"job\":\"%s\",\"file\":\"" PACKAGE_FILE "\""
+					 ",\"reference_time\":" INT64_FORMAT ",\"check_expiry\":%s"
+					 ",\"max_unpacked_bytes\":" INT64_FORMAT ",\"max_package_bytes\":" INT64_FORMAT,
+					 package->request.sha256, depot_platform_role(), depot_job_staging(job)->name,
+					 (int64) time(NULL), package->request.check_expiry ? "true" : "false",
+					 depot_settings_max_unpacked_mb * MEGABYTE, depot_settings_max_package_mb * MEGABYTE);
+	appendStringInfo(&line, ",\"server\":{\"major\":%d,\"minor\":%d,\"os\":\"%s\",\"arch\":\"%s\","
+					 "\"libc\":\"glibc\",\"libc_version\":\"%s\"}}",
+					 PG_MAJORVERSION_NUM, depot_platform_minor(), depot_platform_os(),
+					 depot_platform_arch(), depot_platform_libc_version());
+	depot_agent_send(job->check, line.data);
+}
+
+static void
+on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
+{
+	Package    *package = job->operation;
+
+	if (strcmp(type, "progress") == 0)
+	{
+		const char *phase = depot_message_string(message, "phase");
+
+		depot_shmem_set_phase(job->slot,
+							  phase != NULL && strcmp(phase, "unpack") == 0 ?
+							  DEPOT_PHASE_UNPACKING : DEPOT_PHASE_CHECKING,
+							  depot_message_integer(message, "bytes", 0),
+							  depot_message_integer(message, "total", 0));
+	}
+	else if (strcmp(type, "done") == 0)
+	{
+		depot_job_staging(job)->has_package = true;
+		depot_job_unlock_repository(job);
+		job->on_message = NULL;
+		package->then(job);
+	}
+	else
+		depot_job_raise_agent_nonsense(job->check, "an unknown type of line");
+}

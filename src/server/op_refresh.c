@@ -1,0 +1,314 @@
+/*-------------------------------------------------------------------------
+ *
+ * op_refresh.c
+ *	  Operation: fetch and check a repository's metadata, note what it offers.
+ *
+ * The check agent leads: it runs the TUF workflow and asks for files by name;
+ * the leader has the fetch agent bring each and says so.  What the repository
+ * offers replaces the rows of depot.available in one transaction.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/files.h"
+#include "common/name.h"
+#include "nodes/pg_list.h"
+#include "server/applied.h"
+#include "server/catalog.h"
+#include "server/job.h"
+#include "server/platform.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+
+#define INITIAL_ROOT_FILE "initial-root"
+/* As many as a slice may have: more is a publisher's mistake, or somebody filling memory. */
+#define TARGETS_MAX 200000
+
+typedef struct Refresh
+{
+	DepotRepositoryRow row;
+	DepotJobStep record;
+	DepotJobStep then;
+	MemoryContext targets_context;
+	List	   *targets;		/* DepotAvailableRow */
+	char		needed_file[64];	/* what the fetch agent is bringing */
+	bool		with_targets;	/* list them even when nothing has changed */
+	DepotRefreshResult result;
+}			Refresh;
+
+static void begin_when_free(DepotJob *job);
+static void send_refresh(DepotJob *job);
+static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
+static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
+static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
+static void add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message);
+static void finish(DepotJob *job, const DepotMessage *message);
+
+void
+depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep record, DepotJobStep then)
+{
+	Refresh    *refresh = MemoryContextAllocZero(job->context, sizeof(Refresh));
+
+	refresh->row = *row;
+	refresh->with_targets = !row->is_refreshed;
+	refresh->record = record;
+	refresh->then = then;
+	job->operation = refresh;
+	job->on_message = NULL;
+	job->on_wake = begin_when_free;
+	begin_when_free(job);
+}
+
+const DepotRefreshResult *
+depot_refresh_result(DepotJob *job)
+{
+	return &((Refresh *) job->operation)->result;
+}
+
+static void
+begin_when_free(DepotJob *job)
+{
+	Refresh    *refresh = job->operation;
+
+	if (!depot_job_lock_repository(job, refresh->row.name))
+		return;
+	job->on_wake = NULL;
+	job->on_message = on_message;
+	depot_shmem_set_phase(job->slot, DEPOT_PHASE_REFRESHING, 0, 0);
+
+	/* Agents of an earlier operation may still have something to say. */
+	depot_job_stop_agents(job);
+	depot_job_begin_staging(job);
+	depot_job_need_agents(job, true);
+	send_refresh(job);
+}
+
+/* Gives the check agent the pinned root in a file: a root may be larger than a line. */
+static void
+write_initial_root(DepotJob *job, const char *root)
+{
+	DepotError	error;
+
+	if (!depot_files_write_durable(depot_job_staging(job)->fd, INITIAL_ROOT_FILE, root, strlen(root),
+								   S_IRUSR | S_IWUSR, &error))
+		depot_errors_raise(ERROR, &error);
+}
+
+static void
+send_refresh(DepotJob *job)
+{
+	Refresh    *refresh = job->operation;
+	StringInfoData line;
+
+	initStringInfo(&line);
+	appendStringInfoString(&line, "{\"command\":\"refresh\",\"repository\":");
+	escape_json(&line, refresh->row.name);
+	appendStringInfo(&line, ",\"job\":\"%s\",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT
+					 ",\"only_if_changed\":%s",
+					 depot_job_staging(job)->name, depot_platform_role(), (int64) time(NULL),
+					 refresh->with_targets ? "false" : "true");
+	if (refresh->row.trusted_root != NULL)
+	{
+		write_initial_root(job, refresh->row.trusted_root);
+		appendStringInfoString(&line, ",\"initial_root\":\"" INITIAL_ROOT_FILE "\",\"initial_root_sha256\":null");
+	}
+	else
+	{
+		appendStringInfoString(&line, ",\"initial_root\":null,\"initial_root_sha256\":");
+		escape_json(&line, refresh->row.root_sha256);
+	}
+	appendStringInfoChar(&line, '}');
+	depot_agent_send(job->check, line.data);
+}
+
+static void
+on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
+{
+	const char *type = depot_message_string(message, "type");
+
+	if (agent->kind == DEPOT_AGENT_CHECK)
+		on_check_message(job, message, type);
+	else
+		on_fetch_message(job, message, type);
+}
+
+static void
+on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
+{
+	Refresh    *refresh = job->operation;
+
+	if (strcmp(type, "need") == 0)
+	{
+		const char *path = depot_message_string(message, "path");
+		const char *file = depot_message_string(message, "file");
+		StringInfoData line;
+
+		if (path == NULL || file == NULL || strncmp(path, "metadata/", 9) != 0 ||
+			!depot_name_is_relative_path(path) || !depot_name_is_relative_path(file) ||
+			strchr(file, '/') != NULL || strlen(file) >= sizeof(refresh->needed_file))
+			depot_job_raise_agent_nonsense(job->check, "a file that is none of a repository's metadata");
+		strlcpy(refresh->needed_file, file, sizeof(refresh->needed_file));
+
+		initStringInfo(&line);
+		appendStringInfoString(&line, "{\"command\":\"fetch\",\"bases\":");
+		depot_job_append_bases(&line, &refresh->row);
+		appendStringInfo(&line, ",\"path\":\"%s\",\"file\":\"%s\",\"max_bytes\":" INT64_FORMAT ",\"expected_bytes\":0}",
+						 path, file, depot_message_integer(message, "max_bytes", 0));
+		depot_agent_send(job->fetch, line.data);
+	}
+	else if (strcmp(type, "target") == 0)
+		add_target(refresh, job->check, message);
+	else if (strcmp(type, "warning") == 0)
+	{
+		const char *text = depot_message_string(message, "message");
+
+		depot_job_notice(job, "repository \"%s\": %s", refresh->row.name, text != NULL ? text : "");
+	}
+	else if (strcmp(type, "done") == 0)
+		finish(job, message);
+	else if (strcmp(type, "progress") != 0)
+		depot_job_raise_agent_nonsense(job->check, "an unknown type of line");
+}
+
+/* A done without a "base" answers the configuration. */
+static void
+on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
+{
+	Refresh    *refresh = job->operation;
+
+	if (strcmp(type, "progress") == 0)
+		depot_shmem_set_phase(job->slot, DEPOT_PHASE_REFRESHING,
+							  depot_message_integer(message, "bytes", 0),
+							  depot_message_integer(message, "total", 0));
+	else if (strcmp(type, "done") != 0)
+		depot_job_raise_agent_nonsense(job->fetch, "an unknown type of line");
+	else if (depot_message_bool(message, "missing"))
+		depot_agent_send(job->check, "{\"command\":\"missing\"}");
+	else if (depot_message_integer(message, "base", -1) >= 0)
+		depot_agent_send(job->check, psprintf("{\"command\":\"have\",\"file\":\"%s\"}", refresh->needed_file));
+}
+
+/* Keeps a target line until the agent says that all is well. */
+static void
+add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
+{
+	const char *path = depot_message_string(message, "path");
+	const char *sha256 = depot_message_string(message, "sha256");
+	MemoryContext old_context;
+	DepotAvailableRow *target;
+	char	   *custom;
+
+	if (path == NULL || sha256 == NULL || strlen(path) > 512 || !depot_name_is_sha256(sha256))
+		depot_job_raise_agent_nonsense(agent, "a target without path or digest");
+	if (list_length(refresh->targets) >= TARGETS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("repository \"%s\" lists more than %d packages for this server",
+						refresh->row.name, TARGETS_MAX)));
+	custom = depot_message_text(message, "custom");
+	if (custom == NULL)
+		depot_job_raise_agent_nonsense(agent, "a target without its description");
+
+	if (refresh->targets_context == NULL)
+		refresh->targets_context = AllocSetContextCreate(CurrentMemoryContext, "pg_depot targets",
+														 ALLOCSET_DEFAULT_SIZES);
+	old_context = MemoryContextSwitchTo(refresh->targets_context);
+	target = palloc0(sizeof(DepotAvailableRow));
+	target->target = pstrdup(path);
+	target->sha256 = pstrdup(sha256);
+	target->size_bytes = depot_message_integer(message, "length", 0);
+	target->custom = pstrdup(custom);
+	free(custom);
+	refresh->targets = lappend(refresh->targets, target);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Reads a target's description and inserts its row. */
+static void
+record_target(const Refresh *refresh, DepotAvailableRow *target)
+{
+	DepotError	error;
+	DepotManifest *manifest = depot_message_manifest(target->custom, target->target, target->manifest_sha256, &error);
+
+	if (manifest == NULL)
+		depot_job_raise(&error);
+	target->manifest = manifest;
+	PG_TRY();
+	{
+		depot_catalog_add_available(refresh->row.name, target);
+	}
+	PG_FINALLY();
+	{
+		depot_manifest_free(manifest);
+		target->manifest = NULL;
+	}
+	PG_END_TRY();
+}
+
+/* Version of a role in the agent's closing line; 0 when it is not there. */
+static int64
+role_version(const DepotMessage *message, const char *role)
+{
+	for (size_t i = 0; i < depot_message_array_size(message, "roles"); i++)
+	{
+		const DepotMessage *element = depot_message_array_object(message, "roles", i);
+		const char *name = element != NULL ? depot_message_string(element, "name") : NULL;
+
+		if (name != NULL && strcmp(name, role) == 0)
+			return depot_message_integer(element, "version", 0);
+	}
+	return 0;
+}
+
+/*
+ * The trusted files may be newer than the rows: a transaction that failed, or a
+ * crash between the two.  Then the targets are asked for once more, whole.
+ */
+static void
+finish(DepotJob *job, const DepotMessage *message)
+{
+	Refresh    *refresh = job->operation;
+	int64		snapshot_version = role_version(message, "snapshot");
+	bool		has_targets = refresh->with_targets || depot_message_bool(message, "changed");
+	ListCell   *cell;
+
+	if (!has_targets && snapshot_version != refresh->row.snapshot_version)
+	{
+		refresh->with_targets = true;
+		send_refresh(job);
+		return;
+	}
+	refresh->result.is_changed = has_targets;
+	refresh->result.expires_epoch_s = depot_message_integer(message, "expires", 0);
+
+	depot_catalog_begin();
+	depot_job_check_usable(job);
+	if (refresh->record != NULL)
+		refresh->record(job);
+	if (has_targets)
+	{
+		depot_catalog_clear_available(refresh->row.name);
+		foreach(cell, refresh->targets)
+			record_target(refresh, lfirst(cell));
+	}
+	depot_catalog_note_refresh(refresh->row.name, snapshot_version, refresh->result.expires_epoch_s);
+	refresh->result.target_count = depot_catalog_count_available(refresh->row.name);
+	depot_catalog_commit();
+
+	if (refresh->targets_context != NULL)
+		MemoryContextDelete(refresh->targets_context);
+	depot_job_unlock_repository(job);
+	depot_job_stop_agents(job);
+	depot_job_end_stagings(job);
+	job->on_message = NULL;
+	refresh->then(job);
+}

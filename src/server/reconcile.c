@@ -1,0 +1,303 @@
+/*-------------------------------------------------------------------------
+ *
+ * reconcile.c
+ *	  Job: make the applied state equal the rows.
+ *
+ * Runs when the leader starts, and again after a pause when it could not
+ * finish.  What a crash left in staging is used when it is complete; otherwise the package is
+ * fetched again.  A file goes only because a row says removed, never because a row is absent
+ * (promise 11): a dropped extension, another home database or an emptied table leave everything as it is.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/testpoint.h"
+#include "server/applied.h"
+#include "server/catalog.h"
+#include "server/job.h"
+#include "server/leader.h"
+#include "server/paths.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+typedef struct ReconcileJob
+{
+	DepotInstalledRow *rows;
+	int			row_count;
+	int			next;
+	DepotRepositoryRow *repositories;
+	int			repository_count;
+	bool	   *is_resumed;		/* per row: activated from what a crash left, to be verified */
+	bool	   *is_damaged;		/* per row: served, but not as its manifest says */
+	bool		has_failed;
+}			ReconcileJob;
+
+/* Staging is emptied once in a leader's life, before it takes requests: later others work there. */
+static bool is_staging_clean = false;
+
+static void remove_files(ReconcileJob *state);
+static void activate_staged(ReconcileJob *state);
+static void verify_resumed(DepotJob *job);
+static void note_verified(DepotJob *job);
+static void fetch_missing(DepotJob *job);
+static void note_package(DepotJob *job);
+static void note_failure(DepotJob *job, const DepotReport *report);
+static void finish(DepotJob *job);
+
+void
+depot_reconcile_start(DepotJob *job)
+{
+	ReconcileJob *state = palloc0(sizeof(ReconcileJob));
+	DepotError	error;
+	bool		exists;
+
+	job->state = state;
+	if (depot_paths_inactive_reason() != NULL)
+	{
+		depot_job_finish(job, "");
+		return;
+	}
+	depot_catalog_begin();
+	exists = depot_catalog_exists();
+	if (exists)
+	{
+		state->row_count = depot_catalog_read_installed(&state->rows);
+		state->repository_count = depot_catalog_read_repositories(NULL, &state->repositories);
+	}
+	depot_catalog_commit();
+	state->is_resumed = palloc0(sizeof(bool) * (state->row_count + 1));
+	state->is_damaged = palloc0(sizeof(bool) * (state->row_count + 1));
+
+	remove_files(state);
+	activate_staged(state);
+	if (!is_staging_clean && !depot_store_clean_staging(depot_applied_root_fd(), NULL, &error))
+		depot_errors_raise(WARNING, &error);
+	is_staging_clean = true;
+	job->on_error = note_failure;
+	verify_resumed(job);
+}
+
+static bool
+is_served(const DepotInstalledRow *row)
+{
+	const DepotAppliedPackage *package = depot_applied_find(row->package);
+
+	return package != NULL && strcmp(package->digest, row->digest) == 0 && depot_applied_is_whole(package);
+}
+
+static void
+remove_files(ReconcileJob *state)
+{
+	DepotError	error;
+
+	for (int i = 0; i < state->row_count; i++)
+	{
+		const DepotInstalledRow *row = &state->rows[i];
+
+		if (!row->is_removed || depot_applied_find(row->package) == NULL)
+			continue;
+		depot_test_point("reconcile_remove");
+		if (depot_applied_deactivate(row->package, &error))
+			ereport(LOG, (errmsg("pg_depot: removed the files of package \"%s\"", row->package)));
+		else
+		{
+			state->has_failed = true;
+			depot_errors_raise(WARNING, &error);
+		}
+	}
+}
+
+/* Carries out what was recorded and staged before a crash, or what failed after its commit. */
+static void
+activate_staged(ReconcileJob *state)
+{
+	for (int i = 0; i < state->row_count; i++)
+	{
+		const DepotInstalledRow *row = &state->rows[i];
+		char		staging[DEPOT_JOB_NAME_BYTES];
+		bool		is_found = false;
+		DepotManifest *manifest;
+		DepotError	error;
+		bool		ok;
+
+		if (row->is_removed || !row->has_build || is_served(row))
+			continue;
+		if (!depot_store_find_staged(depot_applied_root_fd(), row->digest, staging, &is_found, &error))
+			depot_errors_raise(WARNING, &error);
+		if (!is_found)
+			continue;
+
+		depot_test_point("reconcile_activate");
+		manifest = depot_applied_read_staged_manifest(staging, row->package);
+		ok = depot_applied_activate(staging, manifest, row->digest, row->manifest_sha256,
+									&state->is_resumed[i], &error);
+		depot_manifest_free(manifest);
+		if (ok)
+		{
+			depot_store_end_job(depot_applied_root_fd(), staging, -1);
+			ereport(LOG, (errmsg("pg_depot: activated package \"%s\" %s, which was recorded before",
+								 row->package, row->version)));
+		}
+		else
+		{
+			state->has_failed = true;
+			depot_errors_raise(WARNING, &error);
+		}
+	}
+}
+
+/* Files of which some were renamed before a crash and some after it: all of them are compared once more. */
+static void
+verify_resumed(DepotJob *job)
+{
+	ReconcileJob *state = job->state;
+	DepotVerifyRequest request;
+
+	while (state->next < state->row_count && !state->is_resumed[state->next])
+		state->next++;
+	if (state->next == state->row_count)
+	{
+		state->next = 0;
+		fetch_missing(job);
+		return;
+	}
+	request.package = state->rows[state->next].package;
+	request.manifest_sha256 = state->rows[state->next].manifest_sha256;
+	depot_verify_begin(job, &request, 1, note_verified);
+}
+
+static void
+note_verified(DepotJob *job)
+{
+	ReconcileJob *state = job->state;
+	int			problem_count;
+
+	(void) depot_verify_rows(job, &problem_count);
+	state->is_damaged[state->next] = problem_count > 0;
+	state->is_resumed[state->next] = false;
+	verify_resumed(job);
+}
+
+static const DepotRepositoryRow *
+repository_of(const ReconcileJob *state, const char *name)
+{
+	for (int i = 0; i < state->repository_count; i++)
+		if (strcmp(state->repositories[i].name, name) == 0)
+			return &state->repositories[i];
+	return NULL;
+}
+
+/* Fetches what the rows name and nothing here has, one package after the other. */
+static void
+fetch_missing(DepotJob *job)
+{
+	ReconcileJob *state = job->state;
+	const DepotInstalledRow *row = NULL;
+	const DepotRepositoryRow *repository;
+	DepotPackageRequest request;
+
+	for (; state->next < state->row_count; state->next++)
+	{
+		row = &state->rows[state->next];
+		if (!row->is_removed && row->has_build && (!is_served(row) || state->is_damaged[state->next]))
+			break;
+	}
+	if (state->next == state->row_count)
+	{
+		finish(job);
+		return;
+	}
+
+	ereport(WARNING,
+			(errcode(ERRCODE_UNDEFINED_FILE),
+			 errmsg("files of package \"%s\" %s are missing or damaged", row->package, row->version),
+			 errdetail("They are fetched again from repository \"%s\".", row->repository)));
+	repository = repository_of(state, row->repository);
+	if (repository == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("repository \"%s\" does not exist", row->repository),
+				 errhint("Add it again, or uninstall package \"%s\".", row->package)));
+	request = (DepotPackageRequest)
+	{
+		.repository = row->repository,
+			.target = row->target,
+			.sha256 = row->digest,
+			.size_bytes = row->size_bytes,
+			.unpacked_bytes = row->unpacked_bytes,
+			.check_expiry = false
+	};
+	depot_package_begin(job, &request, repository, note_package);
+}
+
+/* The rows may have changed while the package was on its way: what they say now counts. */
+static bool
+is_still_wanted(const DepotInstalledRow *row)
+{
+	DepotInstalledRow *rows;
+	int			count;
+	bool		is_wanted = false;
+
+	depot_catalog_begin();
+	count = depot_catalog_exists() ? depot_catalog_read_installed(&rows) : 0;
+	depot_catalog_commit();
+	for (int i = 0; i < count; i++)
+		is_wanted |= !rows[i].is_removed && rows[i].has_build && strcmp(rows[i].package, row->package) == 0 &&
+			strcmp(rows[i].digest, row->digest) == 0;
+	return is_wanted;
+}
+
+static void
+note_package(DepotJob *job)
+{
+	ReconcileJob *state = job->state;
+	const DepotInstalledRow *row = &state->rows[state->next];
+	DepotStaging *staging = depot_job_staging(job);
+	DepotManifest *manifest;
+	DepotError	error;
+	bool		is_resumed;
+	bool		ok;
+
+	if (is_still_wanted(row))
+	{
+		manifest = depot_applied_read_staged_manifest(staging->name, row->package);
+		depot_applied_prepare(manifest, staging->name, row->digest, row->manifest_sha256);
+		ok = depot_applied_activate(staging->name, manifest, row->digest, row->manifest_sha256,
+									&is_resumed, &error);
+		depot_manifest_free(manifest);
+		if (!ok)
+			depot_job_raise(&error);
+		ereport(LOG, (errmsg("pg_depot: fetched and activated package \"%s\" %s", row->package, row->version)));
+	}
+	state->next++;
+	fetch_missing(job);
+}
+
+/* One package that cannot be had does not keep the others away; it is tried again later. */
+static void
+note_failure(DepotJob *job, const DepotReport *report)
+{
+	ReconcileJob *state = job->state;
+
+	depot_errors_raise_report(WARNING, report);
+	depot_job_stop_agents(job);
+	depot_job_end_stagings(job);
+	depot_job_unlock_repository(job);
+	state->has_failed = true;
+	state->is_resumed[state->next] = false;
+	state->next++;
+	fetch_missing(job);
+}
+
+static void
+finish(DepotJob *job)
+{
+	ReconcileJob *state = job->state;
+
+	if (state->has_failed)
+		depot_leader_retry_reconcile();
+	depot_job_finish(job, "");
+}
