@@ -29,7 +29,8 @@ typedef struct Variable
 {
 	char		name[64];
 	char		value[MAX_WORD_BYTES];
-	bool		known;
+	bool		assigned;
+	bool		known;			/* value is what the script sets it to, wherever it is looked at */
 }			Variable;
 
 typedef struct Reader
@@ -46,6 +47,8 @@ static bool expand_variable(Reader *reader, DepotBuffer *word);
 static bool read_quoted(Reader *reader, DepotBuffer *word);
 static bool read_word(Reader *reader, DepotBuffer *word);
 static bool read_command(Reader *reader, DepotError *error);
+static Variable *assigned_variable(Reader *reader, const char *word);
+static void forget_assignment(Reader *reader, const char *word);
 static void take_assignment(Reader *reader, const char *word);
 static bool visit_command(const Reader *reader, DepotAlternativeVisit visit, void *context, DepotError *error);
 static void clear_words(Reader *reader);
@@ -170,51 +173,85 @@ read_command(Reader *reader, DepotError *error)
 		if (reader->word_count == MAX_WORDS)
 			known = false;
 		if (!known)
+		{
+			forget_assignment(reader, word.data);
 			depot_buffer_free(&word);
+		}
 		if (reader->word_count < MAX_WORDS)
 			reader->words[reader->word_count++] = word.data;
 	}
 }
 
-/* Remembers NAME=value, or that NAME is no longer known. An unknown word comes here as NULL and is handled by the caller. */
-static void
-take_assignment(Reader *reader, const char *word)
+/* Returns the variable that a word NAME=value sets, a new unknown one if need be; NULL for another word, or when there are too many. */
+static Variable *
+assigned_variable(Reader *reader, const char *word)
 {
 	size_t		length = strcspn(word, "=");
-	Variable   *variable = NULL;
+	Variable   *variable;
 
 	if (word[length] != '=' || length == 0 || length >= sizeof(variable->name) || isdigit((unsigned char) word[0]))
-		return;
+		return NULL;
 	for (size_t i = 0; i < length; i++)
 	{
 		if (!isalnum((unsigned char) word[i]) && word[i] != '_')
-			return;
+			return NULL;
 	}
 	variable = (Variable *) find_variable(reader, word, length);
-	if (variable == NULL)
+	if (variable != NULL || reader->variable_count == MAX_VARIABLES)
+		return variable;
+	variable = &reader->variables[reader->variable_count++];
+	memcpy(variable->name, word, length);
+	variable->name[length] = '\0';
+	return variable;
+}
+
+static void
+forget_assignment(Reader *reader, const char *word)
+{
+	Variable   *variable = assigned_variable(reader, word);
+
+	if (variable != NULL)
 	{
-		if (reader->variable_count == MAX_VARIABLES)
-			return;
-		variable = &reader->variables[reader->variable_count++];
-		memcpy(variable->name, word, length);
-		variable->name[length] = '\0';
-		variable->known = true;
-		strcpy(variable->value, word + length + 1);
-	}
-	else if (strcmp(variable->value, word + length + 1) != 0)
-		/* Set twice, perhaps in two branches: which one holds cannot be told without running it. */
+		variable->assigned = true;
 		variable->known = false;
+	}
+}
+
+static void
+take_assignment(Reader *reader, const char *word)
+{
+	Variable   *variable = assigned_variable(reader, word);
+	const char *value = strchr(word, '=');
+
+	if (variable == NULL)
+		return;
+	if (!variable->assigned)
+	{
+		variable->known = true;
+		strcpy(variable->value, value + 1);
+	}
+	/* Set twice, perhaps in two branches: which one holds cannot be told without running it. */
+	else if (variable->known && strcmp(variable->value, value + 1) != 0)
+		variable->known = false;
+	variable->assigned = true;
 }
 
 static bool
 visit_command(const Reader *reader, DepotAlternativeVisit visit, void *context, DepotError *error)
 {
-	const char *first = reader->word_count == 0 ? NULL : reader->words[0];
+	int			start = 0;
+	const char *first;
 
+	/* "if ...; then COMMAND" */
+	while (start < reader->word_count && reader->words[start] != NULL &&
+		   (strcmp(reader->words[start], "then") == 0 || strcmp(reader->words[start], "else") == 0 ||
+			strcmp(reader->words[start], "do") == 0))
+		start++;
+	first = start < reader->word_count ? reader->words[start] : NULL;
 	if (first == NULL ||
 		(strcmp(first, "update-alternatives") != 0 && strcmp(first, "/usr/bin/update-alternatives") != 0))
 		return true;
-	for (int i = 1; i + 3 < reader->word_count; i++)
+	for (int i = start + 1; i + 3 < reader->word_count; i++)
 	{
 		const char *word = reader->words[i];
 
