@@ -55,12 +55,13 @@ check_members(const json_t *object, const char *const *allowed, const char *what
 		depot_json_only_members(object, allowed, what, DEPOT_ERROR_MANIFEST, error);
 }
 
+/* Is it UTF-8 text (jansson has seen to that) without control characters, U+0080 to U+009F among them?  Terminals obey those. */
 static bool
 is_clean_text(const char *text)
 {
 	for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++)
 	{
-		if (*p < 0x20 || *p == 0x7f)
+		if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f))
 			return false;
 	}
 	return true;

@@ -196,6 +196,7 @@ static const struct
 	{"\"version\":\"2.17\"}", "\"version\":\"\"}", "not a version"},
 	{"\"summary\":", "\"sumary\":", "sumary"},
 	{"HyperLogLog", "Hyper\\nLogLog", "control characters"},
+	{"HyperLogLog", "Hyper\xc2\x9bLogLog", "control characters"},
 	{"HyperLogLog", "Hyper\\u0000LogLog", "manifest"},
 	{"HyperLogLog", "Hyper\xffLogLog", "manifest"},
 	{"\"homepage\":\"https://example.org/hll\",", "", "homepage"},
