@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * repo.c
+ *	  "pg_depot repo": the commands that make and maintain a repository.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "cli/cli.h"
+#include "cli/repo_common.h"
+
+static const DepotCommand commands[] = {
+	{"init", depot_cmd_repo_init, "make an empty repository"},
+	{"add", depot_cmd_repo_add, "check packages and put them in, unpublished"},
+	{"publish", depot_cmd_repo_publish, "sign what was added, and renew what expires"},
+	{"status", depot_cmd_repo_status, "show versions, expiry and what is due"},
+	{NULL, NULL, NULL}
+};
+
+int
+depot_cmd_repo(int argc, char **argv)
+{
+	return depot_cli_dispatch(commands, DEPOT_PROGRAM_NAME " repo", argc, argv);
+}
