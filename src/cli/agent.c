@@ -14,6 +14,7 @@
 #include "cli/agent.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "cli/agent_sandbox.h"
@@ -35,6 +36,7 @@ typedef struct AgentOptions
 static int	parse_options(int argc, char **argv, AgentOptions *options);
 static int	run_agent(const AgentOptions *options);
 static int	serve(DepotAgent *agent, const DepotAgentKind *kind);
+static void add_hint(DepotError *error);
 static bool run_command(DepotAgent *agent, const DepotAgentKind *kind, const json_t *message,
 						DepotError *error);
 
@@ -143,9 +145,26 @@ serve(DepotAgent *agent, const DepotAgentKind *kind)
 				return DEPOT_EXIT_FAILED;
 		}
 		json_decref(message);
+		/* an agent waits longer than it works, and not with the memory of its largest command */
+		(void) malloc_trim(0);
 		if (!ok)
+		{
+			add_hint(&error);
 			(void) depot_channel_send_error(&agent->channel, &error);
+		}
 	}
+}
+
+/* Says what to do about errors that come from anywhere and always have the same remedy. */
+static void
+add_hint(DepotError *error)
+{
+	if (error->hint[0] != '\0')
+		return;
+	if (error->code == DEPOT_ERROR_DISK_FULL)
+		(void) depot_error_hint(error, "Free space on the file system of the depot directory and repeat the call.");
+	else if (error->code == DEPOT_ERROR_OUT_OF_MEMORY)
+		(void) depot_error_hint(error, "If the machine has memory to spare, raise depot.agent_memory.");
 }
 
 static bool

@@ -148,10 +148,20 @@ publish_again(Depot *depot)
 /*----- a depot ---------------------------------------------------------------------*/
 
 static inline void
+depot_start_agent(Depot *depot)
+{
+	DepotError	error;
+	int			var_fd = depot_files_open_directory(depot->root.fd, "var", &error);
+
+	assert_true(var_fd >= 0);
+	agent_start(&depot->agent, "check", var_fd);
+	close(var_fd);
+}
+
+static inline void
 depot_open(Depot *depot)
 {
 	DepotError	error;
-	int			var_fd;
 
 	memset(depot, 0, sizeof(*depot));
 	fixture_open(&depot->fixture);
@@ -169,9 +179,7 @@ depot_open(Depot *depot)
 	publish_package(depot, NULL);
 	fixture_publish(&depot->fixture);
 
-	var_fd = depot_files_open_directory(depot->root.fd, "var", &error);
-	agent_start(&depot->agent, "check", var_fd);
-	close(var_fd);
+	depot_start_agent(depot);
 }
 
 static inline void

@@ -37,6 +37,9 @@
 /* As many descriptors as a careless server leaves open. */
 #define LEAKED_DESCRIPTORS 52
 
+/* Directory of test points that agents are started with; NULL: none. */
+static const char *agent_test_points;
+
 typedef struct Agent
 {
 	pid_t		pid;
@@ -58,12 +61,19 @@ static inline void
 agent_exec(const char *kind, int socket_fd, int directory_fd, pid_t parent, const char *const *more)
 {
 	/* the last is for sanitized builds: looking for leaks at exit needs what the sandbox refuses */
-	char	   *environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "ASAN_OPTIONS=detect_leaks=0", NULL};
+	char	   *environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "ASAN_OPTIONS=detect_leaks=0",
+	NULL, NULL};
+	char		points[128];
 	char	   *arguments[12] = {"pg_depot", "agent", (char *) kind, "--parent"};
 	char		number[16];
 	int			count = 4;
 	int			null_fd = open("/dev/null", O_RDWR);
 
+	if (agent_test_points != NULL)
+	{
+		snprintf(points, sizeof(points), "PG_DEPOT_TEST_POINTS=%s", agent_test_points);
+		environment[4] = points;
+	}
 	snprintf(number, sizeof(number), "%d", (int) parent);
 	arguments[count++] = number;
 	while (more != NULL && *more != NULL)
@@ -231,6 +241,26 @@ agent_wait(pid_t pid)
 	kill(pid, SIGKILL);
 	fail_msg("the agent does not end");
 	return -1;
+}
+
+/* Sends a command that must end the agent at a test point. */
+static inline void
+assert_killed_at(Agent *agent, const char *point, json_t *command)
+{
+	char		path[160];
+	int			status;
+	int			fd;
+
+	snprintf(path, sizeof(path), "%s/%s", agent_test_points, point);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	agent_send(agent, command);
+	status = agent_wait(agent->pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGKILL);
+	assert_int_equal(access(path, F_OK), -1);
+	close(agent->fd);
 }
 
 /* Closes the connection; a good agent then exits with 0. */

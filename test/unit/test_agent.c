@@ -428,6 +428,30 @@ test_fetch_holds_its_job(void **state)
 	scratch_remove(&job);
 }
 
+static void
+test_fetch_test_points(void **state)
+{
+	Scratch		job = scratch_make();
+	Scratch		points = scratch_make();
+
+	(void) state;
+	assert_true(scratch_write(job.fd, "file", "text"));
+	agent_test_points = points.path;
+	for (int i = 0; i < 2; i++)
+	{
+		Agent		agent;
+
+		agent_start(&agent, "fetch", job.fd);
+		agent_send(&agent, configuration());
+		json_decref(agent_result(&agent));
+		assert_killed_at(&agent, i == 0 ? "fetch_begin" : "fetch_end", fetch_command(&job, "file", "copy", 100));
+		assert_true(scratch_has(job.fd, "copy", "text") == (i == 1));
+	}
+	agent_test_points = NULL;
+	scratch_remove(&points);
+	scratch_remove(&job);
+}
+
 int
 main(void)
 {
@@ -442,6 +466,7 @@ main(void)
 		cmocka_unit_test(test_fetch_replaces_what_is_there),
 		cmocka_unit_test(test_fetch_bad_commands),
 		cmocka_unit_test(test_fetch_holds_its_job),
+		cmocka_unit_test(test_fetch_test_points),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,6 +221,32 @@ test_package_bad_control_file(void **state)
 	depot_close(&depot);
 }
 
+/* Killed on the way, the next agent begins anew. */
+static void
+test_package_test_points(void **state)
+{
+	Scratch		points = scratch_make();
+	Depot		depot;
+	json_t	   *line;
+
+	(void) state;
+	agent_test_points = points.path;
+	depot_open(&depot);
+	refresh(&depot);
+	assert_killed_at(&depot.agent, "check_verified", package_command(&depot));
+	assert_int_equal(scratch_mode(depot.job_fd, "tree"), 0);
+	depot_start_agent(&depot);
+	assert_killed_at(&depot.agent, "check_unpacked", package_command(&depot));
+	assert_true(scratch_has(depot.job_fd, "tree/lib/hll.so", LIBRARY));
+	depot_start_agent(&depot);
+	line = run_command(&depot, package_command(&depot), NULL);
+	assert_line_type(line, "done");
+	json_decref(line);
+	agent_test_points = NULL;
+	depot_close(&depot);
+	scratch_remove(&points);
+}
+
 /*----- verify_files -----------------------------------------------------------------------*/
 
 static json_t *
@@ -338,6 +364,7 @@ main(void)
 		cmocka_unit_test(test_package_expired),
 		cmocka_unit_test(test_package_described_otherwise),
 		cmocka_unit_test(test_package_bad_control_file),
+		cmocka_unit_test(test_package_test_points),
 		cmocka_unit_test(test_verify_files),
 	};
 
