@@ -53,7 +53,8 @@ depot_cli_dispatch(const DepotCommand *table, const char *prefix, int argc, char
 		if (strcmp(entry->name, argv[1]) == 0)
 			return entry->run(argc - 1, argv + 1);
 	}
-	return depot_cli_usage_error(command, "unknown %s \"%s\"", argv[1][0] == '-' ? "option" : "command", argv[1]);
+	return depot_cli_usage_error(command, "unknown %s \"%s\"", argv[1][0] == '-' ? "option" : "command",
+								 argv[1]);
 }
 
 static void
@@ -65,7 +66,8 @@ print_commands(const DepotCommand *table, const char *prefix)
 		if (table->summary != NULL)
 			printf("  %-10s %s\n", table->name, table->summary);
 	}
-	printf("\n\"%s COMMAND --help\" explains one.  Exit codes: 0 done, 1 failed, 2 wrong usage, 3 attention needed.\n",
+	printf("\n\"%s COMMAND --help\" explains one.  Exit codes: 0 done, 1 failed, 2 wrong usage, 3 attention "
+		   "needed.\n",
 		   prefix);
 }
 
@@ -98,7 +100,8 @@ depot_cli_usage_error(const char *command, const char *format,...)
 	va_start(arguments, format);
 	print_message("error", format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "hint: Try \"%s%s%s --help\".\n", DEPOT_PROGRAM_NAME, command[0] == '\0' ? "" : " ", command);
+	fprintf(stderr, "hint: Try \"%s%s%s --help\".\n", DEPOT_PROGRAM_NAME, command[0] == '\0' ? "" : " ",
+			command);
 	return DEPOT_EXIT_USAGE;
 }
 
@@ -267,7 +270,8 @@ read_line(int fd, char *line, DepotError *error)
 		if (got == 0 || byte == '\n')
 			break;
 		if (byte == '\0')
-			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "a passphrase cannot hold a zero byte");
+			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+								   "a passphrase cannot hold a zero byte");
 		if (length == PASSPHRASE_MAX_BYTES)
 			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
 								   "the passphrase is longer than %d bytes", PASSPHRASE_MAX_BYTES);
@@ -279,7 +283,10 @@ read_line(int fd, char *line, DepotError *error)
 	return true;
 }
 
-/* Asks on the controlling terminal with echo off; signals that would leave it off wait until it is on again. */
+/*
+ * Asks on the controlling terminal with echo off; signals that would leave it
+ * off wait until it is on again.
+ */
 static bool
 ask_terminal(const char *prompt, char *line, DepotError *error)
 {
@@ -292,7 +299,8 @@ ask_terminal(const char *prompt, char *line, DepotError *error)
 
 	if (fd < 0 || tcgetattr(fd, &saved) != 0)
 	{
-		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "there is no terminal to ask for the passphrase");
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+						"there is no terminal to ask for the passphrase");
 		depot_error_hint(error, "Give --passphrase-file.");
 		goto done;
 	}

@@ -50,17 +50,24 @@ extern int	depot_cmd_agent(int argc, char **argv);
 
 /*
  * Runs the command of table (ended by a NULL name) that argv[1] names.  prefix is what stands before it on
- * the command line: "pg_depot", "pg_depot repo".  Answers --help with the table, and a missing or unknown command with a usage error.
+ * the command line: "pg_depot", "pg_depot repo".  Answers --help with the table, and a missing or unknown
+ * command with a usage error.
  */
 extern int	depot_cli_dispatch(const DepotCommand *table, const char *prefix, int argc, char **argv);
 
 /* Prints an error: message, then a detail and a hint line where there are any. Returns DEPOT_EXIT_FAILED. */
 extern int	depot_cli_report_error(const DepotError *error);
 
-/* Prints a usage error and where help is; command is as a user types it ("repo add"). Returns DEPOT_EXIT_USAGE. */
+/*
+ * Prints a usage error and where help is; command is as a user types it ("repo
+ * add"). Returns DEPOT_EXIT_USAGE.
+ */
 extern int	depot_cli_usage_error(const char *command, const char *format,...) DEPOT_PRINTF(2, 3);
 
-/* Explains what getopt_long did not understand, from its '?' or ':' (short options begin with ':'). Returns DEPOT_EXIT_USAGE. */
+/*
+ * Explains what getopt_long did not understand, from its '?' or ':' (short
+ * options begin with ':'). Returns DEPOT_EXIT_USAGE.
+ */
 extern int	depot_cli_option_error(const char *command, int getopt_result, char **argv);
 
 /* Prints "pg_depot: note: ..." or "pg_depot: warning: ...". */
@@ -79,8 +86,8 @@ extern int	depot_cli_print_json(const json_t *value);
 
 /*
  * Progress of long work: a bar that is redrawn when standard error is a terminal, one line when the step
- * begins elsewhere.  total 0: unknown.  depot_cli_progress_archive has the shape of DepotArchiveProgress (context: the
- * DepotCliProgress).
+ * begins elsewhere.  total 0: unknown.  depot_cli_progress_archive has the shape of DepotArchiveProgress
+ * (context: the DepotCliProgress).
  */
 typedef struct DepotCliProgress
 {
@@ -97,9 +104,9 @@ extern void depot_cli_progress_end(DepotCliProgress *progress);
 extern bool depot_cli_progress_archive(uint64_t bytes_done, void *context);
 
 /*
- * Reads a passphrase into malloc'd memory: the first line of file when that is not NULL, else from the terminal without
- * echo, asking with prompt (twice with confirm).  An empty one, and no terminal, are errors.  Freed by
- * depot_cli_free_passphrase, which wipes it.
+ * Reads a passphrase into malloc'd memory: the first line of file when that is not NULL, else from the
+ * terminal without echo, asking with prompt (twice with confirm).  An empty one, and no terminal, are
+ * errors.  Freed by depot_cli_free_passphrase, which wipes it.
  */
 extern char *depot_cli_read_passphrase(const char *file, const char *prompt, bool confirm, DepotError *error);
 extern void depot_cli_free_passphrase(char *passphrase);

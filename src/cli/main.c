@@ -57,7 +57,8 @@ finish(int exit_code)
 		failed = true;
 	if (failed)
 	{
-		fprintf(stderr, "%s: error: could not write to standard output: %s\n", DEPOT_PROGRAM_NAME, strerror(errno));
+		fprintf(stderr, "%s: error: could not write to standard output: %s\n", DEPOT_PROGRAM_NAME,
+				strerror(errno));
 		if (exit_code == DEPOT_EXIT_OK || exit_code == DEPOT_EXIT_ATTENTION)
 			exit_code = DEPOT_EXIT_FAILED;
 	}

@@ -4,9 +4,9 @@
  *	  "pg_depot pack": one package from an installed tree or from Debian
  *	  packages.
  *
- * The order: make a source root, collect entries, change control files and links, write the tree, describe it, check
- * it by the rules the check agent uses, write the archive, read it back through the agent's reader, and only
- * then give it its name.
+ * The order: make a source root, collect entries, change control files and links, write the tree, describe
+ * it, check it by the rules the check agent uses, write the archive, read it back through the agent's
+ * reader, and only then give it its name.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -189,7 +189,8 @@ build(DepotPack *pack, DepotError *error)
 		return false;
 	print_drops(pack);
 	if (pack->links_shortened > 0)
-		depot_pack_note(pack, "%d of %d links became one-line scripts", pack->links_shortened, pack->links_followed);
+		depot_pack_note(pack, "%d of %d links became one-line scripts", pack->links_shortened,
+						pack->links_followed);
 	return depot_pack_materialise(pack, error) &&
 		depot_pack_describe(pack, error) &&
 		check_installed_paths(pack, error) &&
@@ -219,11 +220,13 @@ add_license_files(DepotPack *pack, DepotError *error)
 		if (!depot_name_is_relative_path(member))
 		{
 			close(fd);
-			return depot_error_set(error, DEPOT_ERROR_PACKAGE, "a package cannot carry the file name \"%s\"", path);
+			return depot_error_set(error, DEPOT_ERROR_PACKAGE, "a package cannot carry the file name \"%s\"",
+								   path);
 		}
 		depot_buffer_init(&text);
 		ok = depot_files_read(fd, slash == NULL ? path : slash + 1, 16 * 1024 * 1024, &text, error) &&
-			depot_pack_add(pack, member, NULL, text.data == NULL ? "" : text.data, text.length_bytes, 0644, error);
+			depot_pack_add(pack, member, NULL, text.data == NULL ? "" : text.data, text.length_bytes, 0644,
+						   error);
 		depot_buffer_free(&text);
 		close(fd);
 		if (!ok)
@@ -265,10 +268,13 @@ check_installed_paths(const DepotPack *pack, DepotError *error)
 	}
 	if (too_long == 0)
 		return true;
-	depot_error_set(error, DEPOT_ERROR_PACKAGE, "installed, \"%.300s\" would have a path of %zu bytes; fewer than %d are possible",
-					first, strlen(first), DEPOT_INSTALLED_PATH_LIMIT_BYTES);
-	return depot_error_detail(error, "Counted from the data directory, a longer path makes every base backup fail."
-							  " Files with such paths: %d.", too_long);
+	depot_error_set(error, DEPOT_ERROR_PACKAGE,
+					"installed, \"%.300s\" would have a path of %zu bytes; fewer than %d are possible", first,
+					strlen(first), DEPOT_INSTALLED_PATH_LIMIT_BYTES);
+	return depot_error_detail(error,
+							  "Counted from the data directory, a longer path makes every base backup fail."
+							  " Files with such paths: %d.",
+							  too_long);
 }
 
 static bool
@@ -337,7 +343,8 @@ write_archive(DepotPack *pack, int fd, DepotError *error)
 		return false;
 	if (shown != NULL)
 		depot_cli_progress_begin(shown, "checking", depot_manifest_unpacked_bytes(pack->manifest));
-	read_back = depot_archive_verify(fd, &depot_archive_default_limits, NULL, sha256, archive_progress, shown, error);
+	read_back =
+		depot_archive_verify(fd, &depot_archive_default_limits, NULL, sha256, archive_progress, shown, error);
 	if (shown != NULL)
 		depot_cli_progress_end(shown);
 	if (read_back == NULL)
@@ -397,6 +404,7 @@ print_drops(const DepotPack *pack)
 	for (int i = DEPOT_DROP_BITCODE; i < DEPOT_DROP_KINDS; i++)
 	{
 		if (pack->dropped[i] > 0)
-			depot_pack_note(pack, "not packed: %d of %s, such as %s", pack->dropped[i], names[i], pack->dropped_example[i]);
+			depot_pack_note(pack, "not packed: %d of %s, such as %s", pack->dropped[i], names[i],
+							pack->dropped_example[i]);
 	}
 }

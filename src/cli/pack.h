@@ -153,7 +153,10 @@ extern int	depot_pack_parse_options(int argc, char **argv, DepotPackOptions *opt
 
 /* pack_deb.c */
 
-/* Unpacks the Debian packages of the options into pack->source_fd and fills pack->debs, the main one first. */
+/*
+ * Unpacks the Debian packages of the options into pack->source_fd and fills
+ * pack->debs, the main one first.
+ */
 extern bool depot_pack_read_debs(DepotPack *pack, DepotError *error);
 extern void depot_pack_free_debs(DepotPack *pack);
 
@@ -172,20 +175,26 @@ extern bool depot_debian_split_name(const char *name, int *major, const char **s
 extern char *depot_debian_purl(const char *name, const char *version);
 
 /*
- * The SPDX expression of "Files: *" in a machine-readable copyright file, or of its header: a constant or part of
- * buffer; NULL when it does not say or is not machine-readable.
+ * The SPDX expression of "Files: *" in a machine-readable copyright file, or of its header: a constant or
+ * part of buffer; NULL when it does not say or is not machine-readable.
  */
 extern const char *depot_debian_license(const char *copyright, char *buffer, size_t buffer_bytes);
 
 /* Calls visit for the first alternative of each dependency; constraint is one of version.h, "" for any. */
-typedef bool (*DepotDebianDependVisit) (const char *name, const char *constraint, void *context, DepotError *error);
-extern bool depot_debian_visit_depends(const char *depends, DepotDebianDependVisit visit, void *context, DepotError *error);
+typedef bool (*DepotDebianDependVisit) (const char *name, const char *constraint, void *context,
+										DepotError *error);
+extern bool depot_debian_visit_depends(const char *depends, DepotDebianDependVisit visit, void *context,
+									   DepotError *error);
 
 /* pack_postinst.c */
 
-/* Calls visit for each pair of an update-alternatives --install line whose words are plain text once variables set in the script are filled in. */
+/*
+ * Calls visit for each pair of an update-alternatives --install line whose
+ * words are plain text once variables set in the script are filled in.
+ */
 typedef bool (*DepotAlternativeVisit) (const char *link, const char *path, void *context, DepotError *error);
-extern bool depot_postinst_visit_alternatives(const char *text, DepotAlternativeVisit visit, void *context, DepotError *error);
+extern bool depot_postinst_visit_alternatives(const char *text, DepotAlternativeVisit visit, void *context,
+											  DepotError *error);
 
 /* pack_tree.c */
 
@@ -197,16 +206,17 @@ extern void depot_pack_count_drop(DepotPack *pack, DepotPackDrop kind, const cha
 extern bool depot_pack_collect(DepotPack *pack, DepotError *error);
 
 /*
- * Resolves path below root_fd as a server that has it as "/" would, links and all, into out. Errors name the path: dangling, a
- * loop, out of the tree.
+ * Resolves path below root_fd as a server that has it as "/" would, links and all, into out. Errors name
+ * the path: dangling, a loop, out of the tree.
  */
-extern bool depot_pack_resolve(int root_fd, const char *path, char out[DEPOT_PACK_PATH_BYTES], DepotError *error);
+extern bool depot_pack_resolve(int root_fd, const char *path, char out[DEPOT_PACK_PATH_BYTES],
+							   DepotError *error);
 
 /* pack_entry.c */
 
 /* Adds an entry; takes ownership of nothing. With source NULL the text is copied. */
-extern bool depot_pack_add(DepotPack *pack, const char *member, const char *source, const char *text, size_t text_bytes,
-						   uint32_t mode, DepotError *error);
+extern bool depot_pack_add(DepotPack *pack, const char *member, const char *source, const char *text,
+						   size_t text_bytes, uint32_t mode, DepotError *error);
 extern DepotPackEntry *depot_pack_find(const DepotPack *pack, const char *member);
 extern void depot_pack_remove(DepotPack *pack, int index);
 extern bool depot_pack_rename(DepotPackEntry *entry, const char *member, DepotError *error);
@@ -216,7 +226,8 @@ extern bool depot_pack_read_entry(const DepotPack *pack, const DepotPackEntry *e
 								  DepotBuffer *buffer, DepotError *error);
 
 /* Replaces what an entry holds by text. */
-extern bool depot_pack_set_text(DepotPackEntry *entry, const char *text, size_t text_bytes, DepotError *error);
+extern bool depot_pack_set_text(DepotPackEntry *entry, const char *text, size_t text_bytes,
+								DepotError *error);
 
 /* Sorts the entries and writes them below pack->tree_fd; two of one name are an error. */
 extern bool depot_pack_materialise(DepotPack *pack, DepotError *error);
@@ -227,12 +238,16 @@ extern void depot_pack_free_entries(DepotPack *pack);
 /* Gives control files the names that update-alternatives would link them by. */
 extern bool depot_pack_apply_alternatives(DepotPack *pack, DepotError *error);
 
-/* Moves scripts out of a control file's "directory" and drops the line; from 18 on takes "$libdir/" off module_pathname. */
+/*
+ * Moves scripts out of a control file's "directory" and drops the line; from
+ * 18 on takes "$libdir/" off module_pathname.
+ */
 extern bool depot_pack_flatten_controls(DepotPack *pack, DepotError *error);
 
 /*
- * Leaves out scripts of extensions that have no control file here (pgtap-core--1.2.0.sql beside pgtap.control): no
- * server can use them, and the names may be another package's.  It is an error when no script has a control file.
+ * Leaves out scripts of extensions that have no control file here (pgtap-core--1.2.0.sql beside
+ * pgtap.control): no server can use them, and the names may be another package's.  It is an error when no
+ * script has a control file.
  */
 extern bool depot_pack_drop_orphans(DepotPack *pack, DepotError *error);
 
@@ -261,7 +276,10 @@ extern bool depot_elf_is_base_library(const char *soname);
 
 /* pack_name.c */
 
-/* Chooses package name and version from the options or the Debian packages, and names the license files by it. */
+/*
+ * Chooses package name and version from the options or the Debian packages,
+ * and names the license files by it.
+ */
 extern bool depot_pack_choose_name(DepotPack *pack, DepotError *error);
 extern bool depot_pack_has_extension(const DepotPack *pack, const char *name);
 

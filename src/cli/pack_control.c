@@ -52,7 +52,8 @@ apply_alternative(const char *link, const char *path, void *context, DepotError 
 	entry = depot_pack_find(pack, path_member);
 	if (entry == NULL)
 		return true;
-	depot_pack_note(pack, "%s is packed as %s, the name its Debian package links to it", path_member, link_member);
+	depot_pack_note(pack, "%s is packed as %s, the name its Debian package links to it", path_member,
+					link_member);
 	return depot_pack_rename(entry, link_member, error);
 }
 
@@ -123,8 +124,8 @@ flatten_control(DepotPack *pack, int index, const char *extension, DepotError *e
 		}
 	}
 	if (strip_libdir)
-		depot_pack_note(pack, "%s: module_pathname '%s' becomes '%s'", entry->member, control->module_pathname,
-						control->module_pathname + 8);
+		depot_pack_note(pack, "%s: module_pathname '%s' becomes '%s'", entry->member,
+						control->module_pathname, control->module_pathname + 8);
 	ok = rewrite_control(entry, text.data, strip_libdir, error);
 done:
 	depot_control_free(control);
@@ -144,7 +145,8 @@ move_scripts(DepotPack *pack, const char *extension, const char *directory, Depo
 	{
 		if (!share_member(pack, directory, prefix))
 		{
-			depot_error_set(error, DEPOT_ERROR_CONTROL_FILE, "its directory is outside the server's share directory");
+			depot_error_set(error, DEPOT_ERROR_CONTROL_FILE,
+							"its directory is outside the server's share directory");
 			return depot_error_detail(error, "The directory is \"%s\".", directory);
 		}
 	}
@@ -245,5 +247,6 @@ depot_pack_drop_orphans(DepotPack *pack, DepotError *error)
 	if (first[0] == '\0' || any_control)
 		return true;
 	depot_error_set(error, DEPOT_ERROR_PACKAGE, "there is no control file for the script \"%.300s\"", first);
-	return depot_error_hint(error, "Debian splits some extensions; give all their packages, such as NAME and NAME-scripts, together.");
+	return depot_error_hint(error, "Debian splits some extensions; give all their packages, such as NAME and "
+							"NAME-scripts, together.");
 }

@@ -43,13 +43,14 @@ static bool read_deb(DepotPack *pack, const char *file, DepotPackDeb *deb, Depot
 static struct archive *open_inner(Nested *nested, const char *file, DepotError *error);
 static la_ssize_t read_outer(struct archive *inner, void *context, const void **bytes);
 static bool archive_error(struct archive *archive, const char *file, DepotError *error);
-static bool read_control_archive(struct archive *inner, const char *file, DepotPackDeb *deb, DepotError *error);
+static bool read_control_archive(struct archive *inner, const char *file, DepotPackDeb *deb,
+								 DepotError *error);
 static bool read_small_file(struct archive *inner, const char *file, DepotBuffer *out, DepotError *error);
 static bool read_data_archive(DepotPack *pack, struct archive *inner, const char *file, DepotError *error);
-static bool extract_entry(DepotPack *pack, struct archive *inner, struct archive_entry *entry, const char *path,
-						  const char *file, DepotError *error);
-static bool write_file(DepotPack *pack, struct archive *inner, const char *path, mode_t mode, const char *file,
-					   DepotError *error);
+static bool extract_entry(DepotPack *pack, struct archive *inner, struct archive_entry *entry,
+						  const char *path, const char *file, DepotError *error);
+static bool write_file(DepotPack *pack, struct archive *inner, const char *path, mode_t mode,
+					   const char *file, DepotError *error);
 static bool write_symbolic_link(DepotPack *pack, const char *path, const char *target, DepotError *error);
 static bool write_hard_link(DepotPack *pack, const char *path, const char *target, DepotError *error);
 static bool make_parent(DepotPack *pack, const char *path, DepotError *error);
@@ -74,7 +75,11 @@ depot_pack_read_debs(DepotPack *pack, DepotError *error)
 									   pack->options->debs[j], file, pack->debs[i].name);
 		}
 	}
-	/* The order on the command line must not change the package; the main one of several has the shortest name. */
+
+	/*
+	 * The order on the command line must not change the package; the main one of several has the shortest
+	 * name.
+	 */
 	qsort(pack->debs, (size_t) pack->deb_count, sizeof(pack->debs[0]), compare_debs);
 	return true;
 }
@@ -245,7 +250,8 @@ read_small_file(struct archive *inner, const char *file, DepotBuffer *out, Depot
 	while ((got = archive_read_data(inner, piece, sizeof(piece))) > 0)
 	{
 		if (out->length_bytes + (size_t) got > CONTROL_LIMIT_BYTES)
-			return depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "a file of its control archive is larger than %d bytes",
+			return depot_error_set(error, DEPOT_ERROR_TOO_LARGE,
+								   "a file of its control archive is larger than %d bytes",
 								   CONTROL_LIMIT_BYTES);
 		depot_buffer_append(out, piece, (size_t) got);
 	}
@@ -303,8 +309,10 @@ extract_entry(DepotPack *pack, struct archive *inner, struct archive_entry *entr
 			return true;
 		depot_name_printable(path, shown, sizeof(shown));
 		if (!depot_name_is_relative_path(path))
-			return depot_error_set(error, DEPOT_ERROR_PACKAGE, "a package cannot carry the file name \"%s\"", shown);
-		return depot_error_set(error, DEPOT_ERROR_CONFLICT, "it holds \"%s\", and so does a package before it", shown);
+			return depot_error_set(error, DEPOT_ERROR_PACKAGE, "a package cannot carry the file name \"%s\"",
+								   shown);
+		return depot_error_set(error, DEPOT_ERROR_CONFLICT,
+							   "it holds \"%s\", and so does a package before it", shown);
 	}
 	if (!make_parent(pack, path, error))
 		return false;
@@ -320,14 +328,16 @@ extract_entry(DepotPack *pack, struct archive *inner, struct archive_entry *entr
 }
 
 static bool
-write_file(DepotPack *pack, struct archive *inner, const char *path, mode_t mode, const char *file, DepotError *error)
+write_file(DepotPack *pack, struct archive *inner, const char *path, mode_t mode,
+		   const char *file, DepotError *error)
 {
 	char		block[BLOCK_BYTES];
 	la_ssize_t	got;
 	bool		ok = true;
 	int			fd;
 
-	fd = depot_files_open(pack->source_fd, path, O_WRONLY | O_CREAT | O_EXCL, (mode & 0100) != 0 ? 0700 : 0600, error);
+	fd = depot_files_open(pack->source_fd, path, O_WRONLY | O_CREAT | O_EXCL,
+						  (mode & 0100) != 0 ? 0700 : 0600, error);
 	if (fd < 0)
 		return false;
 	while (ok && (got = archive_read_data(inner, block, sizeof(block))) != 0)
@@ -338,7 +348,8 @@ write_file(DepotPack *pack, struct archive *inner, const char *path, mode_t mode
 		{
 			pack->source_bytes += (uint64_t) got;
 			if (pack->source_bytes > depot_archive_default_limits.unpacked_bytes)
-				ok = depot_error_set(error, DEPOT_ERROR_ARCHIVE_LIMIT, "its files are larger than a package may be");
+				ok = depot_error_set(error, DEPOT_ERROR_ARCHIVE_LIMIT,
+									 "its files are larger than a package may be");
 			else
 				ok = depot_files_write_all(fd, block, (size_t) got, error) && !depot_pack_interrupted(error);
 		}
@@ -376,9 +387,10 @@ write_hard_link(DepotPack *pack, const char *path, const char *target, DepotErro
 	bool		ok = true;
 	int			fd;
 
-	if (!depot_name_is_relative_path(target) || (fd = depot_files_open(pack->source_fd, target, O_RDONLY, 0, error)) < 0)
-		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" is a hard link to something else than its server files",
-							   path);
+	if (!depot_name_is_relative_path(target) ||
+		(fd = depot_files_open(pack->source_fd, target, O_RDONLY, 0, error)) < 0)
+		return depot_error_set(error, DEPOT_ERROR_PACKAGE,
+							   "\"%s\" is a hard link to something else than its server files", path);
 
 	/* Both paths were made by us, part by part, and no symbolic link is among their directories. */
 	if (linkat(pack->source_fd, target, pack->source_fd, path, 0) != 0)

@@ -24,8 +24,8 @@ static bool parse_alternative(char *text, char **name, char constraint[80]);
 static const char *spdx_name(const char *debian_name, char *buffer, size_t buffer_bytes);
 
 /*
- * Finds a field of a one-paragraph control file: its first line, or with its continuation lines, which begin with a
- * space.  malloc'd, "" when absent, NULL when out of memory.
+ * Finds a field of a one-paragraph control file: its first line, or with its continuation lines, which
+ * begin with a space.  malloc'd, "" when absent, NULL when out of memory.
  */
 static char *
 control_field(const char *text, const char *name, bool first_line)
@@ -141,7 +141,10 @@ depot_debian_upstream_version(const char *version)
 	if (end != NULL)
 		*end = '\0';
 
-	/* 3.3.2+dfsg, 1.0+dfsg1, 2.1~ds.2: Debian removed something from upstream's sources, the version is upstream's. */
+	/*
+	 * 3.3.2+dfsg, 1.0+dfsg1, 2.1~ds.2: Debian removed something from upstream's sources, the version is
+	 * upstream's.
+	 */
 	for (char *mark = strpbrk(result, "+~."); mark != NULL; mark = strpbrk(mark + 1, "+~."))
 	{
 		for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
@@ -236,7 +239,8 @@ parse_alternative(char *text, char **name, char constraint[80])
 }
 
 bool
-depot_debian_visit_depends(const char *depends, DepotDebianDependVisit visit, void *context, DepotError *error)
+depot_debian_visit_depends(const char *depends, DepotDebianDependVisit visit, void *context,
+						   DepotError *error)
 {
 	char	   *copy = strdup(depends);
 	char	   *rest = copy;
@@ -259,7 +263,10 @@ depot_debian_visit_depends(const char *depends, DepotDebianDependVisit visit, vo
 	return ok;
 }
 
-/* Debian's short license names to SPDX's; a name that SPDX has not becomes NULL, as a wrong one is worse than none. */
+/*
+ * Debian's short license names to SPDX's; a name that SPDX has not becomes
+ * NULL, as a wrong one is worse than none.
+ */
 static const char *
 spdx_name(const char *debian_name, char *buffer, size_t buffer_bytes)
 {
@@ -312,7 +319,8 @@ depot_debian_license(const char *copyright, char *buffer, size_t buffer_bytes)
 	while (paragraph != NULL && result == NULL)
 	{
 		const char *end = strstr(paragraph, "\n\n");
-		char	   *text = end == NULL ? strdup(paragraph) : strndup(paragraph, (size_t) (end - paragraph) + 1);
+		size_t		length = end == NULL ? strlen(paragraph) : (size_t) (end - paragraph) + 1;
+		char	   *text = strndup(paragraph, length);
 
 		if (text == NULL)
 			break;

@@ -30,8 +30,8 @@ static void *grow(void *array, int count, size_t element_bytes);
 static bool set_text(char **member, const char *value, DepotError *error);
 static bool describe_files(DepotPack *pack, DepotError *error);
 static bool describe_extensions(DepotPack *pack, DepotError *error);
-static bool describe_extension(DepotPack *pack, const char *name, const DepotExtensionFile *files, int file_count,
-							   DepotError *error);
+static bool describe_extension(DepotPack *pack, const char *name, const DepotExtensionFile *files,
+							   int file_count, DepotError *error);
 static bool describe_libraries(DepotPack *pack, DepotError *error);
 static bool describe_library(DepotPack *pack, const char *path, DepotError *error);
 static bool add_system_library(DepotPack *pack, const char *soname, DepotError *error);
@@ -85,7 +85,8 @@ depot_pack_describe(DepotPack *pack, DepotError *error)
 		!depot_pack_describe_origin(pack, error))
 		return false;
 	if (manifest->platform_arch == NULL &&
-		!set_text(&manifest->platform_arch, pack->options->arch != NULL ? pack->options->arch : machine_arch(), error))
+		!set_text(&manifest->platform_arch,
+				  pack->options->arch != NULL ? pack->options->arch : machine_arch(), error))
 		return false;
 	if (pack->options->arch != NULL && strcmp(pack->options->arch, manifest->platform_arch) != 0)
 	{
@@ -148,10 +149,12 @@ describe_extensions(DepotPack *pack, DepotError *error)
 }
 
 static bool
-describe_extension(DepotPack *pack, const char *name, const DepotExtensionFile *files, int file_count, DepotError *error)
+describe_extension(DepotPack *pack, const char *name, const DepotExtensionFile *files,
+				   int file_count, DepotError *error)
 {
 	DepotManifest *manifest = pack->manifest;
-	DepotManifestExtension *extension = grow(manifest->extensions, manifest->extension_count, sizeof(*extension));
+	DepotManifestExtension *extension =
+	grow(manifest->extensions, manifest->extension_count, sizeof(*extension));
 	DepotControl *control = NULL;
 	DepotBuffer text;
 	char		path[DEPOT_PACK_PATH_BYTES];
@@ -165,9 +168,11 @@ describe_extension(DepotPack *pack, const char *name, const DepotExtensionFile *
 	snprintf(path, sizeof(path), EXTENSION_DIRECTORY "%s.control", name);
 	if (!set_text(&extension->name, name, error) ||
 		!depot_files_read(pack->tree_fd, path, DEPOT_CONTROL_MAX_BYTES, &text, error) ||
-		(control = depot_control_parse(text.data == NULL ? "" : text.data, text.length_bytes, path, error)) == NULL ||
+		(control = depot_control_parse(text.data == NULL ? "" : text.data, text.length_bytes, path, error)) ==
+		NULL ||
 		!set_text(&extension->default_version, control->default_version, error) ||
-		!depot_control_list_versions(files, file_count, name, &extension->versions, &extension->version_count, error))
+		!depot_control_list_versions(files, file_count, name, &extension->versions, &extension->version_count,
+									 error))
 		goto done;
 	extension->trusted = control->trusted;
 	extension->requires = control->requires;
@@ -219,14 +224,15 @@ describe_library(DepotPack *pack, const char *path, DepotError *error)
 	}
 	if (manifest->platform_arch != NULL && strcmp(manifest->platform_arch, elf.arch) != 0)
 	{
-		depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" is built for %s, other libraries for %s", path, elf.arch,
-						manifest->platform_arch);
+		depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" is built for %s, other libraries for %s", path,
+						elf.arch, manifest->platform_arch);
 		goto done;
 	}
 	if (!set_text(&manifest->platform_arch, elf.arch, error))
 		goto done;
 	if (elf.libc_min[0] != '\0' &&
-		(manifest->platform_libc_min[0] == '\0' || depot_version_compare(elf.libc_min, manifest->platform_libc_min) > 0) &&
+		(manifest->platform_libc_min[0] == '\0' ||
+		 depot_version_compare(elf.libc_min, manifest->platform_libc_min) > 0) &&
 		!set_text(&manifest->platform_libc_min, elf.libc_min, error))
 		goto done;
 	for (int i = 0; i < elf.needed_count; i++)
@@ -242,7 +248,8 @@ describe_library(DepotPack *pack, const char *path, DepotError *error)
 	snprintf(name, sizeof(name), "%.*s", (int) (length - 7), path + 4);
 	if (length - 7 > DEPOT_NAME_MAX_BYTES || !depot_name_is_module(name))
 	{
-		depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "a package cannot carry a module of the name \"%s\"", path + 4);
+		depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "a package cannot carry a module of the name \"%s\"",
+						path + 4);
 		goto done;
 	}
 	modules = grow(manifest->modules, manifest->module_count, sizeof(*modules));
@@ -309,7 +316,8 @@ apply_module_options(DepotPack *pack, DepotError *error)
 		}
 		if (module == NULL)
 		{
-			depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "there is no module \"%s\" in the package", option->module);
+			depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "there is no module \"%s\" in the package",
+							option->module);
 			return depot_error_detail(error, "Modules are the files lib/NAME.so that a server can load.");
 		}
 		if (option->has_preload)
@@ -324,7 +332,8 @@ static const char *
 machine_arch(void)
 {
 	static const char *const names[][2] = {
-		{"x86_64", "amd64"}, {"aarch64", "arm64"}, {"i686", "i386"}, {"armv7l", "armhf"}, {"ppc64le", "ppc64el"},
+		{"x86_64", "amd64"}, {"aarch64", "arm64"}, {"i686", "i386"},
+		{"armv7l", "armhf"}, {"ppc64le", "ppc64el"},
 	};
 	static struct utsname system;
 

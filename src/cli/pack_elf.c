@@ -70,7 +70,8 @@ read_header(Elf *handle, const char *member, DepotPackElf *elf, DepotError *erro
 			return true;
 		}
 	}
-	depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "\"%s\" is built for a machine that pg_depot does not know", member);
+	depot_error_set(error, DEPOT_ERROR_UNSUPPORTED,
+					"\"%s\" is built for a machine that pg_depot does not know", member);
 	return depot_error_detail(error, "Its ELF machine is %d.", header.e_machine);
 }
 
@@ -206,7 +207,8 @@ depot_elf_read(int fd, const char *member, DepotPackElf *elf, DepotError *error)
 		}
 		if (header.sh_type == SHT_DYNAMIC && !read_dynamic(handle, section, &header, member, elf, error))
 			goto done;
-		if (header.sh_type == SHT_GNU_verneed && !read_version_needs(handle, section, &header, member, elf, error))
+		if (header.sh_type == SHT_GNU_verneed &&
+			!read_version_needs(handle, section, &header, member, elf, error))
 			goto done;
 		if (header.sh_type == SHT_DYNSYM)
 			read_symbols(handle, section, &header, elf);

@@ -32,7 +32,8 @@ depot_pack_add(DepotPack *pack, const char *member, const char *source, const ch
 	DepotPackEntry *entry;
 
 	if (pack->entry_count >= DEPOT_MANIFEST_MAX_FILES)
-		return depot_error_set(error, DEPOT_ERROR_ARCHIVE_LIMIT, "there are more than %d files, too many for a package",
+		return depot_error_set(error, DEPOT_ERROR_ARCHIVE_LIMIT,
+							   "there are more than %d files, too many for a package",
 							   DEPOT_MANIFEST_MAX_FILES);
 	if (pack->entry_count == pack->entry_capacity)
 	{

@@ -69,7 +69,8 @@ choose_package(DepotPack *pack, DepotError *error)
 		}
 		if (shortest == NULL)
 		{
-			depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "no package name can be told from the names of the files");
+			depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+							"no package name can be told from the names of the files");
 			return depot_error_hint(error, "Give --package.");
 		}
 		snprintf(name, sizeof(name), "%s", shortest);
@@ -111,9 +112,10 @@ choose_version(DepotPack *pack, DepotError *error)
 			else
 			{
 				free(version);
-				depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "the Debian packages are of different versions");
-				depot_error_detail(error, "%s is of version %s, %s of %s.", pack->debs[0].name, pack->debs[0].version,
-								   pack->debs[i].name, pack->debs[i].version);
+				depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+								"the Debian packages are of different versions");
+				depot_error_detail(error, "%s is of version %s, %s of %s.", pack->debs[0].name,
+								   pack->debs[0].version, pack->debs[i].name, pack->debs[i].version);
 				return depot_error_hint(error, "Give --version if they belong together all the same.");
 			}
 		}

@@ -162,7 +162,8 @@ take_option(int option, DepotPackOptions *options)
 		case OPTION_DEPENDS:
 			return take_repeatable(options->depends, &options->depend_count, "--depends");
 		case OPTION_WITHOUT_DEPENDS:
-			return take_repeatable(options->without_depends, &options->without_depend_count, "--without-depends");
+			return take_repeatable(options->without_depends, &options->without_depend_count,
+								   "--without-depends");
 		case OPTION_SETTING:
 			return take_repeatable(options->settings, &options->setting_count, "--setting");
 		case OPTION_LICENSE_FILE:
@@ -190,7 +191,8 @@ take_number(int option, DepotPackOptions *options)
 
 	if (!depot_cli_parse_number(optarg, major ? 10 : 0, major ? 99 : 999, &value))
 		return depot_cli_usage_error(COMMAND, "%s must be a number from %d to %d, not \"%s\"",
-									 major ? "--major" : "--minimum-minor", major ? 10 : 0, major ? 99 : 999, optarg);
+									 major ? "--major" : "--minimum-minor", major ? 10 : 0, major ? 99 : 999,
+									 optarg);
 	if (major)
 		options->major = (int) value;
 	else
@@ -205,13 +207,17 @@ take_module(int option, DepotPackOptions *options)
 	char	   *equals = strchr(optarg, '=');
 
 	if (options->module_count == DEPOT_PACK_MAX_OPTIONS)
-		return depot_cli_usage_error(COMMAND, "--preload and --required are given more than %d times", DEPOT_PACK_MAX_OPTIONS);
+		return depot_cli_usage_error(COMMAND, "--preload and --required are given more than %d times",
+									 DEPOT_PACK_MAX_OPTIONS);
 	module->module = optarg;
 	module->required = option == OPTION_REQUIRED;
 	if (option == OPTION_PRELOAD)
 	{
 		if (equals == NULL)
-			return depot_cli_usage_error(COMMAND, "--preload must be MODULE=shared, MODULE=session or MODULE=none, not \"%s\"", optarg);
+			return depot_cli_usage_error(COMMAND,
+										 "--preload must be MODULE=shared, MODULE=session or MODULE=none, "
+										 "not \"%s\"",
+										 optarg);
 		*equals = '\0';
 		module->has_preload = true;
 		if (strcmp(equals + 1, "shared") == 0)
@@ -221,7 +227,8 @@ take_module(int option, DepotPackOptions *options)
 		else if (strcmp(equals + 1, "none") == 0)
 			module->preload = DEPOT_PRELOAD_NONE;
 		else
-			return depot_cli_usage_error(COMMAND, "--preload %s must be shared, session or none, not \"%s\"", optarg, equals + 1);
+			return depot_cli_usage_error(COMMAND, "--preload %s must be shared, session or none, not \"%s\"",
+										 optarg, equals + 1);
 	}
 	options->module_count++;
 	return -1;

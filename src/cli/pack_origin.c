@@ -22,11 +22,13 @@
 static bool out_of_memory(DepotError *error);
 static bool set_text(char **member, const char *value, DepotError *error);
 static bool describe_texts(DepotPack *pack, DepotError *error);
-static bool find_license(DepotPack *pack, const char *deb, char *license, size_t license_bytes, DepotError *error);
+static bool find_license(DepotPack *pack, const char *deb, char *license, size_t license_bytes,
+						 DepotError *error);
 static bool describe_components(DepotPack *pack, DepotError *error);
 static bool describe_depends(DepotPack *pack, DepotError *error);
 static bool take_debian_depend(const char *name, const char *constraint, void *context, DepotError *error);
-static bool set_depend(DepotManifest *manifest, const char *package, const char *constraint, DepotError *error);
+static bool set_depend(DepotManifest *manifest, const char *package, const char *constraint,
+					   DepotError *error);
 static bool apply_depend_options(DepotPack *pack, DepotError *error);
 static void drop_depend(DepotManifest *manifest, const char *package);
 static bool apply_setting_options(DepotPack *pack, DepotError *error);
@@ -63,8 +65,16 @@ describe_texts(DepotPack *pack, DepotError *error)
 
 	if (deb != NULL && !find_license(pack, deb->name, license, sizeof(license), error))
 		return false;
-	return set_text(&manifest->summary, options->summary != NULL ? options->summary : deb != NULL ? deb->summary : "", error) &&
-		set_text(&manifest->homepage, options->homepage != NULL ? options->homepage : deb != NULL ? deb->homepage : "", error) &&
+	return set_text(&manifest->summary,
+					options->summary != NULL ? options->summary
+					: deb != NULL ? deb->summary
+					: "",
+					error) &&
+		set_text(&manifest->homepage,
+				 options->homepage != NULL ? options->homepage
+				 : deb != NULL ? deb->homepage
+				 : "",
+				 error) &&
 		set_text(&manifest->license, options->license != NULL ? options->license : license, error) &&
 		set_text(&manifest->source_kind, deb != NULL ? "deb" : "tree", error) &&
 		set_text(&manifest->source_name, deb != NULL ? deb->source_name : pack->package, error) &&
@@ -149,8 +159,8 @@ take_debian_depend(const char *name, const char *constraint, void *context, Depo
 	int			minor;
 
 	snprintf(server, sizeof(server), "postgresql-%d", pack->major);
-	if (strcmp(name, server) == 0 && sscanf(constraint, ">= %d.%d", &major, &minor) == 2 && major == pack->major &&
-		minor > pack->manifest->postgresql_minimum_minor)
+	if (strcmp(name, server) == 0 && sscanf(constraint, ">= %d.%d", &major, &minor) == 2 &&
+		major == pack->major && minor > pack->manifest->postgresql_minimum_minor)
 		pack->manifest->postgresql_minimum_minor = minor;
 
 	/* jit is a part of the server in a package of its own. */
@@ -166,7 +176,10 @@ take_debian_depend(const char *name, const char *constraint, void *context, Depo
 		return true;
 	strcpy(package, stem);
 
-	/* postgis-3 and postgis-3-scripts are packed as postgis (pack_name.c); an extension here that requires postgis tells. */
+	/*
+	 * postgis-3 and postgis-3-scripts are packed as postgis (pack_name.c); an extension here that requires
+	 * postgis tells.
+	 */
 	if (length > 8 && strcmp(package + length - 8, "-scripts") == 0)
 		package[length - 8] = '\0';
 	length = strlen(package);
@@ -207,9 +220,10 @@ set_depend(DepotManifest *manifest, const char *package, const char *constraint,
 			continue;
 		if (constraint[0] == '\0' || strcmp(depend->constraint, constraint) == 0)
 			return true;
-		if (snprintf(joined, sizeof(joined), "%s%s%s", depend->constraint, depend->constraint[0] == '\0' ? "" : ", ",
-					 constraint) >= (int) sizeof(joined))
-			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "the constraints on package \"%s\" are too long", package);
+		if (snprintf(joined, sizeof(joined), "%s%s%s", depend->constraint,
+					 depend->constraint[0] == '\0' ? "" : ", ", constraint) >= (int) sizeof(joined))
+			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+								   "the constraints on package \"%s\" are too long", package);
 		return set_text(&depend->constraint, joined, error);
 	}
 	grown = realloc(manifest->depends, sizeof(*grown) * ((size_t) manifest->depend_count + 1));
@@ -281,9 +295,11 @@ apply_setting_options(DepotPack *pack, DepotError *error)
 
 		manifest->setting_count = i + 1;
 		if (equals == NULL || equals == text)
-			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "--setting \"%s\" is not NAME=VALUE or \"NAME=VALUE WHY\"", text);
+			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+								   "--setting \"%s\" is not NAME=VALUE or \"NAME=VALUE WHY\"", text);
 		setting->name = strndup(text, (size_t) (equals - text));
-		setting->value = blank == NULL ? strdup(equals + 1) : strndup(equals + 1, (size_t) (blank - equals - 1));
+		setting->value =
+			blank == NULL ? strdup(equals + 1) : strndup(equals + 1, (size_t) (blank - equals - 1));
 		setting->why = strdup(blank == NULL ? "" : blank + 1);
 		if (setting->name == NULL || setting->value == NULL || setting->why == NULL)
 			return out_of_memory(error);

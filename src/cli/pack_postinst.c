@@ -50,7 +50,8 @@ static bool read_command(Reader *reader, DepotError *error);
 static Variable *assigned_variable(Reader *reader, const char *word);
 static void forget_assignment(Reader *reader, const char *word);
 static void take_assignment(Reader *reader, const char *word);
-static bool visit_command(const Reader *reader, DepotAlternativeVisit visit, void *context, DepotError *error);
+static bool visit_command(const Reader *reader, DepotAlternativeVisit visit, void *context,
+						  DepotError *error);
 static void clear_words(Reader *reader);
 
 static const Variable *
@@ -58,7 +59,8 @@ find_variable(const Reader *reader, const char *name, size_t name_bytes)
 {
 	for (int i = 0; i < reader->variable_count; i++)
 	{
-		if (strncmp(reader->variables[i].name, name, name_bytes) == 0 && reader->variables[i].name[name_bytes] == '\0')
+		if (strncmp(reader->variables[i].name, name, name_bytes) == 0 &&
+			reader->variables[i].name[name_bytes] == '\0')
 			return &reader->variables[i];
 	}
 	return NULL;
@@ -182,14 +184,18 @@ read_command(Reader *reader, DepotError *error)
 	}
 }
 
-/* Returns the variable that a word NAME=value sets, a new unknown one if need be; NULL for another word, or when there are too many. */
+/*
+ * Returns the variable that a word NAME=value sets, a new unknown one if need
+ * be; NULL for another word, or when there are too many.
+ */
 static Variable *
 assigned_variable(Reader *reader, const char *word)
 {
 	size_t		length = strcspn(word, "=");
 	Variable   *variable;
 
-	if (word[length] != '=' || length == 0 || length >= sizeof(variable->name) || isdigit((unsigned char) word[0]))
+	if (word[length] != '=' || length == 0 || length >= sizeof(variable->name) ||
+		isdigit((unsigned char) word[0]))
 		return NULL;
 	for (size_t i = 0; i < length; i++)
 	{
@@ -274,7 +280,8 @@ clear_words(Reader *reader)
 }
 
 bool
-depot_postinst_visit_alternatives(const char *text, DepotAlternativeVisit visit, void *context, DepotError *error)
+depot_postinst_visit_alternatives(const char *text, DepotAlternativeVisit visit, void *context,
+								  DepotError *error)
 {
 	Reader	   *reader = calloc(1, sizeof(*reader));
 	bool		ok = true;

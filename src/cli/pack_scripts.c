@@ -13,9 +13,9 @@
  * to run once more; it does so on the way back, so the way out can be empty.
  *
  * All this holds only while the server chooses the same updates as before.
- * So the links of an extension are shortened only if, for every pair of versions, the path that PostgreSQL would
- * choose (shortest, ties broken by name: find_update_path in its extension.c) is
- * the one it chose before, with ANY put in; else their contents are packed.
+ * So the links of an extension are shortened only if, for every pair of versions, the path that PostgreSQL
+ * would choose (shortest, ties broken by name: find_update_path in its extension.c) is the one it chose
+ * before, with ANY put in; else their contents are packed.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -67,7 +67,8 @@ static bool choose_uses(const DepotPack *pack, Graph *graph);
 static void choose_stop_overs(const DepotPack *pack, Graph *graph);
 static bool links_to_any(const DepotPack *pack, const Graph *graph, const Script *script);
 static bool paths_stay(const Graph *graph, bool reject_installable, int *work);
-static void find_paths(const Graph *graph, int start, bool shortened, bool reject_installable, int *previous, int *distance);
+static void find_paths(const Graph *graph, int start, bool shortened, bool reject_installable, int *previous,
+					   int *distance);
 static bool apply_uses(DepotPack *pack, const Graph *graph, DepotError *error);
 static void free_graph(Graph *graph);
 
@@ -95,8 +96,10 @@ depot_pack_shorten_links(DepotPack *pack, DepotError *error)
 			else if (paths_stay(&graph, false, work) && paths_stay(&graph, true, work))
 				ok = apply_uses(pack, &graph, error);
 			else
-				depot_pack_note(pack, "the scripts of %s that are links are packed in full: one-line scripts would"
-								" change its update paths", file.extension);
+				depot_pack_note(pack,
+								"the scripts of %s that are links are packed in full: one-line scripts would"
+								" change its update paths",
+								file.extension);
 		}
 		free(work);
 		free_graph(&graph);
@@ -131,7 +134,8 @@ load_graph(DepotPack *pack, const char *extension, Graph *graph, DepotError *err
 		script->entry = i;
 		script->use = USE_NONE;
 		script->from = version_index(graph, file.version, error);
-		script->to = file.kind == DEPOT_FILE_UPDATE_SCRIPT ? version_index(graph, file.target_version, error) : -1;
+		script->to =
+			file.kind == DEPOT_FILE_UPDATE_SCRIPT ? version_index(graph, file.target_version, error) : -1;
 		if (script->from == -1 || (file.kind == DEPOT_FILE_UPDATE_SCRIPT && script->to == -1))
 			return false;
 		/* A table of its own for ANY (secondary control) or an install script: not the pattern we know. */
@@ -183,9 +187,9 @@ links_to_any(const DepotPack *pack, const Graph *graph, const Script *script)
 	const char *link = pack->entries[script->entry].link_target;
 	DepotExtensionFile file;
 
-	return link != NULL && depot_control_parse_file_name(link, &file) && file.kind == DEPOT_FILE_UPDATE_SCRIPT &&
-		strcmp(file.extension, graph->extension) == 0 && strcmp(file.version, ANY) == 0 &&
-		strcmp(file.target_version, graph->versions[graph->target]) == 0;
+	return link != NULL && depot_control_parse_file_name(link, &file) &&
+		file.kind == DEPOT_FILE_UPDATE_SCRIPT && strcmp(file.extension, graph->extension) == 0 &&
+		strcmp(file.version, ANY) == 0 && strcmp(file.target_version, graph->versions[graph->target]) == 0;
 }
 
 /* Decides for each link what it could become; false when there is none. */
@@ -200,7 +204,10 @@ choose_uses(const DepotPack *pack, Graph *graph)
 	{
 		const Script *script = &graph->scripts[i];
 
-		/* With two targets a version that had one of them would find both behind ANY; with a script to ANY it is used already. */
+		/*
+		 * With two targets a version that had one of them would find both behind ANY; with a script to ANY
+		 * it is used already.
+		 */
 		if (script->to == graph->any || (script->from == graph->any && graph->target != -1))
 			return false;
 		if (script->from == graph->any)
@@ -249,11 +256,12 @@ choose_stop_overs(const DepotPack *pack, Graph *graph)
 }
 
 /*
- * Finds the tree of update paths from start that PostgreSQL would choose: each version's predecessor is, of those one step
- * nearer, the first by name.
+ * Finds the tree of update paths from start that PostgreSQL would choose: each version's predecessor is, of
+ * those one step nearer, the first by name.
  */
 static void
-find_paths(const Graph *graph, int start, bool shortened, bool reject_installable, int *previous, int *distance)
+find_paths(const Graph *graph, int start, bool shortened, bool reject_installable, int *previous,
+		   int *distance)
 {
 	bool		found = true;
 
@@ -333,15 +341,17 @@ apply_uses(DepotPack *pack, const Graph *graph, DepotError *error)
 			continue;
 		if (script->use == USE_TO_ANY)
 		{
-			snprintf(text, sizeof(text), "-- Nothing to do here: the update to %s goes on with %s--" ANY "--%s.sql.\n",
-					 target, graph->extension, target);
+			snprintf(text, sizeof(text),
+					 "-- Nothing to do here: the update to %s goes on with %s--" ANY "--%s.sql.\n", target,
+					 graph->extension, target);
 			snprintf(member, sizeof(member), EXTENSION_DIRECTORY "%s--%s--" ANY ".sql", graph->extension,
 					 graph->versions[script->from]);
 			if (!depot_pack_rename(entry, member, error))
 				return false;
 		}
 		else
-			snprintf(text, sizeof(text), "-- Nothing to do here: %s--" ANY "--%s.sql runs on the way back to %s.\n",
+			snprintf(text, sizeof(text),
+					 "-- Nothing to do here: %s--" ANY "--%s.sql runs on the way back to %s.\n",
 					 graph->extension, target, target);
 		if (!depot_pack_set_text(entry, text, strlen(text), error))
 			return false;

@@ -31,8 +31,10 @@
 
 static bool choose_major(DepotPack *pack, DepotError *error);
 static bool add_majors(DepotPack *pack, const char *directory, bool found[1000], DepotError *error);
-static bool collect_path(DepotPack *pack, const char *logical, const char *real, int depth, DepotError *error);
-static bool collect_directory(DepotPack *pack, const char *logical, const char *real, int depth, DepotError *error);
+static bool collect_path(DepotPack *pack, const char *logical, const char *real, int depth,
+						 DepotError *error);
+static bool collect_directory(DepotPack *pack, const char *logical, const char *real, int depth,
+							  DepotError *error);
 static bool collect_file(DepotPack *pack, const char *logical, const char *given, const char *real,
 						 const struct stat *status, DepotError *error);
 static bool collect_copyrights(DepotPack *pack, DepotError *error);
@@ -136,9 +138,12 @@ depot_pack_collect(DepotPack *pack, DepotError *error)
 	}
 	if (pack->entry_count == 0)
 	{
-		depot_error_set(error, DEPOT_ERROR_PACKAGE, "there are no files for a PostgreSQL %d server", pack->major);
-		return depot_error_detail(error, "A package holds what is in usr/share/postgresql/%d"
-								  " and the libraries in usr/lib/postgresql/%d/lib.", pack->major, pack->major);
+		depot_error_set(error, DEPOT_ERROR_PACKAGE, "there are no files for a PostgreSQL %d server",
+						pack->major);
+		return depot_error_detail(error,
+								  "A package holds what is in usr/share/postgresql/%d"
+								  " and the libraries in usr/lib/postgresql/%d/lib.",
+								  pack->major, pack->major);
 	}
 	return collect_copyrights(pack, error);
 }
@@ -165,13 +170,15 @@ choose_major(DepotPack *pack, DepotError *error)
 	if (count == 0 || !found[pack->major])
 	{
 		depot_error_set(error, DEPOT_ERROR_PACKAGE, "there are no files for a PostgreSQL server");
-		return depot_error_detail(error, "Neither usr/share/postgresql/%s nor usr/lib/postgresql/%s is there.",
+		return depot_error_detail(error,
+								  "Neither usr/share/postgresql/%s nor usr/lib/postgresql/%s is there.",
 								  pack->options->major != 0 ? "of that version" : "<version>",
 								  pack->options->major != 0 ? "of that version" : "<version>");
 	}
 	if (count > 1 && pack->options->major == 0)
 	{
-		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "there are files for more than one version of PostgreSQL");
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+						"there are files for more than one version of PostgreSQL");
 		return depot_error_hint(error, "Say which with --major; a package is for one.");
 	}
 	return true;
@@ -206,7 +213,10 @@ add_majors(DepotPack *pack, const char *directory, bool found[1000], DepotError 
 	return true;
 }
 
-/* Collects the file or directory that the server would see as logical; given is where it is in the tree, perhaps a link. */
+/*
+ * Collects the file or directory that the server would see as logical; given
+ * is where it is in the tree, perhaps a link.
+ */
 static bool
 collect_path(DepotPack *pack, const char *logical, const char *given, int depth, DepotError *error)
 {
@@ -228,7 +238,8 @@ collect_path(DepotPack *pack, const char *logical, const char *given, int depth,
 	if (S_ISDIR(status.st_mode))
 		return collect_directory(pack, logical, real, depth + 1, error);
 	if (!S_ISREG(status.st_mode))
-		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" is neither a file, a directory nor a link", logical);
+		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" is neither a file, a directory nor a link",
+							   logical);
 	return collect_file(pack, logical, given, real, &status, error);
 }
 
@@ -241,7 +252,8 @@ collect_directory(DepotPack *pack, const char *logical, const char *real, int de
 	int			fd;
 
 	if (depth > MAX_DEPTH)
-		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" lies too deep, or links lead in a circle", logical);
+		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" lies too deep, or links lead in a circle",
+							   logical);
 	fd = depot_files_open_directory(pack->source_fd, real, error);
 	if (fd < 0)
 		return false;
@@ -292,9 +304,11 @@ collect_file(DepotPack *pack, const char *logical, const char *given, const char
 		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "a package cannot carry the file name \"%s\"",
 							   depot_name_printable(logical, shown, sizeof(shown)));
 	if (strncmp(member, "share/depot/", 12) == 0)
-		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" stands where manifests of packages belong", logical);
+		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" stands where manifests of packages belong",
+							   logical);
 	if ((uint64_t) status->st_size > depot_archive_default_limits.file_bytes)
-		return depot_error_set(error, DEPOT_ERROR_ARCHIVE_LIMIT, "\"%s\" is larger than a file of a package may be", logical);
+		return depot_error_set(error, DEPOT_ERROR_ARCHIVE_LIMIT,
+							   "\"%s\" is larger than a file of a package may be", logical);
 	if (!depot_pack_add(pack, member, real, NULL, 0, (status->st_mode & 0100) != 0 ? 0755 : 0644, error))
 		return false;
 	target_bytes = readlinkat(pack->source_fd, given, target, sizeof(target) - 1);
@@ -309,7 +323,10 @@ collect_file(DepotPack *pack, const char *logical, const char *given, const char
 	return true;
 }
 
-/* usr/share/doc/PACKAGE/copyright becomes licenses/PACKAGE.copyright; the directory of our package comes in between later. */
+/*
+ * usr/share/doc/PACKAGE/copyright becomes licenses/PACKAGE.copyright; the
+ * directory of our package comes in between later.
+ */
 static bool
 collect_copyrights(DepotPack *pack, DepotError *error)
 {
@@ -340,7 +357,8 @@ collect_copyrights(DepotPack *pack, DepotError *error)
 		if (item->d_name[0] == '.')
 			continue;
 		/* It may be a link to the directory of a package that is not here. */
-		if (!depot_pack_resolve(pack->source_fd, path, real, &ignored) || !depot_name_is_relative_path(member))
+		if (!depot_pack_resolve(pack->source_fd, path, real, &ignored) ||
+			!depot_name_is_relative_path(member))
 			continue;
 		ok = depot_pack_add(pack, member, real, NULL, 0, 0644, error);
 	}
@@ -411,7 +429,8 @@ depot_pack_resolve(int root_fd, const char *path, char out[DEPOT_PACK_PATH_BYTES
 		{
 			if (used + part + 2 > DEPOT_PACK_PATH_BYTES)
 				return depot_error_set(error, DEPOT_ERROR_PACKAGE, "path \"%s\" is too long", shown);
-			snprintf(out + used, DEPOT_PACK_PATH_BYTES - used, "%s%.*s", used == 0 ? "" : "/", (int) part, rest);
+			snprintf(out + used, DEPOT_PACK_PATH_BYTES - used, "%s%.*s", used == 0 ? "" : "/", (int) part,
+					 rest);
 			if (fstatat(root_fd, out, &status, AT_SYMLINK_NOFOLLOW) != 0)
 			{
 				if (errno != ENOENT && errno != ENOTDIR)
@@ -426,7 +445,8 @@ depot_pack_resolve(int root_fd, const char *path, char out[DEPOT_PACK_PATH_BYTES
 					return depot_error_set_errno(error, errno, "could not read the link \"%s\"", shown);
 				target[target_bytes] = '\0';
 				if (++links > MAX_LINKS || strlen(rest + part) + (size_t) target_bytes + 1 > sizeof(rest))
-					return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" is a link that leads in a circle", shown);
+					return depot_error_set(error, DEPOT_ERROR_PACKAGE,
+										   "\"%s\" is a link that leads in a circle", shown);
 				if (target[0] == '/')
 					out[0] = '\0';
 				else

@@ -4,7 +4,7 @@
  *	  Trees and Debian packages made for tests of "pg_depot pack", and the
  *	  program run on them.
  *
- * The program is ./pg_depot, or what PG_DEPOT_PROGRAM names.  Each test has a
+ * The program is ./build/pg_depot, or what PG_DEPOT_PROGRAM names.  Each test has a
  * scratch directory with tree/, out/ and tmp/ (TMPDIR of the program, which must be empty when it has ended).
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -35,6 +35,7 @@
 #define SHARE "tree/usr/share/postgresql/15/"
 #define EXT SHARE "extension/"
 #define LIB "tree/usr/lib/postgresql/15/lib/"
+#define TREE_ARGUMENTS "--from-tree", "tree", "--package", "p", "--version", "1.0", "-o", "out"
 #define MAX_ARGUMENTS 40
 
 typedef struct Pack
@@ -162,13 +163,16 @@ read_result(const char *name, DepotBuffer *buffer)
 	assert_true(depot_files_read(pack->scratch.fd, name, 1 << 20, buffer, &error));
 }
 
-/* Runs "pg_depot pack" in the scratch directory with arguments (the last is NULL) and returns its exit code. */
+/*
+ * Runs "pg_depot pack" in the scratch directory with arguments (the last is
+ * NULL) and returns its exit code.
+ */
 static inline int
 run_pack(const char *first,...)
 {
 	const char *program = getenv("PG_DEPOT_PROGRAM");
 	const char *arguments[MAX_ARGUMENTS] = {"pg_depot", "pack"};
-	char	   *path = realpath(program == NULL ? "./pg_depot" : program, NULL);
+	char	   *path = realpath(program == NULL ? "./build/pg_depot" : program, NULL);
 	char		temporary[128];
 	va_list		rest;
 	int			count = 2;
@@ -202,11 +206,14 @@ run_pack(const char *first,...)
 	return WEXITSTATUS(status);
 }
 
-/* Packs the tree as package p of version 1.0; true when it was refused, nothing was written, and the error has both texts in it. */
+/*
+ * Packs the tree as package p of version 1.0; true when it was refused,
+ * nothing was written, and the error has both texts in it.
+ */
 static inline bool
 refuses_tree(const char *message, const char *file)
 {
-	int			code = run_pack("--from-tree", "tree", "--package", "p", "--version", "1.0", "-o", "out", NULL);
+	int			code = run_pack(TREE_ARGUMENTS, NULL);
 
 	if (code == 1 && count_entries("out") == 0 && strstr(pack->errors.data, message) != NULL &&
 		strstr(pack->errors.data, file) != NULL)
@@ -218,7 +225,7 @@ refuses_tree(const char *message, const char *file)
 static inline void
 pack_tree(void)
 {
-	int			code = run_pack("--from-tree", "tree", "--package", "p", "--version", "1.0", "-o", "out", NULL);
+	int			code = run_pack(TREE_ARGUMENTS, NULL);
 
 	if (code != 0)
 		fprintf(stderr, "%s", pack->errors.data);
@@ -239,13 +246,15 @@ open_package(const char *file_name)
 	depot_manifest_free(pack->manifest);
 	fd = openat(pack->scratch.fd, path, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	pack->manifest = depot_archive_verify(fd, &depot_archive_default_limits, NULL, sha256, NULL, NULL, &error);
+	pack->manifest =
+		depot_archive_verify(fd, &depot_archive_default_limits, NULL, sha256, NULL, NULL, &error);
 	assert_non_null(pack->manifest);
 	assert_true(depot_files_remove_tree(pack->scratch.fd, "unpacked", &error));
 	assert_int_equal(mkdirat(pack->scratch.fd, "unpacked", 0700), 0);
 	directory_fd = depot_files_open_directory(pack->scratch.fd, "unpacked", &error);
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	assert_true(depot_archive_unpack(fd, pack->manifest, sha256, &depot_archive_default_limits, directory_fd, NULL, NULL, &error));
+	assert_true(depot_archive_unpack(fd, pack->manifest, sha256, &depot_archive_default_limits, directory_fd,
+									 NULL, NULL, &error));
 	close(directory_fd);
 	close(fd);
 }
@@ -284,7 +293,10 @@ add_file(struct archive *archive, const DebFile *file, const void *bytes, size_t
 	archive_entry_free(entry);
 }
 
-/* Writes files (ended by a NULL path) as a tar archive into memory; a text that begins with '@' names a file of the scratch directory. */
+/*
+ * Writes files (ended by a NULL path) as a tar archive into memory; a text
+ * that begins with '@' names a file of the scratch directory.
+ */
 static inline size_t
 make_tar(const DebFile *files, char *out, size_t out_bytes)
 {
@@ -318,8 +330,12 @@ static inline void
 put_deb(const char *name, const char *control, const char *postinst, const DebFile *files)
 {
 	static char tar[1 << 20];
-	const DebFile control_files[] = {{"./control", control, NULL}, {postinst == NULL ? NULL : "./postinst", postinst, NULL}, {NULL, NULL, NULL}};
-	const DebFile parts[] = {{"debian-binary", NULL, NULL}, {"control.tar.gz", NULL, NULL}, {"data.tar.gz", NULL, NULL}};
+	const DebFile control_files[] = {{"./control", control, NULL},
+	{postinst == NULL ? NULL : "./postinst", postinst, NULL},
+	{NULL, NULL, NULL}};
+	const DebFile parts[] = {{"debian-binary", NULL, NULL},
+	{"control.tar.gz", NULL, NULL},
+	{"data.tar.gz", NULL, NULL}};
 	struct archive *archive = archive_write_new();
 	char		path[512];
 

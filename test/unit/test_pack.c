@@ -15,7 +15,8 @@ test_describes_a_tree(void **state)
 	const DepotManifestExtension *extension;
 
 	(void) state;
-	put_extension("x", "default_version = '1.1'\nmodule_pathname = '$libdir/x'\nrequires = 'y, z'\ntrusted = true\n");
+	put_extension("x", "default_version = '1.1'\nmodule_pathname = '$libdir/x'\nrequires = 'y, z'\ntrusted = "
+				  "true\n");
 	put(EXT "x--1.0--1.1.sql", "SELECT 2;\n");
 	put(EXT "x.data", "1\n");
 	put(SHARE "contrib/x/extra.sql", "SELECT 3;\n");
@@ -55,10 +56,12 @@ test_takes_what_the_publisher_says(void **state)
 	put_extension("x", "default_version = '1.0'\n");
 	put_module(LIB "x.so");
 	put("COPYING", "do\n");
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "2", "-o", "out", "--preload", "x=shared",
-							  "--required", "x", "--depends", "postgis >= 3.3", "--depends", "other", "--summary", "S",
-							  "--license", "MIT", "--license-file", "COPYING", "--homepage", "https://h.example",
-							  "--minimum-minor", "4", "--setting", "x.a=on because of b", "--json", NULL), 0);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "2", "-o", "out",
+							  "--preload", "x=shared", "--required", "x", "--depends", "postgis >= 3.3",
+							  "--depends", "other", "--summary", "S", "--license", "MIT", "--license-file",
+							  "COPYING", "--homepage", "https://h.example", "--minimum-minor", "4",
+							  "--setting", "x.a=on because of b", "--json", NULL),
+					 0);
 	assert_non_null(strstr(pack->output.data, "\"unpacked_bytes\":"));
 	assert_string_equal(pack->errors.data, "");
 	open_package("p-2.tar.zst");
@@ -247,7 +250,8 @@ static void
 test_strips_libdir_for_18(void **state)
 {
 	(void) state;
-	put("tree/usr/share/postgresql/18/extension/x.control", "default_version = '1.0'\nmodule_pathname = '$libdir/x'\n");
+	put("tree/usr/share/postgresql/18/extension/x.control",
+		"default_version = '1.0'\nmodule_pathname = '$libdir/x'\n");
 	put("tree/usr/share/postgresql/18/extension/x--1.0.sql", "SELECT 1;\n");
 	put_module("tree/usr/lib/postgresql/18/lib/x.so");
 	pack_tree();
@@ -346,10 +350,17 @@ test_refuses_wrong_trees(void **state)
 	put_extension("x", "default_version = '1.0'\n");
 	put("tree/usr/share/postgresql/17/extension/x.control", "default_version = '1.0'\n");
 	assert_true(refuses_tree("more than one version", "--major"));
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--major", "15", "-o", "out", NULL), 0);
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--major", "16", "-o", "out", NULL), 1);
-	assert_int_equal(run_pack("--from-tree", "gone", "--package", "p", "--version", "1", "-o", "out", NULL), 1);
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--major", "15", "-o", "gone", NULL), 1);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--major", "15",
+							  "-o", "out", NULL),
+					 0);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--major", "16",
+							  "-o", "out", NULL),
+					 1);
+	assert_int_equal(run_pack("--from-tree", "gone", "--package", "p", "--version", "1", "-o", "out", NULL),
+					 1);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--major", "15",
+							  "-o", "gone", NULL),
+					 1);
 	assert_non_null(strstr(pack->errors.data, "gone"));
 }
 
@@ -363,26 +374,42 @@ test_refuses_bad_options(void **state)
 	put_extension("x", "default_version = '1.0'\n");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 	{
-		assert_int_equal(run_pack("--from-tree", "tree", "--package", names[i], "--version", "1", "-o", "out", NULL), 1);
+		assert_int_equal(run_pack("--from-tree", "tree", "--package", names[i], "--version", "1", "-o", "out",
+								  NULL),
+						 1);
 		assert_non_null(strstr(pack->errors.data, "invalid package name"));
 	}
 	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++)
 	{
-		assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", versions[i], "-o", "out", NULL), 1);
+		assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", versions[i], "-o",
+								  "out", NULL),
+						 1);
 		assert_non_null(strstr(pack->errors.data, "invalid version"));
 	}
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--preload", "q=shared", "-o", "out", NULL), 1);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--preload",
+							  "q=shared", "-o", "out", NULL),
+					 1);
 	assert_non_null(strstr(pack->errors.data, "no module \"q\""));
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--depends", "q >>> 1", "-o", "out", NULL), 1);
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--platform-arch", "a/b", "-o", "out", NULL), 1);
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--setting", "novalue", "-o", "out", NULL), 1);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--depends",
+							  "q >>> 1", "-o", "out", NULL),
+					 1);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--platform-arch",
+							  "a/b", "-o", "out", NULL),
+					 1);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--setting",
+							  "novalue", "-o", "out", NULL),
+					 1);
 	assert_int_equal(count_entries("out"), 0);
 	assert_int_equal(run_pack(NULL), 2);
 	assert_int_equal(run_pack("--from-tree", "tree", NULL), 2);
 	assert_int_equal(run_pack("--from-tree", "tree", "--from-deb", "a.deb", NULL), 2);
 	assert_int_equal(run_pack("--from-deb", NULL), 2);
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--major", "1x", NULL), 2);
-	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--preload", "x", NULL), 2);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--major", "1x",
+							  NULL),
+					 2);
+	assert_int_equal(run_pack("--from-tree", "tree", "--package", "p", "--version", "1", "--preload", "x",
+							  NULL),
+					 2);
 	assert_int_equal(run_pack("--nonsense", NULL), 2);
 	assert_non_null(strstr(pack->errors.data, "--nonsense"));
 	assert_int_equal(run_pack("--package", NULL), 2);

@@ -15,12 +15,12 @@
 #define DEB_EXT "./usr/share/postgresql/15/extension/"
 #define DEB_LIB "./usr/lib/postgresql/15/lib/"
 
-static const char plain_control[] =
-"Package: postgresql-15-x-3\n"
+static const char plain_control[] = "Package: postgresql-15-x-3\n"
 "Source: x-source (1:3.0.1+dfsg-2)\n"
 "Version: 1:3.0.1+dfsg-2+b1\n"
 "Architecture: amd64\n"
-"Depends: postgresql-15 (>= 15.4), postgresql-15-y (>= 2.1-3) | postgresql-15-y-old, postgresql-15-jit-llvm (>= 14),\n"
+"Depends: postgresql-15 (>= 15.4), postgresql-15-y (>= 2.1-3) | "
+"postgresql-15-y-old, postgresql-15-jit-llvm (>= 14),\n"
 " libc6 (>= 2.34), postgresql-15-x-3-scripts, postgresql-14-z\n"
 "Homepage: https://x.example\n"
 "Description: does x\n"
@@ -39,7 +39,7 @@ static const DebFile plain_files[] = {
 	{"./usr/lib/postgresql/15/bin/xtool", "#!/bin/sh\n", NULL},
 	{"./usr/share/doc/postgresql-15-x-3/copyright",
 		"Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\n"
-		"Copyright: somebody\nLicense: GPL-2+\n\nFiles: debian/*\nLicense: Expat\n", NULL},
+	"Copyright: somebody\nLicense: GPL-2+\n\nFiles: debian/*\nLicense: Expat\n", NULL},
 	{NULL, NULL, NULL}
 };
 
@@ -50,7 +50,8 @@ static const DebFile scripts_files[] = {
 };
 
 static const char scripts_postinst[] =
-"#!/bin/sh\nset -e\n# update-alternatives --install /usr/share/postgresql/15/extension/no.control no /nowhere 1\n"
+"#!/bin/sh\nset -e\n# update-alternatives --install /usr/share/postgresql/15/extension/no.control no "
+"/nowhere 1\n"
 "DIR=\"/usr/share/postgresql/15/extension\"\nMAJOR=3\n"
 "touch executed\n"
 "case $1 in\n  configure)\n    update-alternatives \\\n"
@@ -94,7 +95,8 @@ test_packs_two_packages_in_any_order(void **state)
 	assert_string_equal(manifest->depends[0].package, "y");
 	assert_string_equal(manifest->depends[0].constraint, ">= 2.1");
 	assert_int_equal(manifest->component_count, 2);
-	assert_string_equal(manifest->components[0].purl, "pkg:deb/debian/postgresql-15-x-3@1%3A3.0.1%2Bdfsg-2%2Bb1");
+	assert_string_equal(manifest->components[0].purl,
+						"pkg:deb/debian/postgresql-15-x-3@1%3A3.0.1%2Bdfsg-2%2Bb1");
 }
 
 static void
@@ -104,8 +106,10 @@ test_lets_the_publisher_correct_debian(void **state)
 	put_module("x.so");
 	put_deb("a.deb", plain_control, NULL, plain_files);
 	put_deb("b.deb", scripts_control, scripts_postinst, scripts_files);
-	assert_int_equal(run_pack("--from-deb", "a.deb", "b.deb", "-o", "out", "--package", "xx", "--version", "9",
-							  "--without-depends", "y", "--minimum-minor", "0", "--license", "MIT", "-q", NULL), 0);
+	assert_int_equal(run_pack("--from-deb", "a.deb", "b.deb", "-o", "out", "--package", "xx", "--version",
+							  "9", "--without-depends", "y", "--minimum-minor", "0", "--license", "MIT", "-q",
+							  NULL),
+					 0);
 	assert_string_equal(pack->errors.data, "");
 	open_package("xx-9.tar.zst");
 	assert_int_equal(pack->manifest->depend_count, 0);
@@ -122,8 +126,8 @@ refuses_deb(const DebFile *files, const char *message)
 
 	put_deb("c.deb", scripts_control, NULL, files);
 	code = run_pack("--from-deb", "c.deb", "-o", "out", NULL);
-	if (code == 1 && strstr(pack->errors.data, message) != NULL && strstr(pack->errors.data, "executed") == NULL &&
-		count_entries("out") == 0)
+	if (code == 1 && strstr(pack->errors.data, message) != NULL &&
+		strstr(pack->errors.data, "executed") == NULL && count_entries("out") == 0)
 		return true;
 	fprintf(stderr, "exit code %d: %s", code, pack->errors.data);
 	return false;
@@ -135,7 +139,9 @@ test_refuses_bad_contents(void **state)
 	static const DebFile no_server_file[] = {{"./usr/bin/x", "x", NULL}, {NULL, NULL, NULL}};
 	static const DebFile blank[] = {{DEB_EXT "a b.sql", "x", NULL}, {NULL, NULL, NULL}};
 	static const DebFile dots[] = {{DEB_EXT "../../../../../../escaped", "x", NULL}, {NULL, NULL, NULL}};
-	static const DebFile twice[] = {{DEB_EXT "x.control", "x", NULL}, {DEB_EXT "x.control", "y", NULL}, {NULL, NULL, NULL}};
+	static const DebFile twice[] = {{DEB_EXT "x.control", "x", NULL},
+	{DEB_EXT "x.control", "y", NULL},
+	{NULL, NULL, NULL}};
 	static const DebFile dangling[] = {{DEB_EXT "x--1--2.sql", NULL, "gone.sql"}, {NULL, NULL, NULL}};
 	static const DebFile through_link[] = {{"./usr/share/postgresql/15/d", NULL, "/tmp"},
 	{"./usr/share/postgresql/15/d/escaped", "x", NULL}, {NULL, NULL, NULL}};
@@ -183,7 +189,8 @@ test_refuses_packages_that_do_not_fit(void **state)
 {
 	static const char other_control[] = "Package: postgresql-15-q\nVersion: 1-1\n";
 	static const char library_control[] = "Package: libx\nVersion: 3.0.1-1\n";
-	static const DebFile other_files[] = {{DEB_EXT "q.control", "default_version = '1'\n", NULL}, {NULL, NULL, NULL}};
+	static const DebFile other_files[] = {{DEB_EXT "q.control", "default_version = '1'\n", NULL},
+	{NULL, NULL, NULL}};
 
 	(void) state;
 	put_deb("b.deb", scripts_control, scripts_postinst, scripts_files);
@@ -206,9 +213,17 @@ static void
 test_upstream_versions(void **state)
 {
 	static const char *const cases[][2] = {
-		{"2.17-1+b1", "2.17"}, {"1:1.5-1+b1", "1.5"}, {"3.3.2+dfsg-1", "3.3.2"}, {"3.3.2+dfsg1-1", "3.3.2"},
-		{"2.0+ds.2-1", "2.0"}, {"1.0~dfsg-1", "1.0"}, {"0.1.4-4-gd63ea3b-6+b1", "0.1.4-4-gd63ea3b"},
-		{"1.1.1+2021-11-10-2+b1", "1.1.1+2021-11-10"}, {"202209.3-1", "202209.3"}, {"5", "5"}, {"1.0+dfsgx-1", "1.0+dfsgx"},
+		{"2.17-1+b1", "2.17"},
+		{"1:1.5-1+b1", "1.5"},
+		{"3.3.2+dfsg-1", "3.3.2"},
+		{"3.3.2+dfsg1-1", "3.3.2"},
+		{"2.0+ds.2-1", "2.0"},
+		{"1.0~dfsg-1", "1.0"},
+		{"0.1.4-4-gd63ea3b-6+b1", "0.1.4-4-gd63ea3b"},
+		{"1.1.1+2021-11-10-2+b1", "1.1.1+2021-11-10"},
+		{"202209.3-1", "202209.3"},
+		{"5", "5"},
+		{"1.0+dfsgx-1", "1.0+dfsgx"},
 		{"1.4.8-1+deb12u1", "1.4.8"},
 	};
 
@@ -226,8 +241,14 @@ static void
 test_licenses(void **state)
 {
 	static const char *const cases[][2] = {
-		{"PostgreSQL", "PostgreSQL"}, {"GPL-2+", "GPL-2.0-or-later"}, {"LGPL-2.1", "LGPL-2.1-only"}, {"Expat", "MIT"},
-		{"GPL-2+ and Expat", NULL}, {"other-thing", NULL}, {"GPL-x", NULL}, {"GPL-2-with-openssl", NULL},
+		{"PostgreSQL", "PostgreSQL"},
+		{"GPL-2+", "GPL-2.0-or-later"},
+		{"LGPL-2.1", "LGPL-2.1-only"},
+		{"Expat", "MIT"},
+		{"GPL-2+ and Expat", NULL},
+		{"other-thing", NULL},
+		{"GPL-x", NULL},
+		{"GPL-2-with-openssl", NULL},
 	};
 
 	(void) state;
