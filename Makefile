@@ -15,12 +15,13 @@ MODULE_big = pg_depot
 
 # What the server links: no libcurl, libsodium, libarchive (no threads, no
 # parsers of foreign bytes in a backend).
-SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer name version json files fetch_url testpoint) \
-	$(wildcard src/common/manifest*.c) $(wildcard src/common/store*.c)
+SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer name version json fetch_url testpoint) \
+	$(wildcard src/common/files*.c) $(wildcard src/common/manifest*.c) $(wildcard src/common/store*.c)
 SERVER_SOURCES = $(wildcard src/server/*.c) $(SERVER_COMMON)
 OBJS = $(SERVER_SOURCES:.c=.o)
 
-PG_CPPFLAGS = -Isrc -D_GNU_SOURCE
+# 15 gives PGDLLEXPORT no meaning, and everything else in the library stays hidden.
+PG_CPPFLAGS = -Isrc -D_GNU_SOURCE '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_CFLAGS = -std=gnu11 -fvisibility=hidden
 SHLIB_LINK = -ljansson
 
@@ -28,14 +29,14 @@ REGRESS = $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
 REGRESS_OPTS = --inputdir=test --outputdir=build/regress
 
 # The program's own objects live apart from the library's.
-PROGRAM = pg_depot
-PROGRAM_SOURCES = $(wildcard src/cli/*.c) $(wildcard src/common/*.c)
-PROGRAM_OBJS = $(patsubst src/%.c,build/program/%.o,$(PROGRAM_SOURCES))
-PROGRAM_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+CLI = build/pg_depot
+CLI_SOURCES = $(wildcard src/cli/*.c) $(wildcard src/common/*.c)
+CLI_OBJS = $(patsubst src/%.c,build/program/%.o,$(CLI_SOURCES))
+CLI_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wno-unused-parameter
-PROGRAM_LIBS = -lcurl -lsodium -larchive -ljansson -lseccomp -lelf
+CLI_LIBS = -lcurl -lsodium -larchive -ljansson -lseccomp -lelf
 
-EXTRA_CLEAN = build $(PROGRAM)
+EXTRA_CLEAN = build
 
 PG_CONFIG ?= pg_config
 # Bitcode of our own library would only serve inlining by JIT, and needs clang.
@@ -43,24 +44,24 @@ override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-all: $(PROGRAM)
+all: $(CLI)
 
 build/program/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(PROGRAM_CFLAGS) $(WERROR) -MMD -MP -c -o $@ $<
+	$(CC) $(CLI_CFLAGS) $(WERROR) -MMD -MP -c -o $@ $<
 
--include $(PROGRAM_OBJS:.o=.d)
+-include $(CLI_OBJS:.o=.d)
 
-$(PROGRAM): $(PROGRAM_OBJS)
-	$(CC) -pie -Wl,-z,relro,-z,now -o $@ $^ $(PROGRAM_LIBS)
+$(CLI): $(CLI_OBJS)
+	$(CC) -pie -Wl,-z,relro,-z,now -o $@ $^ $(CLI_LIBS)
 
 install: install-program
-install-program: $(PROGRAM)
+install-program: $(CLI)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
-	$(INSTALL_PROGRAM) $(PROGRAM) '$(DESTDIR)$(bindir)/$(PROGRAM)'
+	$(INSTALL_PROGRAM) $(CLI) '$(DESTDIR)$(bindir)/$(CLI)'
 
 uninstall: uninstall-program
 uninstall-program:
-	rm -f '$(DESTDIR)$(bindir)/$(PROGRAM)'
+	rm -f '$(DESTDIR)$(bindir)/pg_depot'
 
 .PHONY: all install-program uninstall-program

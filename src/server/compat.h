@@ -15,6 +15,7 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
@@ -34,6 +35,11 @@
 #else
 #define DEPOT_HAS_CONTROL_PATH false
 #endif
+
+/* Before 16 the function itself is not declared for export. */
+#define DEPOT_SQL_FUNCTION(name) \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+	PG_FUNCTION_INFO_V1(name)
 
 /* 16 made GUC entries a hash table and find_option() public. */
 static inline struct config_generic *

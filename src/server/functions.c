@@ -39,13 +39,13 @@
 /* Larger arguments are a mistake: a root is at most 512 kB, doubled by escaping. */
 #define ARGUMENT_MAX_BYTES (2 * 1024 * 1024)
 
-PG_FUNCTION_INFO_V1(depot_check_home_database);
-PG_FUNCTION_INFO_V1(depot_add_extension_repository);
-PG_FUNCTION_INFO_V1(depot_drop_extension_repository);
-PG_FUNCTION_INFO_V1(depot_refresh_extension_repository);
-PG_FUNCTION_INFO_V1(depot_install_extension);
-PG_FUNCTION_INFO_V1(depot_uninstall_extension);
-PG_FUNCTION_INFO_V1(depot_verify_extension_files);
+DEPOT_SQL_FUNCTION(depot_check_home_database);
+DEPOT_SQL_FUNCTION(depot_add_extension_repository);
+DEPOT_SQL_FUNCTION(depot_drop_extension_repository);
+DEPOT_SQL_FUNCTION(depot_refresh_extension_repository);
+DEPOT_SQL_FUNCTION(depot_install_extension);
+DEPOT_SQL_FUNCTION(depot_uninstall_extension);
+DEPOT_SQL_FUNCTION(depot_verify_extension_files);
 
 /* A request in flight. */
 typedef struct Call

@@ -13,14 +13,15 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "server/applied.h"
+#include "server/compat.h"
 #include "server/errors.h"
 #include "server/shmem.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(depot_applied_packages);
-PG_FUNCTION_INFO_V1(depot_running_requests);
+DEPOT_SQL_FUNCTION(depot_applied_packages);
+DEPOT_SQL_FUNCTION(depot_running_requests);
 
 Datum
 depot_applied_packages(PG_FUNCTION_ARGS)
