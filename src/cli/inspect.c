@@ -175,8 +175,8 @@ print_contents(const DepotManifest *manifest)
 	for (int i = 0; i < manifest->component_count; i++)
 	{
 		depot_buffer_reset(&text);
-		depot_buffer_append_format(&text, "%s %s (%s)", manifest->components[i].purl, manifest->components[i].version,
-								   manifest->components[i].license);
+		depot_buffer_append_format(&text, "%s %s (%s)", manifest->components[i].purl,
+								   manifest->components[i].version, manifest->components[i].license);
 		print_wrapped("Component", text.data);
 	}
 	depot_buffer_free(&text);
@@ -204,7 +204,8 @@ print_summary(const DepotManifest *manifest, const char *manifest_sha256, uint64
 	indent = (PAGE_COLUMNS / 2 - (int) strlen(title)) / 2;
 	printf("%*s%s\n", indent > 0 ? indent : 0, "", title);
 	print_package(manifest);
-	printf(" %-*s| %s packed, %s unpacked\n", LABEL_COLUMNS, "Size", depot_cli_format_size(archive_bytes, packed),
+	printf(" %-*s| %s packed, %s unpacked\n", LABEL_COLUMNS, "Size",
+		   depot_cli_format_size(archive_bytes, packed),
 		   depot_cli_format_size(depot_manifest_unpacked_bytes(manifest), unpacked));
 	printf(" %-*s| %s\n", LABEL_COLUMNS, "Manifest SHA-256", manifest_sha256);
 	print_contents(manifest);

@@ -124,10 +124,10 @@ print_result(const char *path, const DepotManifest *manifest, const char *manife
 		   manifest->postgresql_major, manifest->platform_os, manifest->platform_arch);
 	puts("  archive    ok  one zstd frame, one tar, nothing but files and directories, nothing after it");
 	printf("  manifest   ok  format %d, SHA-256 %s\n", DEPOT_MANIFEST_FORMAT, manifest_sha256);
-	printf("  files      ok  %d files, %s: names, sizes, modes and SHA-256 as in the manifest\n", manifest->file_count,
-		   depot_cli_format_size(depot_manifest_unpacked_bytes(manifest), size));
-	printf("  control    ok  %d %s: control files and scripts are the package's own\n", manifest->extension_count,
-		   manifest->extension_count == 1 ? "extension" : "extensions");
+	printf("  files      ok  %d files, %s: names, sizes, modes and SHA-256 as in the manifest\n",
+		   manifest->file_count, depot_cli_format_size(depot_manifest_unpacked_bytes(manifest), size));
+	printf("  control    ok  %d %s: control files and scripts are the package's own\n",
+		   manifest->extension_count, manifest->extension_count == 1 ? "extension" : "extensions");
 	puts("  signature  --  not part of a package; a repository's metadata signs it");
 }
 
@@ -159,7 +159,8 @@ verify_file(const char *path)
 		goto done;
 	depot_cli_progress_begin(&progress, "unpacking it for the control file checks",
 							 depot_manifest_unpacked_bytes(manifest));
-	ok = depot_archive_unpack(fd, manifest, manifest_sha256, NULL, directory.fd, show_progress, &progress, &error);
+	ok = depot_archive_unpack(fd, manifest, manifest_sha256, NULL, directory.fd, show_progress, &progress,
+							  &error);
 	depot_cli_progress_end(&progress);
 	if (ok && !depot_control_check_package(directory.fd, manifest, &error))
 		ok = depot_error_prefix(&error, "%s", path);

@@ -45,10 +45,10 @@ extern DepotManifest *depot_archive_verify(int fd, const DepotArchiveLimits *lim
 										   DepotArchiveProgress progress, void *context, DepotError *error);
 
 /*
- * Second pass: writes exactly the manifest's files (and the manifest itself) below directory_fd, which must be empty: new inodes
- * (O_EXCL, O_NOFOLLOW), modes 0644/0755 whatever the umask, size and digest checked again while
- * writing, every file and directory fsynced.  manifest and manifest_sha256 are what the first pass gave.  On error what was written
- * stays for the caller to remove.
+ * Second pass: writes exactly the manifest's files (and the manifest itself) below directory_fd, which must
+ * be empty: new inodes (O_EXCL, O_NOFOLLOW), modes 0644/0755 whatever the umask, size and digest checked
+ * again while writing, every file and directory fsynced.  manifest and manifest_sha256 are what the first
+ * pass gave.  On error what was written stays for the caller to remove.
  */
 extern bool depot_archive_unpack(int fd, const DepotManifest *manifest, const char *manifest_sha256,
 								 const DepotArchiveLimits *limits, int directory_fd,
@@ -56,8 +56,9 @@ extern bool depot_archive_unpack(int fd, const DepotManifest *manifest, const ch
 
 /*
  * Writes a package: the manifest first, then every manifest file read from tree_fd (which
- * holds lib/, share/, licenses/), reproducibly.  fd is written from its present position; the digests in the manifest are
- * compared with what was read.  zstd level 19 with no thread- or time-dependent bytes.  Neither fsyncs nor closes fd.
+ * holds lib/, share/, licenses/), reproducibly.  fd is written from its present position; the digests in
+ * the manifest are compared with what was read.  zstd level 19 with no thread- or time-dependent bytes.
+ * Neither fsyncs nor closes fd.
  */
 extern bool depot_archive_write(int fd, const DepotManifest *manifest, int tree_fd,
 								DepotArchiveProgress progress, void *context, DepotError *error);

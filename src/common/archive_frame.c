@@ -124,7 +124,8 @@ check_frame_header(FrameReader *reader, uint64_t *offset, bool *has_checksum, De
 	}
 	if (window > ARCHIVE_WINDOW_MAX_BYTES)
 	{
-		depot_error_set(error, DEPOT_ERROR_ARCHIVE_LIMIT, "archive needs a zstd window of %llu bytes, %llu are allowed",
+		depot_error_set(error, DEPOT_ERROR_ARCHIVE_LIMIT,
+						"archive needs a zstd window of %llu bytes, %llu are allowed",
 						(unsigned long long) window, (unsigned long long) ARCHIVE_WINDOW_MAX_BYTES);
 		return depot_error_hint(error, "Compress it with level 19 or less, without the option --long.");
 	}
@@ -156,9 +157,13 @@ depot_archive_check_frame(int fd, uint64_t file_bytes, DepotError *error)
 		last = (header & 1) != 0;
 		type = (BlockType) (header >> 1 & 3);
 		size = header >> 3;
-		/* A block without contents is only ever the last one; a file full of them would keep a decoder busy for nothing. */
+		/*
+		 * A block without contents is only ever the last one; a file full of them would keep a decoder busy
+		 * for nothing.
+		 */
 		if (type == BLOCK_RESERVED || size > BLOCK_MAX_BYTES || (size == 0 && !last))
-			return depot_error_set(error, DEPOT_ERROR_ARCHIVE, "archive is damaged: its zstd frame has an invalid block");
+			return depot_error_set(error, DEPOT_ERROR_ARCHIVE,
+								   "archive is damaged: its zstd frame has an invalid block");
 		offset += BLOCK_HEADER_BYTES + (type == BLOCK_RLE ? 1 : size);
 	}
 	if (has_checksum)

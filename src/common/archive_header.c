@@ -37,8 +37,8 @@ has_parent_part(const char *path)
 
 /* Checks the name; a directory's may end in one slash, which is left out of name. */
 static bool
-check_name(const char *path, bool is_directory, char name[ARCHIVE_MEMBER_NAME_MAX_BYTES + 1], const char *shown,
-		   DepotError *error)
+check_name(const char *path, bool is_directory, char name[ARCHIVE_MEMBER_NAME_MAX_BYTES + 1],
+		   const char *shown, DepotError *error)
 {
 	size_t		length = strlen(path);
 

@@ -27,13 +27,17 @@
  */
 #define ARCHIVE_WINDOW_MAX_BYTES (UINT64_C(8) * 1024 * 1024)
 
-/* Everything in the tar stream that is no file contents: a header, pax records, padding; and once, the end and read-ahead. */
+/*
+ * Everything in the tar stream that is no file contents: a header, pax records, padding; and once, the end
+ * and read-ahead.
+ */
 #define ARCHIVE_OVERHEAD_PER_MEMBER_BYTES 4096
 #define ARCHIVE_OVERHEAD_BYTES (UINT64_C(1024) * 1024)
 
 /*
- * A package being read.  Two libarchive handles stand behind each other: raw undoes zstd, tar takes its bytes
- * through a callback, so every byte between them is counted, limited and looked at, also after the end of the tar.
+ * A package being read.  Two libarchive handles stand behind each other: raw undoes zstd, tar takes its
+ * bytes through a callback, so every byte between them is counted, limited and looked at, also after the
+ * end of the tar.
  */
 typedef struct ArchiveStream
 {
@@ -91,8 +95,13 @@ typedef struct ArchiveReadOptions
 extern DepotManifest *depot_archive_read(int fd, const ArchiveReadOptions *options, char manifest_sha256[65],
 										 DepotError *error);
 
-/* Checks what a header alone can tell: type, name, mode, attributes.  Puts the name without a final slash into name, a printable form into shown. */
-extern bool depot_archive_check_header(struct archive_entry *entry, char name[ARCHIVE_MEMBER_NAME_MAX_BYTES + 1],
-									   char shown[ARCHIVE_SHOWN_NAME_BYTES], bool *is_directory, DepotError *error);
+/*
+ * Checks what a header alone can tell: type, name, mode, attributes.  Puts the name without a final slash
+ * into name, a printable form into shown.
+ */
+extern bool depot_archive_check_header(struct archive_entry *entry,
+									   char name[ARCHIVE_MEMBER_NAME_MAX_BYTES + 1],
+									   char shown[ARCHIVE_SHOWN_NAME_BYTES], bool *is_directory,
+									   DepotError *error);
 
 #endif							/* DEPOT_ARCHIVE_INTERNAL_H */

@@ -88,7 +88,8 @@ find_directory(const ArchiveReader *reader, const char *path)
 {
 	Directory	key = {.path = (char *) path};
 
-	return bsearch(&key, reader->directories, (size_t) reader->directory_count, sizeof(key), compare_directories);
+	return bsearch(&key, reader->directories, (size_t) reader->directory_count, sizeof(key),
+				   compare_directories);
 }
 
 static bool
@@ -126,7 +127,8 @@ prepare_lists(ArchiveReader *reader)
 		return out_of_memory(reader);
 	if (!depot_manifest_visit_directories(manifest, add_directory, reader, reader->error))
 		return false;
-	qsort(reader->directories, (size_t) reader->directory_count, sizeof(reader->directories[0]), compare_directories);
+	qsort(reader->directories, (size_t) reader->directory_count, sizeof(reader->directories[0]),
+		  compare_directories);
 	for (int i = 0; i < 2; i++)
 	{
 		Directory  *directory = find_directory(reader, early_directories[i]);
@@ -156,12 +158,14 @@ check_limits(ArchiveReader *reader, uint64_t manifest_bytes)
 	for (int i = 0; i < manifest->file_count; i++)
 	{
 		if (manifest->files[i].size_bytes > limits->file_bytes)
-			return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT, "file \"%s\" has %llu bytes, %llu are allowed",
-								   manifest->files[i].path, (unsigned long long) manifest->files[i].size_bytes,
+			return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT,
+								   "file \"%s\" has %llu bytes, %llu are allowed", manifest->files[i].path,
+								   (unsigned long long) manifest->files[i].size_bytes,
 								   (unsigned long long) limits->file_bytes);
 	}
 	if (total > limits->unpacked_bytes)
-		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT, "archive unpacks to %llu bytes, %llu are allowed",
+		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT,
+							   "archive unpacks to %llu bytes, %llu are allowed",
 							   (unsigned long long) total, (unsigned long long) limits->unpacked_bytes);
 	if (limits->ratio > 0 && total > RATIO_FREE_BYTES &&
 		total / (uint64_t) limits->ratio > reader->stream->file_bytes)
@@ -195,15 +199,16 @@ accept_manifest(ArchiveReader *reader, const char *path, const DepotBuffer *text
 		strcmp(options->expected_manifest_sha256, reader->manifest_sha256) != 0)
 	{
 		depot_error_set(reader->error, DEPOT_ERROR_DIGEST_MISMATCH, "the package's manifest is not the signed one");
-		return depot_error_detail(reader->error, "Its SHA-256 is %s, the signed one is %s.", reader->manifest_sha256,
-								  options->expected_manifest_sha256);
+		return depot_error_detail(reader->error, "Its SHA-256 is %s, the signed one is %s.",
+								  reader->manifest_sha256, options->expected_manifest_sha256);
 	}
 	reader->manifest = depot_manifest_parse(text->data, text->length_bytes, reader->error);
 	if (reader->manifest == NULL)
 		return false;
 	depot_manifest_path(reader->manifest->package, reader->manifest_path);
 	if (strcmp(reader->manifest_path, path) != 0)
-		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "manifest \"%s\" is that of package \"%s\"", path,
+		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
+							   "manifest \"%s\" is that of package \"%s\"", path,
 							   reader->manifest->package);
 	if (!prepare_lists(reader) || !check_limits(reader, text->length_bytes))
 		return false;
@@ -227,12 +232,14 @@ read_manifest(ArchiveReader *reader, const char *path, const char *shown, int64_
 	if (strncmp(path, beginning, strlen(beginning)) != 0 || length <= strlen(beginning) + strlen(ending) ||
 		strcmp(path + length - strlen(ending), ending) != 0)
 	{
-		depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "the archive's first file is \"%s\", not its manifest", shown);
+		depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
+						"the archive's first file is \"%s\", not its manifest", shown);
 		return depot_error_hint(reader->error, "A package begins with share/depot/PACKAGE.json.");
 	}
 	if (size < 1 || size > DEPOT_MANIFEST_MAX_BYTES)
-		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT, "manifest \"%s\" has %lld bytes, %d are allowed",
-							   shown, (long long) size, DEPOT_MANIFEST_MAX_BYTES);
+		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT,
+							   "manifest \"%s\" has %lld bytes, %d are allowed", shown, (long long) size,
+							   DEPOT_MANIFEST_MAX_BYTES);
 	depot_buffer_init(&text);
 	do
 	{
@@ -245,8 +252,9 @@ read_manifest(ArchiveReader *reader, const char *path, const char *shown, int64_
 		}
 	} while (piece > 0);
 	if (text.length_bytes != (size_t) size)
-		depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "manifest \"%s\" has %zu bytes, its header says %lld", shown,
-						text.length_bytes, (long long) size);
+		depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
+						"manifest \"%s\" has %zu bytes, its header says %lld", shown, text.length_bytes,
+						(long long) size);
 	else
 		ok = accept_manifest(reader, path, &text);
 
@@ -279,7 +287,8 @@ read_directory(ArchiveReader *reader, const char *path, const char *shown)
 							   reader->manifest != NULL ? "directory \"%s\" of the archive is not in its manifest" :
 							   "directory \"%s\" of the archive comes before its manifest", shown);
 	if (*seen)
-		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "directory \"%s\" is in the archive twice", shown);
+		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
+							   "directory \"%s\" is in the archive twice", shown);
 	*seen = true;
 	return true;
 }
@@ -293,8 +302,8 @@ refuse_unknown(ArchiveReader *reader, const char *path, const char *shown)
 	if (strcmp(path, reader->manifest_path) == 0)
 		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "member \"%s\" is in the archive twice", shown);
 	if (find_directory(reader, path) != NULL)
-		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "member \"%s\" of the archive is a file and a directory",
-							   shown);
+		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
+							   "member \"%s\" of the archive is a file and a directory", shown);
 	for (int i = 0; i < manifest->file_count; i++)
 	{
 		if (strcasecmp(path, manifest->files[i].path) == 0)
@@ -302,7 +311,8 @@ refuse_unknown(ArchiveReader *reader, const char *path, const char *shown)
 								   "member \"%s\" of the archive differs from \"%s\" of its manifest only in case", shown,
 								   manifest->files[i].path);
 	}
-	return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "member \"%s\" of the archive is not in its manifest", shown);
+	return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
+						   "member \"%s\" of the archive is not in its manifest", shown);
 }
 
 static bool
@@ -404,7 +414,8 @@ read_members(ArchiveReader *reader)
 	for (int i = 0; i < reader->manifest->file_count; i++)
 	{
 		if (!reader->file_seen[i])
-			return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "file \"%s\" of the manifest is not in the archive",
+			return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
+								   "file \"%s\" of the manifest is not in the archive",
 								   reader->manifest->files[i].path);
 	}
 	return depot_archive_stream_finish(reader->stream);

@@ -63,7 +63,10 @@ read_file(struct archive *raw, void *context, const void **bytes)
 	return count;
 }
 
-/* Takes the next decompressed piece, counts it, and notes where it has bytes other than zero. *length 0 at the end. */
+/*
+ * Takes the next decompressed piece, counts it, and notes where it has bytes other than zero. *length 0 at
+ * the end.
+ */
 static bool
 next_piece(ArchiveStream *stream, const void **bytes, size_t *length)
 {
@@ -199,8 +202,8 @@ depot_archive_stream_next(ArchiveStream *stream, struct archive_entry **entry)
 }
 
 bool
-depot_archive_stream_data(ArchiveStream *stream, const char *shown_name, uint64_t done_bytes, const void **bytes,
-						  size_t *length)
+depot_archive_stream_data(ArchiveStream *stream, const char *shown_name, uint64_t done_bytes,
+						  const void **bytes, size_t *length)
 {
 	la_int64_t	offset = 0;
 	int			rc;
@@ -233,6 +236,7 @@ depot_archive_stream_finish(ArchiveStream *stream)
 	if (stream->nonzero_end > end)
 		return depot_error_set(stream->error, DEPOT_ERROR_ARCHIVE, "archive has data after its last member");
 	if (stream->stream_bytes < end + TAR_END_BYTES || stream->stream_bytes % TAR_BLOCK_BYTES != 0)
-		return depot_error_set(stream->error, DEPOT_ERROR_ARCHIVE, "archive is cut off: the end of the tar is missing");
+		return depot_error_set(stream->error, DEPOT_ERROR_ARCHIVE,
+							   "archive is cut off: the end of the tar is missing");
 	return true;
 }

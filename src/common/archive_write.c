@@ -77,7 +77,8 @@ open_handle(Writer *writer)
 		return depot_error_set(writer->error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	if (archive_write_set_format_pax_restricted(writer->handle) != ARCHIVE_OK ||
 		archive_write_add_filter_zstd(writer->handle) != ARCHIVE_OK ||
-		archive_write_set_filter_option(writer->handle, "zstd", "compression-level", COMPRESSION_LEVEL) != ARCHIVE_OK)
+		archive_write_set_filter_option(writer->handle, "zstd", "compression-level", COMPRESSION_LEVEL) !=
+			ARCHIVE_OK)
 		return depot_error_set(writer->error, DEPOT_ERROR_UNSUPPORTED, "libarchive was built without zstd");
 	/* No padding after the zstd frame, where nothing may stand. */
 	if (archive_write_set_bytes_in_last_block(writer->handle, 1) != ARCHIVE_OK ||
@@ -101,7 +102,8 @@ write_header(Writer *writer, const char *path, mode_t type, mode_t mode, uint64_
 	archive_entry_set_uid(entry, 0);
 	archive_entry_set_gid(entry, 0);
 	archive_entry_set_mtime(entry, 0, 0);
-	ok = (archive_write_header(writer->handle, entry) == ARCHIVE_OK && !writer->discard) || writer_error(writer, path);
+	ok = (archive_write_header(writer->handle, entry) == ARCHIVE_OK && !writer->discard) ||
+		 writer_error(writer, path);
 	archive_entry_free(entry);
 	return ok;
 }
@@ -207,8 +209,8 @@ write_file(Writer *writer, const DepotManifestFile *file)
 }
 
 bool
-depot_archive_write(int fd, const DepotManifest *manifest, int tree_fd, DepotArchiveProgress progress, void *context,
-					DepotError *error)
+depot_archive_write(int fd, const DepotManifest *manifest, int tree_fd, DepotArchiveProgress progress,
+					void *context, DepotError *error)
 {
 	Writer		writer = {
 		.fd = fd,

@@ -37,7 +37,10 @@ set_string(char **slot, const char *value, DepotError *error)
 	return true;
 }
 
-/* Reads a Boolean as the server does: on, off, 1, 0 and unambiguous beginnings of true, false, yes, no, on, off. */
+/*
+ * Reads a Boolean as the server does: on, off, 1, 0 and unambiguous beginnings of true, false, yes, no, on,
+ * off.
+ */
 static bool
 set_bool(bool *slot, const char *name, const char *value, DepotError *error)
 {
@@ -78,7 +81,10 @@ skip_spaces(const char *p)
 	return p;
 }
 
-/* Reads one identifier at *p, quoted or folded to lower case, into out; false when there is none or it is too long. */
+/*
+ * Reads one identifier at *p, quoted or folded to lower case, into out; false when there is none or it is
+ * too long.
+ */
 static bool
 read_identifier(const char **p, char out[DEPOT_NAME_MAX_BYTES + 1])
 {
@@ -126,7 +132,8 @@ add_require(DepotControl *control, const char *name, DepotError *error)
 	char	  **larger;
 
 	if (control->require_count == MAX_REQUIRES)
-		return depot_error_set(error, DEPOT_ERROR_CONTROL_FILE, "more than %d extensions are required", MAX_REQUIRES);
+		return depot_error_set(error, DEPOT_ERROR_CONTROL_FILE, "more than %d extensions are required",
+							   MAX_REQUIRES);
 	larger = realloc(control->requires, (size_t) (control->require_count + 1) * sizeof(control->requires[0]));
 	if (larger == NULL)
 		return out_of_memory(error);
@@ -151,7 +158,8 @@ set_requires(DepotControl *control, const char *value, DepotError *error)
 		bool		known = false;
 
 		if (!read_identifier(&p, name))
-			return depot_error_set(error, DEPOT_ERROR_CONTROL_FILE, "parameter \"requires\" is not a list of extension names");
+			return depot_error_set(error, DEPOT_ERROR_CONTROL_FILE,
+								   "parameter \"requires\" is not a list of extension names");
 		if (!depot_name_check_extension(name, error))
 		{
 			if (error != NULL)
@@ -171,7 +179,8 @@ set_requires(DepotControl *control, const char *value, DepotError *error)
 		}
 		else if (*p == '\0')
 			break;
-		return depot_error_set(error, DEPOT_ERROR_CONTROL_FILE, "parameter \"requires\" is not a list of extension names");
+		return depot_error_set(error, DEPOT_ERROR_CONTROL_FILE,
+							   "parameter \"requires\" is not a list of extension names");
 	}
 	return true;
 }

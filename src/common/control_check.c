@@ -67,9 +67,11 @@ depot_control_check_file_name(const char *path, const DepotManifest *manifest, b
 	}
 	if (find_extension(manifest, file->extension) == NULL)
 	{
-		depot_error_set(error, DEPOT_ERROR_CONTROL_FILE, "\"%s\" belongs to extension \"%s\", which is not in package \"%s\"",
-						path, file->extension, manifest->package);
-		return depot_error_detail(error, "A package may carry control files and scripts of its own extensions only.");
+		depot_error_set(error, DEPOT_ERROR_CONTROL_FILE,
+						"\"%s\" belongs to extension \"%s\", which is not in package \"%s\"", path,
+						file->extension, manifest->package);
+		return depot_error_detail(
+			error, "A package may carry control files and scripts of its own extensions only.");
 	}
 	*is_extension_file = true;
 	return true;
@@ -103,9 +105,11 @@ check_module_pathname(const DepotManifest *manifest, const char *path, const cha
 			(depot_manifest_find_file(manifest, library) != NULL || strcmp(module, extension) == 0))
 			return true;
 	}
-	depot_error_set(error, DEPOT_ERROR_CONTROL_FILE, "\"%s\": \"module_pathname\" is \"%s\", which is no library of this package",
-					path, depot_name_printable(module_pathname, shown, sizeof(shown)));
-	return depot_error_detail(error, "It must be \"$libdir/NAME\" or \"NAME\", where lib/NAME.so is in the package.");
+	depot_error_set(error, DEPOT_ERROR_CONTROL_FILE,
+					"\"%s\": \"module_pathname\" is \"%s\", which is no library of this package", path,
+					depot_name_printable(module_pathname, shown, sizeof(shown)));
+	return depot_error_detail(
+		error, "It must be \"$libdir/NAME\" or \"NAME\", where lib/NAME.so is in the package.");
 }
 
 /* Checks what holds for primary and secondary control files. */
@@ -158,13 +162,14 @@ check_primary(const char *path, const DepotManifestExtension *extension, const D
 							   depot_name_printable(default_version, shown, sizeof(shown)),
 							   extension->default_version);
 	if (control->trusted != extension->trusted)
-		return depot_error_set(error, DEPOT_ERROR_CONTROL_FILE, "\"%s\": \"trusted\" differs from the manifest", path);
+		return depot_error_set(error, DEPOT_ERROR_CONTROL_FILE,
+							   "\"%s\": \"trusted\" differs from the manifest", path);
 	return check_requires(path, extension, control, error);
 }
 
 static bool
-check_control_file(int tree_fd, const DepotManifest *manifest, const char *path, const DepotExtensionFile *file,
-				   DepotError *error)
+check_control_file(int tree_fd, const DepotManifest *manifest, const char *path,
+				   const DepotExtensionFile *file, DepotError *error)
 {
 	const DepotManifestExtension *extension = find_extension(manifest, file->extension);
 	DepotBuffer text;

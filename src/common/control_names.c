@@ -98,7 +98,10 @@ contains(char *const *versions, int count, const char *version)
 	return false;
 }
 
-/* Adds a copy of version unless it is there; capacity is that of the caller's files, which bounds what can be added. */
+/*
+ * Adds a copy of version unless it is there; capacity is that of the caller's files, which bounds what can
+ * be added.
+ */
 static bool
 add_version(char **versions, int *count, const char *version, DepotError *error)
 {

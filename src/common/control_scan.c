@@ -191,7 +191,7 @@ unescape(const char **p, const char *end, char *out)
 		*out = (char) value;
 		return (value & 0xff) != 0;
 	}
-	*out = name != NULL ? values[name - names] : **p;
+	*out = (char) (name != NULL ? values[name - names] : **p);
 	(*p)++;
 	return true;
 }

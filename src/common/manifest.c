@@ -90,7 +90,8 @@ depot_manifest_from_custom(const json_t *custom, const char *target_path, char m
 		goto fail;
 	if (!depot_name_is_sha256(sha256))
 	{
-		depot_error_set(error, DEPOT_ERROR_MANIFEST, "\"manifest_sha256\" is not a SHA-256 digest in lower-case hex");
+		depot_error_set(error, DEPOT_ERROR_MANIFEST,
+						"\"manifest_sha256\" is not a SHA-256 digest in lower-case hex");
 		goto fail;
 	}
 	memcpy(manifest_sha256, sha256, 65);
@@ -102,7 +103,10 @@ fail:
 	return NULL;
 }
 
-/* Checks that a target stands where its own words put it, so that looking a path up can never yield other software. */
+/*
+ * Checks that a target stands where its own words put it, so that looking a path up can never yield other
+ * software.
+ */
 static bool
 check_target_path(const DepotManifest *manifest, const char *target_path, DepotError *error)
 {
@@ -116,7 +120,8 @@ check_target_path(const DepotManifest *manifest, const char *target_path, DepotE
 		return true;
 	depot_error_set(error, DEPOT_ERROR_MANIFEST, "target \"%s\" does not fit its own description",
 					depot_name_printable(target_path, shown, sizeof(shown)));
-	return depot_error_detail(error, "By its package, version, major and platform it belongs at \"%s\".", expected);
+	return depot_error_detail(error, "By its package, version, major and platform it belongs at \"%s\".",
+							  expected);
 }
 
 static void
@@ -221,8 +226,8 @@ depot_manifest_find_file(const DepotManifest *manifest, const char *path)
 }
 
 bool
-depot_manifest_visit_directories(const DepotManifest *manifest, DepotManifestVisitDirectory visit, void *context,
-								 DepotError *error)
+depot_manifest_visit_directories(const DepotManifest *manifest, DepotManifestVisitDirectory visit,
+								 void *context, DepotError *error)
 {
 	char		path[DEPOT_MANIFEST_FILE_PATH_BYTES];
 

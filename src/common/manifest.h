@@ -25,7 +25,7 @@
 typedef struct json_t json_t;
 
 #define DEPOT_MANIFEST_FORMAT 1
-#define DEPOT_MANIFEST_MAX_BYTES (8 * 1024 * 1024)	/* 20000 files at 400 bytes each */
+#define DEPOT_MANIFEST_MAX_BYTES (8 << 20)	/* 8 MB: 20000 files at 400 bytes each */
 #define DEPOT_MANIFEST_MAX_FILES 20000
 #define DEPOT_MANIFEST_FILE_PATH_BYTES 256	/* longest member path, with its NUL */
 
@@ -134,7 +134,10 @@ extern DepotManifest *depot_manifest_parse(const char *text, size_t length_bytes
 extern bool depot_manifest_write(const DepotManifest *manifest, DepotBuffer *out, DepotError *error);
 extern void depot_manifest_free(DepotManifest *manifest);	/* NULL is fine */
 
-/* Member path of the manifest of a package: share/depot/<package>.json, into out of DEPOT_MANIFEST_PATH_BYTES. */
+/*
+ * Member path of the manifest of a package: share/depot/<package>.json, into out of
+ * DEPOT_MANIFEST_PATH_BYTES.
+ */
 #define DEPOT_MANIFEST_PATH_BYTES 96
 extern void depot_manifest_path(const char *package, char *out);
 
@@ -144,7 +147,8 @@ extern const DepotManifestFile *depot_manifest_find_file(const DepotManifest *ma
 
 /*
  * Calls visit once for every directory that the files stand in, parents first, without a final slash;
- * visit returns false to stop with its error.  The manifest is none of the files, so share/depot is not visited.
+ * visit returns false to stop with its error.  The manifest is none of the files, so share/depot is not
+ * visited.
  */
 typedef bool (*DepotManifestVisitDirectory) (const char *path, void *context, DepotError *error);
 extern bool depot_manifest_visit_directories(const DepotManifest *manifest, DepotManifestVisitDirectory visit,
@@ -155,7 +159,8 @@ extern bool depot_manifest_visit_directories(const DepotManifest *manifest, Depo
  * version, summary, license, extensions, modules, depends, system_libraries, postgresql, platform,
  * unpacked_bytes and manifest_sha256 (given).  The same shapes as in the manifest.
  */
-extern json_t *depot_manifest_custom(const DepotManifest *manifest, const char *manifest_sha256, DepotError *error);
+extern json_t *depot_manifest_custom(const DepotManifest *manifest, const char *manifest_sha256,
+									 DepotError *error);
 
 /*
  * Checks a target's custom.pg_depot as it comes out of signed metadata against what its target path says

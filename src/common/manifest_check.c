@@ -190,7 +190,8 @@ check_place(const DepotManifest *manifest, const char *path, DepotError *error)
 	}
 	if (begins_with(path, "lib/") || begins_with(path, "share/") || begins_with(path, licenses))
 		return true;
-	return depot_error_set(error, DEPOT_ERROR_MANIFEST, "file \"%s\" is not in lib/, share/ or %s", shown, licenses);
+	return depot_error_set(error, DEPOT_ERROR_MANIFEST, "file \"%s\" is not in lib/, share/ or %s", shown,
+						   licenses);
 }
 
 /* Paths of files and of the directories they stand in. */
@@ -245,8 +246,8 @@ compare_folded(const void *a, const void *b)
 }
 
 /*
- * Refuses two spellings of one name, and a file that is also a directory: in both cases the same name stands twice among files
- * and directories, once letters are folded.
+ * Refuses two spellings of one name, and a file that is also a directory: in both cases the same name
+ * stands twice among files and directories, once letters are folded.
  */
 static bool
 check_collisions(const DepotManifest *manifest, DepotError *error)

@@ -51,10 +51,16 @@ extern bool depot_manifest_read_text(const json_t *object, const char *member, s
 /* Reads the file list, a part of packages only. */
 extern bool depot_manifest_read_files(const json_t *object, DepotManifest *manifest, DepotError *error);
 
-/* Checks what no single member can tell: lists without repetitions, kind and contents, one name in one place. */
+/*
+ * Checks what no single member can tell: lists without repetitions, kind and contents, one name in one
+ * place.
+ */
 extern bool depot_manifest_check_members(const DepotManifest *manifest, DepotError *error);
 
-/* Checks the file list: order, places, names that differ in case only, files that are also directories, modules present. */
+/*
+ * Checks the file list: order, places, names that differ in case only, files that are also directories,
+ * modules present.
+ */
 extern bool depot_manifest_check_files(const DepotManifest *manifest, DepotError *error);
 
 #endif							/* DEPOT_MANIFEST_INTERNAL_H */

@@ -55,7 +55,10 @@ check_members(const json_t *object, const char *const *allowed, const char *what
 		depot_json_only_members(object, allowed, what, DEPOT_ERROR_MANIFEST, error);
 }
 
-/* Is it UTF-8 text (jansson has seen to that) without control characters, U+0080 to U+009F among them?  Terminals obey those. */
+/*
+ * Is it UTF-8 text (jansson has seen to that) without control characters, U+0080 to U+009F among them?
+ * Terminals obey those.
+ */
 static bool
 is_clean_text(const char *text)
 {
@@ -68,7 +71,8 @@ is_clean_text(const char *text)
 }
 
 bool
-depot_manifest_read_text(const json_t *object, const char *member, size_t max_bytes, char **out, DepotError *error)
+depot_manifest_read_text(const json_t *object, const char *member, size_t max_bytes, char **out,
+						 DepotError *error)
 {
 	const char *text = NULL;
 
@@ -104,7 +108,10 @@ is_version_or_empty(const char *text)
 	return *text == '\0' || depot_name_is_version(text);
 }
 
-/* One part of a target path, which stands between '-' and '/' there: Debian's names of systems and architectures. */
+/*
+ * One part of a target path, which stands between '-' and '/' there: Debian's names of systems and
+ * architectures.
+ */
 static bool
 is_platform_word(const char *text)
 {
@@ -119,7 +126,10 @@ is_file_name(const char *text)
 	return strchr(text, '/') == NULL && depot_name_is_relative_path(text);
 }
 
-/* A setting's name as PostgreSQL writes it: letters, digits, '_', and one '.' before a module's own settings. */
+/*
+ * A setting's name as PostgreSQL writes it: letters, digits, '_', and one '.' before a module's own
+ * settings.
+ */
 static bool
 is_setting_name(const char *text)
 {
@@ -130,12 +140,12 @@ is_setting_name(const char *text)
 }
 
 /*
- * Reads an array of at most max_count elements into a malloc'd, zeroed array of element_bytes each.  *count counts the slots, filled
- * or not, so that a failure half-way can be freed like a success.
+ * Reads an array of at most max_count elements into a malloc'd, zeroed array of element_bytes each.  *count
+ * counts the slots, filled or not, so that a failure half-way can be freed like a success.
  */
 static bool
-read_array(const json_t *object, const char *member, ManifestSource source, int max_count, size_t element_bytes,
-		   ReadElement read_element, void **out, int *count, DepotError *error)
+read_array(const json_t *object, const char *member, ManifestSource source, int max_count,
+		   size_t element_bytes, ReadElement read_element, void **out, int *count, DepotError *error)
 {
 	json_t	   *array = NULL;
 	char	   *slots;
@@ -206,13 +216,17 @@ read_extension(const json_t *element, ManifestSource source, void *slot, DepotEr
 	DepotManifestExtension *extension = slot;
 
 	return check_members(element, members, "the extension", source, error) &&
-		read_word(element, "name", depot_name_is_extension, "an extension name", &extension->name, error) &&
-		read_word(element, "default_version", is_version_or_empty, "a version", &extension->default_version, error) &&
-		read_array(element, "versions", source, MANIFEST_MAX_VERSIONS, sizeof(char *), read_version_element,
-				   (void **) &extension->versions, &extension->version_count, error) &&
-		read_array(element, "requires", source, MANIFEST_MAX_REQUIRES, sizeof(char *), read_extension_name_element,
-				   (void **) &extension->requires, &extension->require_count, error) &&
-		depot_json_get_bool(element, "trusted", true, &extension->trusted, DEPOT_ERROR_MANIFEST, error);
+		   read_word(element, "name", depot_name_is_extension, "an extension name", &extension->name,
+					 error) &&
+		   read_word(element, "default_version", is_version_or_empty, "a version",
+					 &extension->default_version, error) &&
+		   read_array(element, "versions", source, MANIFEST_MAX_VERSIONS, sizeof(char *),
+					  read_version_element, (void **) &extension->versions, &extension->version_count,
+					  error) &&
+		   read_array(element, "requires", source, MANIFEST_MAX_REQUIRES, sizeof(char *),
+					  read_extension_name_element, (void **) &extension->requires,
+					  &extension->require_count, error) &&
+		   depot_json_get_bool(element, "trusted", true, &extension->trusted, DEPOT_ERROR_MANIFEST, error);
 }
 
 static bool
@@ -249,7 +263,8 @@ read_depend(const json_t *element, ManifestSource source, void *slot, DepotError
 		!read_word(element, "package", depot_name_is_package, "a package name", &depend->package, error) ||
 		!depot_manifest_read_text(element, "constraint", DEPOT_CONSTRAINT_MAX_BYTES, &depend->constraint, error))
 		return false;
-	if (*depend->constraint == '\0' || depot_version_constraint_parse(depend->constraint, &constraint, error))
+	if (depend->constraint == NULL || *depend->constraint == '\0' ||
+		depot_version_constraint_parse(depend->constraint, &constraint, error))
 		return true;
 	if (error != NULL)
 		error->code = DEPOT_ERROR_MANIFEST;
@@ -290,7 +305,8 @@ read_file(const json_t *element, ManifestSource source, void *slot, DepotError *
 	int64_t		size = 0;
 
 	if (!check_members(element, members, "the file", source, error) ||
-		!read_word(element, "path", depot_name_is_relative_path, "a relative path of plain names", &file->path, error) ||
+		!read_word(element, "path", depot_name_is_relative_path, "a relative path of plain names",
+				   &file->path, error) ||
 		!depot_json_get_integer(element, "size", true, 0, &size, DEPOT_ERROR_MANIFEST, error) ||
 		!depot_json_get_string(element, "sha256", true, &sha256, DEPOT_ERROR_MANIFEST, error) ||
 		!depot_json_get_string(element, "mode", true, &mode, DEPOT_ERROR_MANIFEST, error))
@@ -313,8 +329,9 @@ read_file(const json_t *element, ManifestSource source, void *slot, DepotError *
 bool
 depot_manifest_read_files(const json_t *object, DepotManifest *manifest, DepotError *error)
 {
-	return read_array(object, "files", MANIFEST_FROM_PACKAGE, DEPOT_MANIFEST_MAX_FILES, sizeof(DepotManifestFile),
-					  read_file, (void **) &manifest->files, &manifest->file_count, error);
+	return read_array(object, "files", MANIFEST_FROM_PACKAGE, DEPOT_MANIFEST_MAX_FILES,
+					  sizeof(DepotManifestFile), read_file, (void **) &manifest->files,
+					  &manifest->file_count, error);
 }
 
 static bool
@@ -355,8 +372,10 @@ read_postgresql(const json_t *object, ManifestSource source, DepotManifest *mani
 	if (!depot_json_get_object(object, "postgresql", true, &postgresql, DEPOT_ERROR_MANIFEST, error))
 		return false;
 	if (!check_members(postgresql, members, "\"postgresql\"", source, error) ||
-		!depot_json_get_integer(postgresql, "major", true, POSTGRESQL_MAJOR_MIN, &major, DEPOT_ERROR_MANIFEST, error) ||
-		!depot_json_get_integer(postgresql, "minimum_minor", true, 0, &minor, DEPOT_ERROR_MANIFEST, error) ||
+		!depot_json_get_integer(postgresql, "major", true, POSTGRESQL_MAJOR_MIN, &major,
+								DEPOT_ERROR_MANIFEST, error) ||
+		!depot_json_get_integer(postgresql, "minimum_minor", true, 0, &minor, DEPOT_ERROR_MANIFEST,
+								error) ||
 		!read_word(postgresql, "flavor", is_platform_word, "a word", &manifest->postgresql_flavor, error))
 		return depot_error_prefix(error, "postgresql");
 	if (major > POSTGRESQL_MAJOR_MAX || minor > POSTGRESQL_MINOR_MAX)
@@ -416,7 +435,8 @@ read_package_only(const json_t *object, ManifestSource source, DepotManifest *ma
 }
 
 bool
-depot_manifest_read_members(const json_t *object, ManifestSource source, DepotManifest *manifest, DepotError *error)
+depot_manifest_read_members(const json_t *object, ManifestSource source, DepotManifest *manifest,
+							DepotError *error)
 {
 	static const char *const members[] = {
 		"format", "kind", "package", "version", "summary", "license", "homepage", "postgresql", "platform",
@@ -424,23 +444,27 @@ depot_manifest_read_members(const json_t *object, ManifestSource source, DepotMa
 	};
 
 	/* The format comes first: a newer one may well have members this one does not know. */
-	return (json_is_object(object) || depot_error_set(error, DEPOT_ERROR_MANIFEST, "manifest is not an object")) &&
-		read_format_and_kind(object, manifest, error) &&
-		check_members(object, members, "the manifest", source, error) &&
-		read_word(object, "package", depot_name_is_package, "a package name", &manifest->package, error) &&
-		read_word(object, "version", depot_name_is_version, "a version", &manifest->version, error) &&
-		depot_manifest_read_text(object, "summary", MANIFEST_SUMMARY_MAX_BYTES, &manifest->summary, error) &&
-		depot_manifest_read_text(object, "license", MANIFEST_TEXT_MAX_BYTES, &manifest->license, error) &&
-		read_postgresql(object, source, manifest, error) &&
-		read_platform(object, source, manifest, error) &&
-		read_array(object, "extensions", source, MANIFEST_MAX_EXTENSIONS, sizeof(DepotManifestExtension),
-				   read_extension, (void **) &manifest->extensions, &manifest->extension_count, error) &&
-		read_array(object, "modules", source, MANIFEST_MAX_MODULES, sizeof(DepotManifestModule), read_module,
-				   (void **) &manifest->modules, &manifest->module_count, error) &&
-		read_array(object, "depends", source, MANIFEST_MAX_DEPENDS, sizeof(DepotManifestDepend), read_depend,
-				   (void **) &manifest->depends, &manifest->depend_count, error) &&
-		read_array(object, "system_libraries", source, MANIFEST_MAX_SYSTEM_LIBRARIES, sizeof(char *),
-				   read_soname_element, (void **) &manifest->system_libraries, &manifest->system_library_count,
-				   error) &&
-		read_package_only(object, source, manifest, error);
+	return (json_is_object(object) ||
+			depot_error_set(error, DEPOT_ERROR_MANIFEST, "manifest is not an object")) &&
+		   read_format_and_kind(object, manifest, error) &&
+		   check_members(object, members, "the manifest", source, error) &&
+		   read_word(object, "package", depot_name_is_package, "a package name", &manifest->package,
+					 error) &&
+		   read_word(object, "version", depot_name_is_version, "a version", &manifest->version, error) &&
+		   depot_manifest_read_text(object, "summary", MANIFEST_SUMMARY_MAX_BYTES, &manifest->summary,
+									error) &&
+		   depot_manifest_read_text(object, "license", MANIFEST_TEXT_MAX_BYTES, &manifest->license,
+									error) &&
+		   read_postgresql(object, source, manifest, error) &&
+		   read_platform(object, source, manifest, error) &&
+		   read_array(object, "extensions", source, MANIFEST_MAX_EXTENSIONS, sizeof(DepotManifestExtension),
+					  read_extension, (void **) &manifest->extensions, &manifest->extension_count, error) &&
+		   read_array(object, "modules", source, MANIFEST_MAX_MODULES, sizeof(DepotManifestModule),
+					  read_module, (void **) &manifest->modules, &manifest->module_count, error) &&
+		   read_array(object, "depends", source, MANIFEST_MAX_DEPENDS, sizeof(DepotManifestDepend),
+					  read_depend, (void **) &manifest->depends, &manifest->depend_count, error) &&
+		   read_array(object, "system_libraries", source, MANIFEST_MAX_SYSTEM_LIBRARIES, sizeof(char *),
+					  read_soname_element, (void **) &manifest->system_libraries,
+					  &manifest->system_library_count, error) &&
+		   read_package_only(object, source, manifest, error);
 }

@@ -137,11 +137,16 @@ append_common(DepotBuffer *text, const Package *package)
 	depot_buffer_append_string(text, package->extension);
 	depot_buffer_append_format(text, "\",\"requires\":[],\"trusted\":%s,\"versions\":[\"%s\"]}],\"format\":%d,",
 							   package->trusted, package->default_version, package->format);
-	depot_buffer_append_string(text, "\"kind\":\"extension\",\"license\":\"PostgreSQL\",\"modules\":[],\"package\":\"");
+	depot_buffer_append_string(
+		text, "\"kind\":\"extension\",\"license\":\"PostgreSQL\",\"modules\":[],\"package\":\"");
 	depot_buffer_append_string(text, package->package);
-	depot_buffer_append_format(text, "\",\"platform\":{\"arch\":\"amd64\",\"libc\":\"glibc\",\"libc_min\":\"\",\"os\":\"linux\"},"
-							   "\"postgresql\":{\"flavor\":\"postgresql\",\"major\":%d,\"minimum_minor\":0},", package->major);
-	depot_buffer_append_string(text, "\"summary\":\"A package that must be refused\",\"system_libraries\":[],\"version\":\"");
+	depot_buffer_append_format(
+		text,
+		"\",\"platform\":{\"arch\":\"amd64\",\"libc\":\"glibc\",\"libc_min\":\"\",\"os\":\"linux\"},"
+		"\"postgresql\":{\"flavor\":\"postgresql\",\"major\":%d,\"minimum_minor\":0},",
+		package->major);
+	depot_buffer_append_string(
+		text, "\"summary\":\"A package that must be refused\",\"system_libraries\":[],\"version\":\"");
 	depot_buffer_append_string(text, package->version);
 	depot_buffer_append_string(text, "\"");
 }
@@ -151,7 +156,9 @@ make_manifest(DepotBuffer *text, const Package *package)
 {
 	depot_buffer_append_string(text, "{\"components\":[],\"files\":[");
 	append_list(text, package);
-	depot_buffer_append_string(text, "],\"homepage\":\"\",\"settings\":[],\"source\":{\"kind\":\"test\",\"name\":\"\",\"version\":\"\"},");
+	depot_buffer_append_string(
+		text,
+		"],\"homepage\":\"\",\"settings\":[],\"source\":{\"kind\":\"test\",\"name\":\"\",\"version\":\"\"},");
 	append_common(text, package);
 	depot_buffer_append_string(text, package->manifest_end);
 	if (text->failed)
@@ -180,7 +187,10 @@ write_manifest(Out *out, const Package *package, const DepotBuffer *manifest)
 
 	if (package->manifest_absent)
 		return;
-	/* A name that is hostile is so in the manifest; the member keeps one that passes, so that the manifest is read. */
+	/*
+	 * A name that is hostile is so in the manifest; the member keeps one that passes, so that the manifest
+	 * is read.
+	 */
 	snprintf(path, sizeof(path), "share/depot/%s.json",
 			 depot_name_is_package(package->package) ? package->package : "evil");
 	if (package->manifest_zeros == 0)
@@ -243,7 +253,8 @@ find_case(const char *name)
 }
 
 static bool
-load_file(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
+load_file(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
+		  DepotError *error)
 {
 	Package    *package = context;
 	DepotBuffer bytes;
@@ -305,7 +316,11 @@ hostile_make(const HostileCase *hostile, const HostileOptions *options, const ch
 	depot_buffer_init(&manifest);
 	begin_package(&package, options);
 	if (options->manifest_from != NULL && !load_package(&package, options->manifest_from, error))
+	{
+		free(package.members);
+		fclose(file);
 		return false;
+	}
 	honest = package;
 	hostile->prepare(&package, options);
 	sort_members(&package);

@@ -129,7 +129,8 @@ CASE(make_fifo, add_special(p, '6', NULL))
 CASE(make_duplicate, add_stray(p, SCRIPT_PATH))
 CASE(make_duplicate_manifest, p->manifest_twice = true)
 CASE(make_duplicate_directory, add_stray(p, "share/")->type = '5'; find_member(p, "share/")->size = 0)
-CASE(make_unknown_directory, add_stray(p, "share/other/")->type = '5'; find_member(p, "share/other/")->size = 0)
+CASE(make_unknown_directory, add_stray(p, "share/other/")->type = '5';
+	 find_member(p, "share/other/")->size = 0)
 CASE(make_casefold, add_stray(p, "share/extension/EVIL.control"))
 CASE(make_casefold_manifest, add_text(p, "share/extension/EVIL.control", CONTROL_TEXT))
 CASE(make_file_directory, add_stray(p, "share/extension"))
@@ -150,7 +151,8 @@ CASE(make_zeros_bomb_ratio, Member *m = add_text(p, "share/zeros", ""); m->bytes
 	 m->size = m->manifest_size = BOMB_BYTES / 20)
 CASE(make_zeros_bomb_after, p->zeros_after_end = BOMB_BYTES)
 CASE(make_zeros_bomb_manifest, p->manifest_zeros = BOMB_BYTES)
-CASE(make_zeros_bomb_pax, Member *m = add_stray(p, "PaxHeader/x"); m->type = 'x'; m->bytes = NULL; m->size = BOMB_BYTES)
+CASE(make_zeros_bomb_pax, Member *m = add_stray(p, "PaxHeader/x"); m->type = 'x'; m->bytes = NULL;
+	 m->size = BOMB_BYTES)
 CASE(make_entries_bomb, p->entries = o->entries)
 CASE(make_window_bomb, p->window_exponent = 21)
 CASE(make_trailing_data, p->after_end = "share/hidden")
@@ -158,7 +160,8 @@ CASE(make_trailing_frame, p->after_frame = "\x28\xB5\x2F\xFD")
 CASE(make_no_end, p->no_end = true)
 CASE(make_uncompressed, p->plain = true)
 CASE(make_setuid, find_member(p, SCRIPT_PATH)->mode = 04644)
-CASE(make_wrong_mode, add_stray(p, "lib/evil.so")->mode = 0755; add_text(p, "lib/evil.so", SCRIPT_TEXT)->absent = true)
+CASE(make_wrong_mode, add_stray(p, "lib/evil.so")->mode = 0755; add_text(p, "lib/evil.so",
+	 SCRIPT_TEXT)->absent = true)
 CASE(make_odd_mode, find_member(p, SCRIPT_PATH)->mode = 0666)
 CASE(make_wrong_digest, find_member(p, SCRIPT_PATH)->wrong_digest = true)
 CASE(make_wrong_size, find_member(p, SCRIPT_PATH)->manifest_size++)
@@ -166,9 +169,12 @@ CASE(make_larger_size, find_member(p, SCRIPT_PATH)->manifest_size--)
 CASE(make_no_manifest, p->manifest_absent = true)
 CASE(make_manifest_last, p->manifest_last = true)
 CASE(make_control_directory, set_text(p, CONTROL_PATH, CONTROL_BASE "directory = '/etc'\n"))
-CASE(make_control_module_pathname, set_text(p, CONTROL_PATH, CONTROL_BASE "module_pathname = '/tmp/evil.so'\n"))
-CASE(make_control_module_parent, set_text(p, CONTROL_PATH, CONTROL_BASE "module_pathname = '$libdir/../evil'\n"))
-CASE(make_control_foreign_module, set_text(p, CONTROL_PATH, CONTROL_BASE "module_pathname = '$libdir/plpgsql'\n"))
+CASE(make_control_module_pathname, set_text(p, CONTROL_PATH,
+	 CONTROL_BASE "module_pathname = '/tmp/evil.so'\n"))
+CASE(make_control_module_parent, set_text(p, CONTROL_PATH,
+	 CONTROL_BASE "module_pathname = '$libdir/../evil'\n"))
+CASE(make_control_foreign_module, set_text(p, CONTROL_PATH,
+	 CONTROL_BASE "module_pathname = '$libdir/plpgsql'\n"))
 CASE(make_control_include, set_text(p, CONTROL_PATH, CONTROL_BASE "include '/etc/passwd'\n"))
 CASE(make_control_trusted, set_text(p, CONTROL_PATH, CONTROL_BASE "trusted = true\n"))
 CASE(make_control_default_version, set_text(p, CONTROL_PATH, "default_version = '2.0'\n"))
@@ -176,7 +182,8 @@ CASE(make_control_requires, set_text(p, CONTROL_PATH, CONTROL_BASE "requires = '
 CASE(make_control_syntax, set_text(p, CONTROL_PATH, CONTROL_BASE "comment = 'no end\n"))
 CASE(make_control_missing, Member *m = find_member(p, CONTROL_PATH); m->undeclared = m->absent = true)
 CASE(make_secondary_directory, add_text(p, "share/extension/evil--1.0.control", "directory = 'other'\n"))
-CASE(make_secondary_module, add_text(p, "share/extension/evil--1.0.control", "module_pathname = '/tmp/evil'\n"))
+CASE(make_secondary_module, add_text(p, "share/extension/evil--1.0.control",
+	 "module_pathname = '/tmp/evil'\n"))
 CASE(make_secondary_trusted, add_text(p, "share/extension/evil--1.0.control", "trusted = yes\n"))
 CASE(make_foreign_script, add_text(p, "share/extension/plpgsql--1.0--1.1.sql", SCRIPT_TEXT))
 CASE(make_foreign_control, add_text(p, "share/extension/other.control", CONTROL_TEXT))
@@ -189,7 +196,8 @@ CASE(make_bad_manifest_json, p->manifest_end = "")
 CASE(make_duplicate_key, p->manifest_end = ",\"package\":\"other\"}")
 CASE(make_unknown_member, p->manifest_end = ",\"surprise\":1}")
 CASE(make_unknown_format, p->format = 2)
-CASE(make_other_package, p->package = "other"; find_member(p, "licenses/evil/copyright")->path = "licenses/other/copyright")
+CASE(make_other_package, p->package = "other";
+	 find_member(p, "licenses/evil/copyright")->path = "licenses/other/copyright")
 CASE(make_other_version, p->version = "1.1")
 CASE(make_name_quote, p->package = "ev'il")
 CASE(make_name_double_quote, p->package = "ev\\\"il")
@@ -274,7 +282,8 @@ static const HostileCase hostile_cases[] = {
 	{"zeros-bomb-declared", make_zeros_bomb_declared, LIMIT, "are allowed", false, false},
 	{"zeros-bomb-ratio", make_zeros_bomb_ratio, LIMIT, "times as many", false, false},
 	{"zeros-bomb-after", make_zeros_bomb_after, LIMIT, "accounts for", false, false},
-	{"zeros-bomb-manifest", make_zeros_bomb_manifest, LIMIT, "manifest \"share/depot/evil.json\" has", false, false},
+	{"zeros-bomb-manifest", make_zeros_bomb_manifest, LIMIT, "manifest \"share/depot/evil.json\" has",
+		false, false},
 	{"zeros-bomb-pax", make_zeros_bomb_pax, ARCHIVE, "header cannot be read", false, false},
 	{"entries-bomb", make_entries_bomb, ARCHIVE, "not in its manifest", false, false},
 	{"window-bomb", make_window_bomb, LIMIT, "zstd window", false, false},
@@ -285,13 +294,15 @@ static const HostileCase hostile_cases[] = {
 	{"setuid", make_setuid, ARCHIVE, "set-user-ID", false, false},
 	{"wrong-mode", make_wrong_mode, ARCHIVE, "has mode 0755", false, false},
 	{"odd-mode", make_odd_mode, ARCHIVE, "has mode 0666", false, false},
-	{"wrong-digest", make_wrong_digest, DEPOT_ERROR_DIGEST_MISMATCH, "is not what its manifest says", false, false},
+	{"wrong-digest", make_wrong_digest, DEPOT_ERROR_DIGEST_MISMATCH, "is not what its manifest says",
+		false, false},
 	{"wrong-size", make_wrong_size, ARCHIVE, "its manifest says", false, false},
 	{"larger-size", make_larger_size, LIMIT, "its manifest says", false, false},
 	{"no-manifest", make_no_manifest, ARCHIVE, "not its manifest", false, false},
 	{"manifest-last", make_manifest_last, ARCHIVE, "not its manifest", false, false},
 	{"control-directory", make_control_directory, CONTROL, "\"directory\" is set", true, false},
-	{"control-module-pathname", make_control_module_pathname, CONTROL, "no library of this package", true, false},
+	{"control-module-pathname", make_control_module_pathname, CONTROL, "no library of this package", true,
+		false},
 	{"control-module-parent", make_control_module_parent, CONTROL, "no library of this package", true, false},
 	{"control-foreign-module", make_control_foreign_module, CONTROL, "no library of this package", true, false},
 	{"control-include", make_control_include, CONTROL, "cannot include", true, false},
@@ -301,7 +312,8 @@ static const HostileCase hostile_cases[] = {
 	{"control-syntax", make_control_syntax, CONTROL, "line 3", true, false},
 	{"control-missing", make_control_missing, CONTROL, "has no file", true, false},
 	{"secondary-control-directory", make_secondary_directory, CONTROL, "\"directory\" is set", true, false},
-	{"secondary-control-module-pathname", make_secondary_module, CONTROL, "no library of this package", true, false},
+	{"secondary-control-module-pathname", make_secondary_module, CONTROL, "no library of this package",
+		true, false},
 	{"secondary-control-trusted", make_secondary_trusted, CONTROL, "\"trusted\" is true", true, false},
 	{"foreign-script", make_foreign_script, CONTROL, "belongs to extension \"plpgsql\"", true, false},
 	{"foreign-control", make_foreign_control, CONTROL, "belongs to extension \"other\"", true, false},

@@ -23,7 +23,7 @@
 #include <string.h>
 
 #define TAR_BLOCK 512
-#define FRAME_BLOCK (128 * 1024)
+#define FRAME_BLOCK (128 << 10)
 
 typedef struct Out
 {
@@ -52,7 +52,8 @@ static void
 out_block_header(Out *out, unsigned type, size_t size, bool last)
 {
 	unsigned	header = (unsigned) size << 3 | type << 1 | (last ? 1 : 0);
-	unsigned char bytes[3] = {(unsigned char) header, (unsigned char) (header >> 8), (unsigned char) (header >> 16)};
+	unsigned char bytes[3] = {(unsigned char) header, (unsigned char) (header >> 8),
+							  (unsigned char) (header >> 16)};
 
 	out_file(out, bytes, sizeof(bytes));
 }

@@ -74,7 +74,8 @@ open_package(void)
 static void
 make_case(const HostileCase *hostile)
 {
-	HostileOptions options = {.major = 15, .entries = is_instrumented() ? SMALL_BOMB_ENTRIES : FULL_BOMB_ENTRIES};
+	HostileOptions options = {.major = 15,
+							  .entries = is_instrumented() ? SMALL_BOMB_ENTRIES : FULL_BOMB_ENTRIES};
 	DepotError	error = {0};
 	char		path[128];
 
@@ -129,7 +130,8 @@ is_as_expected(const HostileCase *hostile, bool ok, const DepotError *error)
 	}
 	if (!ok && error->code == hostile->code && strstr(error->message, hostile->message) != NULL)
 		return true;
-	print_error("%s: %s (%s)\n", hostile->name, ok ? "accepted" : error->message, depot_error_wire_name(error->code));
+	print_error("%s: %s (%s)\n", hostile->name, ok ? "accepted" : error->message,
+				depot_error_wire_name(error->code));
 	return false;
 }
 

@@ -87,7 +87,8 @@ test_defaults_and_last_value(void **state)
 	assert_false(control->relocatable);
 	assert_int_equal(control->require_count, 0);
 	depot_control_free(control);
-	control = parse("default_version = 1.5\ndefault_version = v2-rc:1/x\nrequires = 'a'\nrequires = 'b, b'", &error);
+	control = parse("default_version = 1.5\ndefault_version = v2-rc:1/x\nrequires = 'a'\nrequires = 'b, b'",
+					&error);
 	assert_non_null(control);
 	assert_string_equal(control->default_version, "v2-rc:1/x");
 	assert_int_equal(control->require_count, 1);
@@ -254,7 +255,8 @@ test_versions(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		assert_true(depot_control_parse_file_name(names[i], &files[i]));
-	assert_true(depot_control_list_versions(files, sizeof(names) / sizeof(names[0]), "x", &versions, &count, &error));
+	assert_true(depot_control_list_versions(files, sizeof(names) / sizeof(names[0]), "x", &versions, &count,
+											&error));
 	assert_int_equal(count, sizeof(wanted) / sizeof(wanted[0]));
 	for (int i = 0; i < count; i++)
 	{

@@ -27,9 +27,11 @@
 
 /* Every member the format has, in its one spelling. */
 static const char good[] =
-	"{\"components\":[{\"license\":\"Apache-2.0\",\"purl\":\"pkg:deb/debian/postgresql-15-hll\",\"version\":\"2.17-1\"}],"
+	"{\"components\":[{\"license\":\"Apache-2.0\",\"purl\":\"pkg:deb/debian/postgresql-15-hll\","
+	"\"version\":\"2.17-1\"}],"
 	"\"depends\":[{\"constraint\":\">= 1.2, < 2\",\"package\":\"libgeos\"}],"
-	"\"extensions\":[{\"default_version\":\"2.17\",\"name\":\"hll\",\"requires\":[\"plpgsql\"],\"trusted\":false,"
+	"\"extensions\":[{\"default_version\":\"2.17\",\"name\":\"hll\",\"requires\":[\"plpgsql\"],"
+	"\"trusted\":false,"
 	"\"versions\":[\"2.16\",\"2.17\"]}],"
 	"\"files\":["
 	"{\"mode\":\"0755\",\"path\":\"lib/hll.so\",\"sha256\":\"" DIGEST "\",\"size\":4096},"
@@ -42,15 +44,19 @@ static const char good[] =
 	"\"postgresql\":{\"flavor\":\"postgresql\",\"major\":15,\"minimum_minor\":3},"
 	"\"settings\":[{\"name\":\"hll.force_groupagg\",\"value\":\"on\",\"why\":\"an example\"}],"
 	"\"source\":{\"kind\":\"deb\",\"name\":\"postgresql-hll\",\"version\":\"2.17-1\"},"
-	"\"summary\":\"HyperLogLog \xe2\x80\x94 counting\",\"system_libraries\":[\"libc.so.6\"],\"version\":\"2.17\"}\n";
+	"\"summary\":\"HyperLogLog \xe2\x80\x94 counting\",\"system_libraries\":[\"libc.so.6\"],"
+	"\"version\":\"2.17\"}\n";
 
 /* What the metadata of the same package says. */
 static const char good_custom[] =
-	"{\"depends\":[],\"extensions\":[{\"default_version\":\"2.17\",\"name\":\"hll\",\"requires\":[],\"trusted\":false,"
+	"{\"depends\":[],\"extensions\":[{\"default_version\":\"2.17\",\"name\":\"hll\",\"requires\":[],"
+	"\"trusted\":false,"
 	"\"versions\":[\"2.17\"]}],\"format\":1,\"kind\":\"extension\",\"license\":\"Apache-2.0\",\"modules\":[],"
-	"\"package\":\"hll\",\"platform\":{\"arch\":\"amd64\",\"libc\":\"glibc\",\"libc_min\":\"\",\"os\":\"linux\"},"
+	"\"package\":\"hll\",\"platform\":{\"arch\":\"amd64\",\"libc\":\"glibc\",\"libc_min\":\"\","
+	"\"os\":\"linux\"},"
 	"\"postgresql\":{\"flavor\":\"postgresql\",\"major\":15,\"minimum_minor\":0},\"summary\":\"HyperLogLog\","
-	"\"system_libraries\":[],\"version\":\"2.17\",\"unpacked_bytes\":4306,\"manifest_sha256\":\"" OTHER_DIGEST "\"}";
+	"\"system_libraries\":[],\"version\":\"2.17\",\"unpacked_bytes\":4306,\"manifest_sha256\":\"" OTHER_DIGEST
+	"\"}";
 
 /* Copies text into out with the first occurrence of from replaced by to. */
 static void
