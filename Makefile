@@ -58,7 +58,7 @@ $(CLI): $(CLI_OBJS)
 install: install-program
 install-program: $(CLI)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
-	$(INSTALL_PROGRAM) $(CLI) '$(DESTDIR)$(bindir)/$(CLI)'
+	$(INSTALL_PROGRAM) $(CLI) '$(DESTDIR)$(bindir)/pg_depot'
 
 uninstall: uninstall-program
 uninstall-program:
