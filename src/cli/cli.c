@@ -25,12 +25,13 @@
 #include "cli/cli.h"
 #include "common/files.h"
 
+#define MESSAGE_BYTES 8192
 #define PASSPHRASE_MAX_BYTES 1024
 #define DRAW_INTERVAL_MS 100
 #define BAR_COLUMNS 30
 
 static void print_commands(const DepotCommand *table, const char *prefix);
-static void print_message(const char *severity, const char *format, va_list arguments) DEPOT_PRINTF(2, 0);
+static void print_message(const char *severity, const char *text);
 static int64_t now_ms(void);
 static bool read_line(int fd, char *line, DepotError *error);
 static bool ask_terminal(const char *prompt, char *line, DepotError *error);
@@ -72,12 +73,10 @@ print_commands(const DepotCommand *table, const char *prefix)
 }
 
 static void
-print_message(const char *severity, const char *format, va_list arguments)
+print_message(const char *severity, const char *text)
 {
 	fflush(stdout);
-	fprintf(stderr, "%s: %s: ", DEPOT_PROGRAM_NAME, severity);
-	vfprintf(stderr, format, arguments);
-	fputc('\n', stderr);
+	fprintf(stderr, "%s: %s: %s\n", DEPOT_PROGRAM_NAME, severity, text);
 }
 
 int
@@ -95,11 +94,13 @@ depot_cli_report_error(const DepotError *error)
 int
 depot_cli_usage_error(const char *command, const char *format,...)
 {
+	char		text[MESSAGE_BYTES];
 	va_list		arguments;
 
 	va_start(arguments, format);
-	print_message("error", format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	print_message("error", text);
 	fprintf(stderr, "hint: Try \"%s%s%s --help\".\n", DEPOT_PROGRAM_NAME, command[0] == '\0' ? "" : " ",
 			command);
 	return DEPOT_EXIT_USAGE;
@@ -122,21 +123,25 @@ depot_cli_option_error(const char *command, int getopt_result, char **argv)
 void
 depot_cli_note(const char *format,...)
 {
+	char		text[MESSAGE_BYTES];
 	va_list		arguments;
 
 	va_start(arguments, format);
-	print_message("note", format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	print_message("note", text);
 }
 
 void
 depot_cli_warning(const char *format,...)
 {
+	char		text[MESSAGE_BYTES];
 	va_list		arguments;
 
 	va_start(arguments, format);
-	print_message("warning", format, arguments);
+	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
+	print_message("warning", text);
 }
 
 bool

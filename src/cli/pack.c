@@ -31,6 +31,8 @@
 #include "common/files.h"
 #include "common/name.h"
 
+#define LICENSE_LIMIT_BYTES ((size_t) 16 * 1024 * 1024)
+
 static volatile sig_atomic_t interrupted = 0;
 
 static bool run(DepotPack *pack, const char *work_path, DepotError *error);
@@ -224,7 +226,7 @@ add_license_files(DepotPack *pack, DepotError *error)
 								   path);
 		}
 		depot_buffer_init(&text);
-		ok = depot_files_read(fd, slash == NULL ? path : slash + 1, 16 * 1024 * 1024, &text, error) &&
+		ok = depot_files_read(fd, slash == NULL ? path : slash + 1, LICENSE_LIMIT_BYTES, &text, error) &&
 			depot_pack_add(pack, member, NULL, text.data == NULL ? "" : text.data, text.length_bytes, 0644,
 						   error);
 		depot_buffer_free(&text);
@@ -328,7 +330,7 @@ done:
 static bool
 write_archive(DepotPack *pack, int fd, DepotError *error)
 {
-	DepotCliProgress progress;
+	DepotCliProgress progress = {0};
 	DepotCliProgress *shown = pack->options->quiet || pack->options->json ? NULL : &progress;
 	DepotManifest *read_back = NULL;
 	char		sha256[65];
@@ -359,8 +361,6 @@ print_result(const DepotPack *pack, const char *name, int output_fd, DepotError 
 	const char *directory = pack->options->output_directory;
 	uint64_t	unpacked_bytes = depot_manifest_unpacked_bytes(pack->manifest);
 	char		sha256[65];
-	char		packed[DEPOT_CLI_SIZE_BYTES];
-	char		unpacked[DEPOT_CLI_SIZE_BYTES];
 	char		path[DEPOT_PACK_PATH_BYTES];
 	uint64_t	packed_bytes;
 	json_t	   *object;
@@ -370,6 +370,9 @@ print_result(const DepotPack *pack, const char *name, int output_fd, DepotError 
 	snprintf(path, sizeof(path), "%.3500s/%s", directory, name);
 	if (!pack->options->json)
 	{
+		char		packed[DEPOT_CLI_SIZE_BYTES];
+		char		unpacked[DEPOT_CLI_SIZE_BYTES];
+
 		printf("%s: %s, unpacked %s in %d files\n", path, depot_cli_format_size(packed_bytes, packed),
 			   depot_cli_format_size(unpacked_bytes, unpacked), pack->manifest->file_count);
 		return true;

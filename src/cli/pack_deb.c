@@ -30,7 +30,7 @@
 #include "common/name.h"
 
 #define BLOCK_BYTES 65536
-#define CONTROL_LIMIT_BYTES (1024 * 1024)
+#define CONTROL_LIMIT_BYTES ((size_t) 1024 * 1024)
 
 /* The outer archive and the block that the inner one reads from it. */
 typedef struct Nested
@@ -251,7 +251,7 @@ read_small_file(struct archive *inner, const char *file, DepotBuffer *out, Depot
 	{
 		if (out->length_bytes + (size_t) got > CONTROL_LIMIT_BYTES)
 			return depot_error_set(error, DEPOT_ERROR_TOO_LARGE,
-								   "a file of its control archive is larger than %d bytes",
+								   "a file of its control archive is larger than %zu bytes",
 								   CONTROL_LIMIT_BYTES);
 		depot_buffer_append(out, piece, (size_t) got);
 	}
@@ -297,7 +297,6 @@ extract_entry(DepotPack *pack, struct archive *inner, struct archive_entry *entr
 			  const char *file, DepotError *error)
 {
 	DepotPackDrop kind = depot_pack_classify(path);
-	char		shown[DEPOT_PACK_PATH_BYTES];
 
 	if (kind != DEPOT_DROP_NONE)
 		depot_pack_count_drop(pack, kind, path);
@@ -305,6 +304,8 @@ extract_entry(DepotPack *pack, struct archive *inner, struct archive_entry *entr
 		return true;
 	if (!depot_name_is_relative_path(path) || depot_files_exists(pack->source_fd, path))
 	{
+		char		shown[DEPOT_PACK_PATH_BYTES];
+
 		if (kind == DEPOT_DROP_OTHER)
 			return true;
 		depot_name_printable(path, shown, sizeof(shown));

@@ -114,7 +114,7 @@ raise_libc(DepotPackElf *elf, const char *version)
 {
 	if (strlen(version) < sizeof(elf->libc_min) && strspn(version, "0123456789.") == strlen(version) &&
 		(elf->libc_min[0] == '\0' || depot_version_compare(version, elf->libc_min) > 0))
-		strcpy(elf->libc_min, version);
+		snprintf(elf->libc_min, sizeof(elf->libc_min), "%s", version);
 }
 
 static bool

@@ -18,6 +18,8 @@
 #include "cli/pack.h"
 #include "common/name.h"
 
+static const char *common_stem(const DepotPack *pack);
+static void strip_major(const DepotPack *pack, char *name);
 static bool choose_package(DepotPack *pack, DepotError *error);
 static bool choose_version(DepotPack *pack, DepotError *error);
 static bool name_licenses(DepotPack *pack, DepotError *error);
@@ -37,59 +39,64 @@ depot_pack_has_extension(const DepotPack *pack, const char *name)
 	return depot_pack_find(pack, member) != NULL;
 }
 
-/* Takes the shortest name of the Debian packages, if the others begin with it. */
+/* Returns the shortest name of the Debian packages, if the others begin with it; else NULL. */
+static const char *
+common_stem(const DepotPack *pack)
+{
+	const char *shortest = NULL;
+	const char *stem;
+	int			major;
+
+	for (int i = 0; i < pack->deb_count; i++)
+	{
+		if (!depot_debian_split_name(pack->debs[i].name, &major, &stem))
+			return NULL;
+		if (shortest == NULL || strlen(stem) < strlen(shortest))
+			shortest = stem;
+	}
+	for (int i = 0; i < pack->deb_count; i++)
+	{
+		if (depot_debian_split_name(pack->debs[i].name, &major, &stem) &&
+			strncmp(stem, shortest, strlen(shortest)) != 0)
+			return NULL;
+	}
+	return shortest;
+}
+
+/* Cuts "-3" off name where an extension has the name without it. */
+static void
+strip_major(const DepotPack *pack, char *name)
+{
+	size_t		length = strlen(name);
+	char		last;
+
+	while (length > 1 && strchr("0123456789.", name[length - 1]) != NULL)
+		length--;
+	if (length < 2 || name[length] == '\0' || name[length - 1] != '-')
+		return;
+	last = name[length - 1];
+	name[length - 1] = '\0';
+	if (!depot_pack_has_extension(pack, name))
+		name[length - 1] = last;
+}
+
 static bool
 choose_package(DepotPack *pack, DepotError *error)
 {
-	const char *shortest = NULL;
-	char		name[256];
-	size_t		length;
+	const char *given = pack->options->package != NULL ? pack->options->package : common_stem(pack);
 
-	if (pack->options->package != NULL)
-		snprintf(name, sizeof(name), "%s", pack->options->package);
-	else
+	if (given == NULL)
 	{
-		for (int i = 0; i < pack->deb_count; i++)
-		{
-			const char *stem;
-			int			major;
-
-			if (depot_debian_split_name(pack->debs[i].name, &major, &stem) &&
-				(shortest == NULL || strlen(stem) < strlen(shortest)))
-				shortest = stem;
-		}
-		for (int i = 0; i < pack->deb_count && shortest != NULL; i++)
-		{
-			const char *stem;
-			int			major;
-
-			if (!depot_debian_split_name(pack->debs[i].name, &major, &stem) ||
-				strncmp(stem, shortest, strlen(shortest)) != 0)
-				shortest = NULL;
-		}
-		if (shortest == NULL)
-		{
-			depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
-							"no package name can be told from the names of the files");
-			return depot_error_hint(error, "Give --package.");
-		}
-		snprintf(name, sizeof(name), "%s", shortest);
-		length = strlen(name);
-		while (length > 1 && strchr("0123456789.", name[length - 1]) != NULL)
-			length--;
-		if (length > 1 && length < strlen(name) && name[length - 1] == '-')
-		{
-			char		without[256];
-
-			snprintf(without, sizeof(without), "%.*s", (int) (length - 1), name);
-			if (depot_pack_has_extension(pack, without))
-				strcpy(name, without);
-		}
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+						"no package name can be told from the names of the files");
+		return depot_error_hint(error, "Give --package.");
 	}
-	if (!depot_name_check_package(name, "package", error))
-		return false;
-	pack->package = strdup(name);
-	return pack->package != NULL || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	pack->package = strdup(given);
+	if (pack->package == NULL)
+		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	if (pack->options->package == NULL)
+		strip_major(pack, pack->package);
+	return depot_name_check_package(pack->package, "package", error);
 }
 
 static bool

@@ -17,7 +17,7 @@
 #include "common/name.h"
 #include "common/version.h"
 
-#define COPYRIGHT_LIMIT_BYTES (4 * 1024 * 1024)
+#define COPYRIGHT_LIMIT_BYTES ((size_t) 4 * 1024 * 1024)
 
 static bool out_of_memory(DepotError *error);
 static bool set_text(char **member, const char *value, DepotError *error);
@@ -174,7 +174,7 @@ take_debian_depend(const char *name, const char *constraint, void *context, Depo
 	length = strlen(stem);
 	if (length > DEPOT_NAME_MAX_BYTES)
 		return true;
-	strcpy(package, stem);
+	memcpy(package, stem, length + 1);
 
 	/*
 	 * postgis-3 and postgis-3-scripts are packed as postgis (pack_name.c); an extension here that requires

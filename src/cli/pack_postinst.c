@@ -16,6 +16,7 @@
  *-------------------------------------------------------------------------
  */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,7 +235,7 @@ take_assignment(Reader *reader, const char *word)
 	if (!variable->assigned)
 	{
 		variable->known = true;
-		strcpy(variable->value, value + 1);
+		snprintf(variable->value, sizeof(variable->value), "%s", value + 1);
 	}
 	/* Set twice, perhaps in two branches: which one holds cannot be told without running it. */
 	else if (variable->known && strcmp(variable->value, value + 1) != 0)

@@ -298,10 +298,11 @@ find_paths(const Graph *graph, int start, bool shortened, bool reject_installabl
 static bool
 paths_stay(const Graph *graph, bool reject_installable, int *work)
 {
+	size_t		count = (size_t) graph->version_count;
 	int		   *before = work;
-	int		   *after = work + graph->version_count;
-	int		   *distance_before = work + 2 * graph->version_count;
-	int		   *distance_after = work + 3 * graph->version_count;
+	int		   *after = before + count;
+	int		   *distance_before = after + count;
+	int		   *distance_after = distance_before + count;
 
 	for (int start = 0; start < graph->version_count; start++)
 	{

@@ -290,7 +290,6 @@ collect_file(DepotPack *pack, const char *logical, const char *given, const char
 {
 	char		member[DEPOT_PACK_PATH_BYTES];
 	char		target[DEPOT_PACK_PATH_BYTES];
-	char		shown[256];
 	ssize_t		target_bytes;
 
 	if (depot_pack_interrupted(error))
@@ -301,8 +300,12 @@ collect_file(DepotPack *pack, const char *logical, const char *given, const char
 		return true;
 	}
 	if (!depot_name_is_relative_path(member))
+	{
+		char		shown[256];
+
 		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "a package cannot carry the file name \"%s\"",
 							   depot_name_printable(logical, shown, sizeof(shown)));
+	}
 	if (strncmp(member, "share/depot/", 12) == 0)
 		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" stands where manifests of packages belong",
 							   logical);
