@@ -345,13 +345,16 @@ depot_store_deactivate(int root_fd, const DepotLayout *layout, DepotState *state
 					   DepotError *error)
 {
 	const DepotAppliedPackage *entry = depot_store_find(state, package);
+	char		name[DEPOT_NAME_MAX_BYTES + 1];
 
 	depot_test_point("deactivate_begin");
 	if (entry == NULL)
 		return true;
-	if (!record_change(root_fd, state, package, NULL, error))
+	/* package may be the entry's own string, which goes with the entry. */
+	snprintf(name, sizeof(name), "%s", package);
+	if (!record_change(root_fd, state, name, NULL, error))
 		return false;
-	entry = depot_store_find(state, package);
+	entry = depot_store_find(state, name);
 	if (!remove_files(root_fd, layout, state, entry, NULL, STORE_CONTROL, STORE_SECONDARY_CONTROL, error))
 		return false;
 	depot_test_point("deactivate_control");
@@ -360,5 +363,5 @@ depot_store_deactivate(int root_fd, const DepotLayout *layout, DepotState *state
 	depot_test_point("deactivate_libraries");
 	depot_store_prune_directories(root_fd, layout, entry);
 	depot_test_point("deactivate_state");
-	return depot_store_replace(root_fd, state, package, NULL, error);
+	return depot_store_replace(root_fd, state, name, NULL, error);
 }

@@ -77,7 +77,7 @@ extern const DepotAppliedFile *depot_store_find_file(const DepotAppliedPackage *
  * and then makes *state the same, moving *entry into it.  On failure neither
  * file nor *state has changed and *entry is still the caller's.
  */
-extern bool depot_store_replace(int root_fd, DepotState *state, const char *package, DepotAppliedPackage *entry,
-								DepotError *error);
+extern bool depot_store_replace(int root_fd, DepotState *state, const char *package,
+								DepotAppliedPackage *entry, DepotError *error);
 
 #endif							/* DEPOT_STORE_INTERNAL_H */
