@@ -36,6 +36,9 @@
 
 /* How often a waiting caller makes sure that the leader lives. */
 #define LEADER_CHECK_MS 1000
+/* How long a call made while the leader is starting waits for it. */
+#define LEADER_START_MS 5000
+#define LEADER_START_POLL_MS 20
 /* Larger arguments are a mistake: a root is at most 512 kB, doubled by escaping. */
 #define ARGUMENT_MAX_BYTES (2 * 1024 * 1024)
 
@@ -282,6 +285,23 @@ raise_leader_gone(void)
 	depot_errors_raise_report(ERROR, &report);
 }
 
+/* Just after the server's start, or the leader's end, it is on its way. */
+static void
+wait_for_leader(uint64 *incarnation)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEADER_START_MS);
+
+	while (depot_shmem_leader(incarnation) == 0)
+	{
+		if (GetCurrentTimestamp() >= until)
+			raise_leader_gone();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LEADER_START_POLL_MS,
+						 depot_compat_wait_event("DepotLeaderStart"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /*
  * Puts a request to the leader and returns its answer, a JSON object.  Raises
  * the leader's error, or our own when the leader is gone.
@@ -299,8 +319,7 @@ call_leader(DepotRequestKind kind, const char *subject, const StringInfo argumen
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the arguments of %s are too large", depot_shmem_kind_name(kind))));
-	if (depot_shmem_leader(&call.incarnation) == 0)
-		raise_leader_gone();
+	wait_for_leader(&call.incarnation);
 
 	if (argument->len > DEPOT_SLOT_ARGUMENT_BYTES)
 	{

@@ -40,7 +40,8 @@
 #define EVENTS_MAX (2 + 2 * (JOBS_MAX + 1))
 
 #define RESTART_SECONDS 1
-#define LONGEST_PAUSE_MS 300000
+#define LONGEST_RECONCILE_PAUSE_MS 300000
+#define LONGEST_START_PAUSE_MS 60000
 /* In recovery there is nothing to serve yet, and no signal tells when it ends. */
 #define RECOVERY_POLL_MS 1000
 
@@ -115,7 +116,7 @@ static void
 pause_after_failed_starts(void)
 {
 	int			failures = depot_shmem_count_failed_start();
-	long		pause_ms = failures == 0 ? 0 : Min(1000L << Min(failures, 10), LONGEST_PAUSE_MS);
+	long		pause_ms = failures == 0 ? 0 : Min(1000L << Min(failures, 10), LONGEST_START_PAUSE_MS);
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
 
 	while (pause_ms > 0)
@@ -243,7 +244,7 @@ start_job(int place, DepotJob *job)
 void
 depot_leader_retry_reconcile(void)
 {
-	long		pause_ms = Min(1000L << Min(reconcile_failures, 10), LONGEST_PAUSE_MS);
+	long		pause_ms = Min(1000L << Min(reconcile_failures, 10), LONGEST_RECONCILE_PAUSE_MS);
 
 	reconcile_failures++;
 	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);

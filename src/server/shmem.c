@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 #include "server/compat.h"
+#include "server/settings.h"
 #include "server/shmem.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -124,6 +125,14 @@ depot_shmem_leader_gone_report(DepotReport *report)
 	memset(report, 0, sizeof(*report));
 	strlcpy(report->sqlstate, "57P03", sizeof(report->sqlstate));
 	strlcpy(report->message, "the pg_depot leader is not running", sizeof(report->message));
+	if (board->failed_starts > 1)
+	{
+		snprintf(report->detail, sizeof(report->detail), "It could not connect to database \"%s\".",
+				 depot_settings_database);
+		strlcpy(report->hint, "Create that database, or correct \"depot.database\" and restart the server. "
+				"The server's log has the reason.", sizeof(report->hint));
+		return;
+	}
 	strlcpy(report->hint, "It starts again by itself; the call can then be repeated. The server's log says why it ended.",
 			sizeof(report->hint));
 }
