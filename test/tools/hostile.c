@@ -10,7 +10,7 @@
  *	  --major N               PostgreSQL major it claims to be for (default 15)
  *	  --entries N             members of entries-bomb (default 10000000)
  *	  --honest-custom         print what a harmless package "evil" 1.0 would say, whatever the manifest says
- *	  --manifest-from PACKAGE begin with name, version, extension and files of a real package
+ *	  --manifest-from PACKAGE begin with name, version and files of a real package of one extension
  *
  * Apart from its one fault each package is in order: "evil" 1.0 with an
  * extension "evil" and a script in SQL.  Unit tests include this file with
@@ -277,12 +277,16 @@ load_package(Package *package, const char *path, DepotError *error)
 	char		directory[] = "/tmp/hostile-XXXXXX";
 	char		sha256[65];
 	int			fd = open(path, O_RDONLY | O_CLOEXEC);
-	int			directory_fd = mkdtemp(directory) == NULL ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int			tmp_fd = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int			directory_fd;
 	DepotManifest *manifest = depot_archive_verify(fd, NULL, NULL, sha256, NULL, NULL, error);
 	bool		ok;
 
 	if (manifest == NULL)
 		return false;
+	if (mkdtemp(directory) == NULL)
+		out_fail("making a temporary directory");
+	directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	package->member_count = 0;
 	package->package = manifest->package;
 	package->version = manifest->version;
@@ -293,8 +297,10 @@ load_package(Package *package, const char *path, DepotError *error)
 		package->default_version = manifest->extensions[0].default_version;
 	}
 	ok = depot_archive_unpack(fd, manifest, sha256, NULL, directory_fd, NULL, NULL, error) &&
-		depot_files_walk(directory_fd, ".", load_file, package, error) &&
-		depot_files_remove_tree(AT_FDCWD, directory, error);
+		depot_files_walk(directory_fd, ".", load_file, package, error);
+	ok = depot_files_remove_tree(tmp_fd, directory + strlen("/tmp/"), error) && ok;
+	close(directory_fd);
+	close(tmp_fd);
 	close(fd);
 	return ok;
 }
