@@ -58,8 +58,11 @@ extern bool depot_agent_check_verify_files(DepotAgent *agent, const json_t *comm
  */
 extern int	depot_agent_open_job(const DepotAgent *agent, const json_t *command, DepotError *error);
 
-/* Opens metadata/<repository> below D/var; makes it (0700) when make is set.  Returns -1 with an error. */
-extern int	depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool make,
+/*
+ * Opens metadata/<repository> below D/var with a flock: shared to read, exclusive to change it, in which case
+ * it is made (0700) when it is not there. Closing it ends the lock. Returns -1 with an error.
+ */
+extern int	depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool change,
 									  DepotError *error);
 
 /* Reads a member that names a file directly in a job directory. */

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/agent.h"
@@ -30,6 +31,10 @@
 
 /* Address space; enough for 20 MB of metadata or a package of any size, too little to hurt the server. */
 #define DEFAULT_MEMORY_BYTES (UINT64_C(256) * 1024 * 1024)
+
+/* How long a command waits for another one's refresh, and how often it looks. */
+#define LOCK_PATIENCE_MS 30000
+#define LOCK_NAP_MS 50
 
 #define MAX_WARNINGS 20
 #define MAX_ROLES 8
@@ -109,9 +114,37 @@ depot_agent_open_job(const DepotAgent *agent, const json_t *command, DepotError 
 	return fd;
 }
 
-int
-depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool make, DepotError *error)
+/*
+ * Waits for a lock on a repository's metadata, which a refresh replaces file by file: somebody who reads it
+ * in the middle of that would take it for forged.
+ */
+static bool
+lock_metadata(int fd, bool exclusive, const char *repository, DepotError *error)
 {
+	const struct timespec nap = {.tv_sec = 0, .tv_nsec = LOCK_NAP_MS * 1000000L};
+	const int	operation = (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
+
+	for (int waited_ms = 0; flock(fd, operation) != 0; waited_ms += LOCK_NAP_MS)
+	{
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return depot_error_set_errno(error, errno, "could not lock metadata of repository \"%s\"",
+										 repository);
+		if (waited_ms >= LOCK_PATIENCE_MS)
+		{
+			depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "repository \"%s\" is being refreshed",
+							repository);
+			return depot_error_hint(error, "Repeat the call when the refresh is done.");
+		}
+		(void) nanosleep(&nap, NULL);
+	}
+	return true;
+}
+
+int
+depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool change, DepotError *error)
+{
+	int			fd;
+
 	const char *repository;
 	const char *metadata = strchr(DEPOT_METADATA, '/') + 1;
 	char		path[sizeof(DEPOT_METADATA) + DEPOT_NAME_MAX_BYTES + 1];
@@ -120,9 +153,15 @@ depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool m
 		!depot_name_check_package(repository, "repository", error))
 		return -1;
 	snprintf(path, sizeof(path), "%s/%s", metadata, repository);
-	if (make && !depot_files_make_directories(agent->directory_fd, path, 0700, true, error))
+	if (change && !depot_files_make_directories(agent->directory_fd, path, 0700, true, error))
 		return -1;
-	return depot_files_open_directory(agent->directory_fd, path, error);
+	fd = depot_files_open_directory(agent->directory_fd, path, error);
+	if (fd >= 0 && !lock_metadata(fd, change, repository, error))
+	{
+		(void) close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
 /*----- asking for files ---------------------------------------------------------*/

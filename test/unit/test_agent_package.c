@@ -221,6 +221,30 @@ test_package_bad_control_file(void **state)
 	depot_close(&depot);
 }
 
+/* A refresh replaces metadata file by file; nobody reads in between. */
+static void
+test_package_waits_for_refresh(void **state)
+{
+	Depot		depot;
+	json_t	   *line;
+	struct pollfd poll_fd = {.events = POLLIN};
+	int			metadata_fd;
+
+	(void) state;
+	depot_open(&depot);
+	refresh(&depot);
+	metadata_fd = openat(depot.root.fd, "var/metadata/main", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(metadata_fd, LOCK_EX | LOCK_NB), 0);
+	agent_send(&depot.agent, package_command(&depot));
+	poll_fd.fd = depot.agent.fd;
+	assert_int_equal(poll(&poll_fd, 1, 300), 0);
+	close(metadata_fd);
+	line = agent_result(&depot.agent);
+	assert_line_type(line, "done");
+	json_decref(line);
+	depot_close(&depot);
+}
+
 /* Killed on the way, the next agent begins anew. */
 static void
 test_package_test_points(void **state)
@@ -364,6 +388,7 @@ main(void)
 		cmocka_unit_test(test_package_expired),
 		cmocka_unit_test(test_package_described_otherwise),
 		cmocka_unit_test(test_package_bad_control_file),
+		cmocka_unit_test(test_package_waits_for_refresh),
 		cmocka_unit_test(test_package_test_points),
 		cmocka_unit_test(test_verify_files),
 	};
