@@ -37,6 +37,7 @@ static const char *const days_members[DEPOT_REPO_TOP_LEVEL_COUNT] = {
 	"root_days", "timestamp_days", "snapshot_days", "targets_days"
 };
 
+static bool write_json(int fd, const char *path, json_t *document, DepotError *error);
 static bool lock(const DepotRepo *repo, DepotError *error);
 static bool read_json(const DepotRepo *repo, const char *path, size_t limit_bytes, const char *what, json_t **out,
 					  DepotError *error);
@@ -123,33 +124,17 @@ bool
 depot_repo_write_config(int fd, const int64_t *days, DepotError *error)
 {
 	json_t	   *config = json_pack("{s:i}", "format", CONFIG_FORMAT);
-	char	   *text;
-	bool		ok;
 
 	for (int i = 0; i < DEPOT_REPO_TOP_LEVEL_COUNT; i++)
 		json_object_set_new(config, days_members[i], json_integer(days[i]));
-	text = json_dumps(config, JSON_INDENT(2) | JSON_SORT_KEYS);
-	json_decref(config);
-	if (text == NULL)
-		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-	ok = depot_files_write_durable(fd, DEPOT_REPO_CONFIG, text, strlen(text), 0644, error);
-	free(text);
-	return ok;
+	return write_json(fd, DEPOT_REPO_CONFIG, config, error);
 }
 
 bool
 depot_repo_write_pending(DepotRepo *repo, DepotError *error)
 {
-	json_t	   *document = json_pack("{s:i, s:O}", "format", CONFIG_FORMAT, "targets", repo->pending);
-	char	   *text = json_dumps(document, JSON_INDENT(1) | JSON_SORT_KEYS);
-	bool		ok;
-
-	json_decref(document);
-	if (text == NULL)
-		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-	ok = depot_files_write_durable(repo->fd, DEPOT_REPO_PENDING, text, strlen(text), 0644, error);
-	free(text);
-	return ok;
+	return write_json(repo->fd, DEPOT_REPO_PENDING,
+					  json_pack("{s:i, s:O}", "format", CONFIG_FORMAT, "targets", repo->pending), error);
 }
 
 void
@@ -160,6 +145,26 @@ depot_repo_target_file(const char *target_path, const char *sha256, char out[DEP
 
 	snprintf(out, DEPOT_REPO_PATH_BYTES, "targets/%.*s%s.%s", directory_bytes, target_path, sha256,
 			 target_path + directory_bytes);
+}
+
+/* Writes document (stolen) as a file for people, too. */
+static bool
+write_json(int fd, const char *path, json_t *document, DepotError *error)
+{
+	char	   *text = json_dumps(document, JSON_INDENT(2) | JSON_SORT_KEYS);
+	DepotBuffer bytes;
+	bool		ok;
+
+	depot_buffer_init(&bytes);
+	ok = text != NULL && depot_buffer_append_format(&bytes, "%s\n", text);
+	if (!ok)
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	else
+		ok = depot_files_write_durable(fd, path, bytes.data, bytes.length_bytes, 0644, error);
+	depot_buffer_free(&bytes);
+	free(text);
+	json_decref(document);
+	return ok;
 }
 
 static bool

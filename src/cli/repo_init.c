@@ -224,7 +224,7 @@ load_keys(Init *init, DepotError *error)
 								   depot_repo_role_names[i], (int) init->thresholds[i], keys->count);
 		if (secret < init->thresholds[i])
 		{
-			depot_error_set(error, DEPOT_ERROR_KEY, "role \"%s\" needs %d signatures, but only %d of its keys are secret ones",
+			depot_error_set(error, DEPOT_ERROR_KEY, "role \"%s\" needs %d signatures, but secret keys were given for only %d",
 							depot_repo_role_names[i], (int) init->thresholds[i], secret);
 			return depot_error_hint(error, "Give the secret key file instead of the .pub file for enough of them.");
 		}

@@ -119,12 +119,10 @@ publish(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error)
 {
 	int			new_count = 0;
 
-	if (!take_pending(repo, &new_count, error) ||
-		!renew(repo, keys, error) ||
-		!check_keys(repo, keys, error))
+	if (!take_pending(repo, &new_count, error) || !renew(repo, keys, error))
 		return false;
 	warn_unused_keys(repo, keys);
-	if (!write_all(repo, keys, error))
+	if (!check_keys(repo, keys, error) || !write_all(repo, keys, error))
 		return false;
 
 	/* Entries that a publish killed here leaves pending are found published by the next. */
@@ -320,42 +318,40 @@ next_version(const DepotRepo *repo, const DepotRepoRole *role)
 static bool
 check_keys(const DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error)
 {
+	DepotBuffer roles;
 	DepotBuffer detail;
-	const char *first = NULL;
 	int			count = 0;
 
+	depot_buffer_init(&roles);
 	depot_buffer_init(&detail);
 	for (int i = 0; i < repo->role_count; i++)
 	{
 		const DepotRepoRole *role = &repo->roles[i];
 		const int	have = depot_repo_count_signers(role->entry, keys);
 		const json_int_t threshold = json_integer_value(json_object_get(role->entry, "threshold"));
-		const json_t *keyids = json_object_get(role->entry, "keyids");
 		const json_t *keyid;
 		size_t		index;
 
 		if (role->next == NULL || have >= threshold)
 			continue;
-		if (count++ == 0)
-			first = role->name;
-		depot_buffer_append_format(&detail, "%sRole \"%s\" needs %" JSON_INTEGER_FORMAT " of these keys, %d given:",
-								   count == 1 ? "" : " ", role->name, threshold, have);
-		json_array_foreach(keyids, index, keyid)
+		depot_buffer_append_format(&roles, "%s\"%s\"", count == 0 ? "" : ", ", role->name);
+		depot_buffer_append_format(&detail, "%s\"%s\" needs %" JSON_INTEGER_FORMAT " of these keys, %d given:",
+								   count == 0 ? "" : " ", role->name, threshold, have);
+		json_array_foreach(json_object_get(role->entry, "keyids"), index, keyid)
 			depot_buffer_append_format(&detail, "%s %.16s", index == 0 ? "" : ",", json_string_value(keyid));
 		depot_buffer_append_string(&detail, ".");
+		count++;
 	}
-	if (count == 0)
+	if (count > 0)
 	{
-		depot_buffer_free(&detail);
-		return true;
+		depot_error_set(error, DEPOT_ERROR_KEY, "keys are missing for role%s %s", count == 1 ? "" : "s",
+						roles.data == NULL ? "" : roles.data);
+		depot_error_detail(error, "%s", detail.data == NULL ? "" : detail.data);
+		depot_error_hint(error, "Give every key that is needed with its own --key. Nothing was published.");
 	}
-	if (count == 1)
-		depot_error_set(error, DEPOT_ERROR_KEY, "keys of role \"%s\" are missing", first);
-	else
-		depot_error_set(error, DEPOT_ERROR_KEY, "keys of role \"%s\" and of %d more are missing", first, count - 1);
-	depot_error_detail(error, "%s", detail.data == NULL ? "" : detail.data);
+	depot_buffer_free(&roles);
 	depot_buffer_free(&detail);
-	return depot_error_hint(error, "Give every key that is needed with its own --key. Nothing was published.");
+	return count == 0;
 }
 
 static void
