@@ -24,6 +24,7 @@
 #include "common/version.h"
 
 #define EXTENSION_DIRECTORY "share/extension/"
+#define SCRIPT_LIMIT_BYTES ((size_t) 64 * 1024 * 1024)	/* larger ones are data, not looked through */
 
 static bool out_of_memory(DepotError *error);
 static void *grow(void *array, int count, size_t element_bytes);
@@ -32,6 +33,7 @@ static bool describe_files(DepotPack *pack, DepotError *error);
 static bool describe_extensions(DepotPack *pack, DepotError *error);
 static bool describe_extension(DepotPack *pack, const char *name, const DepotExtensionFile *files,
 							   int file_count, DepotError *error);
+static bool note_server_paths(const DepotPack *pack, DepotError *error);
 static bool describe_libraries(DepotPack *pack, DepotError *error);
 static bool describe_library(DepotPack *pack, const char *path, DepotError *error);
 static bool add_system_library(DepotPack *pack, const char *soname, DepotError *error);
@@ -80,6 +82,7 @@ depot_pack_describe(DepotPack *pack, DepotError *error)
 		!set_text(&manifest->platform_libc_min, "", error) ||
 		!describe_files(pack, error) ||
 		!describe_extensions(pack, error) ||
+		!note_server_paths(pack, error) ||
 		!describe_libraries(pack, error) ||
 		!apply_module_options(pack, error) ||
 		!depot_pack_describe_origin(pack, error))
@@ -186,6 +189,44 @@ done:
 	depot_control_free(control);
 	depot_buffer_free(&text);
 	return ok;
+}
+
+/*
+ * Tells of scripts that name files of an installed server, as COPY ... FROM '/usr/share/...' does: from a depot
+ * they would not find them.
+ */
+static bool
+note_server_paths(const DepotPack *pack, DepotError *error)
+{
+	const char *first = NULL;
+	char		needle[64];
+	int			count = 0;
+
+	snprintf(needle, sizeof(needle), "/usr/share/postgresql/%d/extension/", pack->major);
+	for (int i = 0; i < pack->entry_count; i++)
+	{
+		const char *member = pack->entries[i].member;
+		size_t		length = strlen(member);
+		DepotBuffer text;
+
+		if (strncmp(member, EXTENSION_DIRECTORY, strlen(EXTENSION_DIRECTORY)) != 0 || length < 4 ||
+			strcmp(member + length - 4, ".sql") != 0 || pack->manifest->files[i].size_bytes > SCRIPT_LIMIT_BYTES)
+			continue;
+		depot_buffer_init(&text);
+		if (!depot_files_read(pack->tree_fd, member, SCRIPT_LIMIT_BYTES, &text, error))
+		{
+			depot_buffer_free(&text);
+			return false;
+		}
+		if (text.length_bytes > 0 && memmem(text.data, text.length_bytes, needle, strlen(needle)) != NULL &&
+			count++ == 0)
+			first = member;
+		depot_buffer_free(&text);
+	}
+	if (count > 0)
+		depot_pack_note(pack, "%d of the scripts name files in %s, such as %s; they will not find them in a depot",
+						count, needle, first);
+	return true;
 }
 
 static bool

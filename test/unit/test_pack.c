@@ -268,9 +268,21 @@ test_leaves_out_orphans(void **state)
 	put_extension("x", "default_version = '1.0'\n");
 	put(EXT "x-core--1.0.sql", "SELECT 1;\n");
 	pack_tree();
+	assert_null(strstr(pack->errors.data, "name files in"));
 	assert_non_null(strstr(pack->errors.data, "1 of scripts of extensions that have no control file"));
 	open_package("p-1.0.tar.zst");
 	assert_false(has_file("share/extension/x-core--1.0.sql"));
+}
+
+static void
+test_notes_paths_of_installed_servers(void **state)
+{
+	(void) state;
+	put_extension("x", "default_version = '1.0'\n");
+	put(EXT "x--1.0--1.1.sql", "COPY t FROM '/usr/share/postgresql/15/extension/x.data';\n");
+	pack_tree();
+	assert_non_null(strstr(pack->errors.data, "1 of the scripts name files in"));
+	assert_non_null(strstr(pack->errors.data, "x--1.0--1.1.sql"));
 }
 
 static void
@@ -435,6 +447,7 @@ main(void)
 		TEST(test_refuses_directories_elsewhere),
 		TEST(test_strips_libdir_for_18),
 		TEST(test_leaves_out_orphans),
+		TEST(test_notes_paths_of_installed_servers),
 		TEST(test_refuses_scripts_alone),
 		TEST(test_refuses_what_the_format_cannot_carry),
 		TEST(test_refuses_bad_control_files),
