@@ -193,8 +193,7 @@ CREATE VIEW depot.installed_packages AS
                WHEN f.digest = b.digest THEN 'active'
                ELSE 'pending'
            END AS state,
-           b.extensions, i.why, b.repository, b.unpacked_bytes, i.changed_at AS installed_at,
-           coalesce(b.digest, f.digest) AS digest
+           b.extensions, i.why, b.repository, b.unpacked_bytes, i.changed_at AS installed_at
     FROM (SELECT * FROM depot.installed WHERE state = 'installed') i
     LEFT JOIN depot.installed_build b ON b.package = i.package AND b.version = i.version
     FULL JOIN depot.applied_packages() f ON f.package = i.package
@@ -210,7 +209,6 @@ COMMENT ON COLUMN depot.installed_packages.why IS 'requested by name, or needed 
 COMMENT ON COLUMN depot.installed_packages.repository IS 'repository it came from';
 COMMENT ON COLUMN depot.installed_packages.unpacked_bytes IS 'size of its files';
 COMMENT ON COLUMN depot.installed_packages.installed_at IS 'when it was recorded';
-COMMENT ON COLUMN depot.installed_packages.digest IS 'sha256 of the package';
 
 CREATE VIEW depot.activity AS
     SELECT id, request, subject, phase, bytes_done, bytes_total, pid, role_name, started_at

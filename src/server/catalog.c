@@ -277,7 +277,7 @@ depot_catalog_drop_repository(const char *name)
 								 1, types, values, NULL) > 0;
 }
 
-void
+bool
 depot_catalog_note_refresh(const char *repository, int64 snapshot_version, int64 expires_epoch_s)
 {
 	Oid			types[] = {TEXTOID, INT8OID, INT8OID};
@@ -285,10 +285,10 @@ depot_catalog_note_refresh(const char *repository, int64 snapshot_version, int64
 		CStringGetTextDatum(repository), Int64GetDatum(expires_epoch_s), Int64GetDatum(snapshot_version)
 	};
 
-	depot_catalog_execute(SPI_OK_UPDATE,
-						  "UPDATE depot.repository SET refreshed_at = clock_timestamp(), expires_at = to_timestamp($2),"
-						  " snapshot_version = $3 WHERE name = $1",
-						  lengthof(types), types, values, NULL);
+	return depot_catalog_execute(SPI_OK_UPDATE,
+								 "UPDATE depot.repository SET refreshed_at = clock_timestamp(),"
+								 " expires_at = to_timestamp($2), snapshot_version = $3 WHERE name = $1",
+								 lengthof(types), types, values, NULL) > 0;
 }
 
 void

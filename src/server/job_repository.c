@@ -42,6 +42,7 @@ typedef struct RepositoryJob
 	StringInfoData result;
 }			RepositoryJob;
 
+static void add_when_free(DepotJob *job);
 static void read_added(DepotJob *job, DepotRepositoryRow *row);
 static void check_added(const DepotRepositoryRow *row);
 static bool is_same(const DepotRepositoryRow *a, const DepotRepositoryRow *b);
@@ -49,6 +50,7 @@ static void prepare_metadata_directory(RepositoryJob *state);
 static void record_added(DepotJob *job);
 static void finish_added(DepotJob *job);
 static void clean_up_added(DepotJob *job);
+static void drop_when_free(DepotJob *job);
 static void refresh_next(DepotJob *job);
 static void note_refreshed(DepotJob *job);
 static void skip_failed(DepotJob *job, const DepotReport *report);
@@ -79,12 +81,25 @@ void
 depot_add_repository_start(DepotJob *job)
 {
 	RepositoryJob *state = begin_state(job);
-	DepotRepositoryRow *existing;
 
 	state->rows = palloc0(sizeof(DepotRepositoryRow));
 	state->count = 1;
 	read_added(job, state->rows);
 	check_added(state->rows);
+	job->on_wake = add_when_free;
+	add_when_free(job);
+}
+
+/* Somebody else may be adding or refreshing a repository of that name. */
+static void
+add_when_free(DepotJob *job)
+{
+	RepositoryJob *state = job->state;
+	DepotRepositoryRow *existing;
+
+	if (!depot_job_lock_repository(job, state->rows->name))
+		return;
+	job->on_wake = NULL;
 
 	depot_catalog_begin();
 	depot_job_check_usable(job);
@@ -223,7 +238,6 @@ static void
 record_added(DepotJob *job)
 {
 	RepositoryJob *state = job->state;
-	DepotRepositoryRow *existing;
 	DepotHistoryRow history = {
 		.action = "add repository",
 		.repository = state->rows->name,
@@ -234,10 +248,6 @@ record_added(DepotJob *job)
 	};
 	char	   *added_by = GetUserNameFromId(job->role, true);
 
-	if (depot_catalog_read_repositories(state->rows->name, &existing) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("repository \"%s\" was added by somebody else meanwhile", state->rows->name)));
 	if (!depot_shmem_begin_commit(job->slot))
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
 	depot_catalog_add_repository(state->rows, added_by != NULL ? added_by : "");
@@ -278,6 +288,18 @@ void
 depot_drop_repository_start(DepotJob *job)
 {
 	RepositoryJob *state = begin_state(job);
+
+	state->rows = palloc0(sizeof(DepotRepositoryRow));
+	read_added(job, state->rows);
+	job->on_wake = drop_when_free;
+	drop_when_free(job);
+}
+
+/* A refresh that runs is waited for: it would record what nobody wants any more. */
+static void
+drop_when_free(DepotJob *job)
+{
+	RepositoryJob *state = job->state;
 	DepotHistoryRow history = {
 		.action = "drop repository",
 		.role = job->role,
@@ -285,8 +307,9 @@ depot_drop_repository_start(DepotJob *job)
 		.started_at = job->started_at
 	};
 
-	state->rows = palloc0(sizeof(DepotRepositoryRow));
-	read_added(job, state->rows);
+	if (!depot_job_lock_repository(job, state->rows->name))
+		return;
+	job->on_wake = NULL;
 	history.repository = state->rows->name;
 
 	depot_catalog_begin();

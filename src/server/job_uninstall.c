@@ -31,9 +31,11 @@ typedef struct UninstallJob
 	char	   *version;
 	int64		size_bytes;
 	StringInfoData extensions;	/* separated by spaces */
+	int64		generation;		/* of the rows that were looked at */
 }			UninstallJob;
 
 static void read_request(DepotJob *job, UninstallJob *state);
+static void look(DepotJob *job);
 static bool find_package(DepotJob *job, UninstallJob *state);
 static bool find_unclaimed(UninstallJob *state);
 static void remove_package(DepotJob *job);
@@ -47,6 +49,16 @@ depot_uninstall_start(DepotJob *job)
 	initStringInfo(&state->extensions);
 	job->state = state;
 	read_request(job, state);
+	look(job);
+}
+
+/* Finds the package and looks for what uses it. */
+static void
+look(DepotJob *job)
+{
+	UninstallJob *state = job->state;
+
+	resetStringInfo(&state->extensions);
 	if (!find_package(job, state))
 	{
 		depot_job_notice(job, "extension \"%s\" is not installed; nothing to remove", state->name);
@@ -98,6 +110,7 @@ find_package(DepotJob *job, UninstallJob *state)
 	depot_catalog_begin();
 	depot_job_check_usable(job);
 	count = depot_catalog_read_installed(&rows);
+	state->generation = depot_catalog_generation();
 	depot_catalog_commit();
 
 	row = depot_plan_find_installed(rows, count, state->name);
@@ -198,6 +211,13 @@ remove_package(DepotJob *job)
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_RECORDING, 0, 0);
 	depot_catalog_begin();
 	depot_job_check_usable(job);
+	if (depot_catalog_generation() != state->generation)
+	{
+		/* Something was installed while other databases were looked at; it may need this package. */
+		depot_catalog_commit();
+		look(job);
+		return;
+	}
 	depot_catalog_bump_generation();
 	depot_catalog_record_removal(state->package, state->version);
 	depot_catalog_add_history(&history);

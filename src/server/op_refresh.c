@@ -300,7 +300,10 @@ finish(DepotJob *job, const DepotMessage *message)
 		foreach(cell, refresh->targets)
 			record_target(refresh, lfirst(cell));
 	}
-	depot_catalog_note_refresh(refresh->row.name, snapshot_version, refresh->result.expires_epoch_s);
+	if (!depot_catalog_note_refresh(refresh->row.name, snapshot_version, refresh->result.expires_epoch_s))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("repository \"%s\" was dropped meanwhile", refresh->row.name)));
 	refresh->result.target_count = depot_catalog_count_available(refresh->row.name);
 	depot_catalog_commit();
 
