@@ -192,8 +192,8 @@ done:
 }
 
 /*
- * Tells of scripts that name files of an installed server, as COPY ... FROM '/usr/share/...' does: from a depot
- * they would not find them.
+ * Tells of scripts that name files of an installed server, as COPY ... FROM '/usr/share/...' does: from a
+ * depot they would not find them.
  */
 static bool
 note_server_paths(const DepotPack *pack, DepotError *error)
@@ -210,7 +210,8 @@ note_server_paths(const DepotPack *pack, DepotError *error)
 		DepotBuffer text;
 
 		if (strncmp(member, EXTENSION_DIRECTORY, strlen(EXTENSION_DIRECTORY)) != 0 || length < 4 ||
-			strcmp(member + length - 4, ".sql") != 0 || pack->manifest->files[i].size_bytes > SCRIPT_LIMIT_BYTES)
+			strcmp(member + length - 4, ".sql") != 0 ||
+			pack->manifest->files[i].size_bytes > SCRIPT_LIMIT_BYTES)
 			continue;
 		depot_buffer_init(&text);
 		if (!depot_files_read(pack->tree_fd, member, SCRIPT_LIMIT_BYTES, &text, error))
@@ -224,7 +225,8 @@ note_server_paths(const DepotPack *pack, DepotError *error)
 		depot_buffer_free(&text);
 	}
 	if (count > 0)
-		depot_pack_note(pack, "%d of the scripts name files in %s, such as %s; they will not find them in a depot",
+		depot_pack_note(pack,
+						"%d of the scripts name files in %s, such as %s; they will not find them in a depot",
 						count, needle, first);
 	return true;
 }
