@@ -167,8 +167,8 @@ locate_files(Activation *activation, bool *resumed, DepotError *error)
  * with the files that it has there and those of wanted (NULL: none).
  */
 static bool
-record_change(int root_fd, DepotState *state, const char *package, const DepotAppliedPackage *wanted,
-			  DepotError *error)
+record_change(int root_fd, DepotState *state, const char *package, const char *version,
+			  const DepotAppliedPackage *wanted, DepotError *error)
 {
 	const DepotAppliedPackage *present = depot_store_find(state, package);
 	const DepotAppliedPackage *sources[2] = {wanted, present};
@@ -179,7 +179,7 @@ record_change(int root_fd, DepotState *state, const char *package, const DepotAp
 	for (int i = 0; i < 2; i++)
 		most += sources[i] != NULL ? (size_t) sources[i]->file_count : 0;
 	entry.package = strdup(package);
-	entry.version = strdup((wanted != NULL ? wanted : present)->version);
+	entry.version = strdup(version);
 	entry.files = calloc(most, sizeof(*entry.files));
 	ok = entry.package != NULL && entry.version != NULL && entry.files != NULL;
 	if (!ok)
@@ -326,7 +326,7 @@ depot_store_activate(int root_fd, const DepotLayout *layout, DepotState *state, 
 
 	/* depot_store_prepare_activation made the directories, but that may have been before a restart. */
 	if (!depot_store_make_directories(root_fd, &activation.wanted, error) ||
-		!record_change(root_fd, state, manifest->package, &activation.wanted, error) ||
+		!record_change(root_fd, state, manifest->package, manifest->version, &activation.wanted, error) ||
 		!change_tree(&activation, state, error))
 		goto done;
 	depot_test_point("activate_state");
@@ -352,7 +352,7 @@ depot_store_deactivate(int root_fd, const DepotLayout *layout, DepotState *state
 		return true;
 	/* package may be the entry's own string, which goes with the entry. */
 	snprintf(name, sizeof(name), "%s", package);
-	if (!record_change(root_fd, state, name, NULL, error))
+	if (!record_change(root_fd, state, name, entry->version, NULL, error))
 		return false;
 	entry = depot_store_find(state, name);
 	if (!remove_files(root_fd, layout, state, entry, NULL, STORE_CONTROL, STORE_SECONDARY_CONTROL, error))

@@ -12,6 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@
 #include "common/store_internal.h"
 
 /* Far more than all files that fit the package limits of a few hundred packages. */
-#define STATE_MAX_BYTES (256 * 1024 * 1024)
+#define STATE_MAX_BYTES ((size_t) 256 * 1024 * 1024)
 
 /* Any code will do: errors of reading the format never leave this file. */
 #define FORMAT_CODE DEPOT_ERROR_IO
@@ -142,65 +143,41 @@ depot_store_owner(const DepotState *state, const char *served_path, const char *
 	return NULL;
 }
 
-/*
- * Builds in *next what state is with entry (NULL: nothing) in the place of
- * package.  *next shares everything with state but the array.
- */
-static bool
-build_next(const DepotState *state, const char *package, const DepotAppliedPackage *entry, DepotState *next,
-		   DepotError *error)
-{
-	bool		found;
-	int			position = package_position(state, package, &found);
-	int			behind = position + (found ? 1 : 0);
-
-	*next = *state;
-	next->packages = calloc((size_t) state->package_count + 1, sizeof(*next->packages));
-	if (next->packages == NULL)
-		return out_of_memory(error);
-	next->package_count = 0;
-	for (int i = 0; i < position; i++)
-		next->packages[next->package_count++] = state->packages[i];
-	if (entry != NULL)
-		next->packages[next->package_count++] = *entry;
-	for (int i = behind; i < state->package_count; i++)
-		next->packages[next->package_count++] = state->packages[i];
-	return true;
-}
-
-/* Makes state what build_next built; cannot fail. */
-static void
-adopt_next(DepotState *state, const char *package, DepotAppliedPackage *entry, const DepotState *next)
-{
-	bool		found;
-	int			position = package_position(state, package, &found);
-	DepotAppliedPackage replaced = {0};
-
-	if (found)
-		replaced = state->packages[position];
-	free(state->packages);
-	state->packages = next->packages;
-	state->package_count = next->package_count;
-	if (entry != NULL)
-		memset(entry, 0, sizeof(*entry));
-	/* Last, as package may be its name. */
-	depot_store_free_package(&replaced);
-}
-
 bool
 depot_store_replace(int root_fd, DepotState *state, const char *package, DepotAppliedPackage *entry,
 					DepotError *error)
 {
-	DepotState	next;
+	DepotAppliedPackage replaced = {0};
+	DepotState	next = *state;
+	bool		found;
+	int			position = package_position(state, package, &found);
 
-	if (!build_next(state, package, entry, &next, error))
-		return false;
+	/* The next state shares everything with this one but the array. */
+	next.packages = calloc((size_t) state->package_count + 1, sizeof(*next.packages));
+	if (next.packages == NULL)
+		return out_of_memory(error);
+	next.package_count = 0;
+	for (int i = 0; i < position; i++)
+		next.packages[next.package_count++] = state->packages[i];
+	if (entry != NULL)
+		next.packages[next.package_count++] = *entry;
+	for (int i = position + (found ? 1 : 0); i < state->package_count; i++)
+		next.packages[next.package_count++] = state->packages[i];
 	if (!depot_store_save_state(root_fd, &next, error))
 	{
 		free(next.packages);
 		return false;
 	}
-	adopt_next(state, package, entry, &next);
+
+	/* From here on nothing fails. */
+	if (found)
+		replaced = state->packages[position];
+	free(state->packages);
+	*state = next;
+	if (entry != NULL)
+		memset(entry, 0, sizeof(*entry));
+	/* Last, as package may be its name. */
+	depot_store_free_package(&replaced);
 	return true;
 }
 
@@ -373,8 +350,8 @@ read_package(const json_t *element, DepotAppliedPackage *package, DepotError *er
 	if (package->is_complete ? !depot_name_is_sha256(digest) || !depot_name_is_sha256(manifest_sha256) :
 		digest[0] != '\0' || manifest_sha256[0] != '\0')
 		return depot_error_set(error, FORMAT_CODE, "invalid digest");
-	memcpy(package->digest, digest, strlen(digest) + 1);
-	memcpy(package->manifest_sha256, manifest_sha256, strlen(manifest_sha256) + 1);
+	snprintf(package->digest, sizeof(package->digest), "%s", digest);
+	snprintf(package->manifest_sha256, sizeof(package->manifest_sha256), "%s", manifest_sha256);
 	package->package = strdup(name);
 	package->version = strdup(version);
 	package->files = calloc(json_array_size(files) + 1, sizeof(*package->files));
@@ -386,6 +363,36 @@ read_package(const json_t *element, DepotAppliedPackage *package, DepotError *er
 			return false;
 	}
 	depot_store_sort_files(package);
+	return true;
+}
+
+static int
+compare_packages(const void *a, const void *b)
+{
+	return strcmp(((const DepotAppliedPackage *) a)->package, ((const DepotAppliedPackage *) b)->package);
+}
+
+/* Reads all packages into an empty state; on failure the caller frees what was read. */
+static bool
+read_packages(const json_t *packages, DepotState *state, DepotError *error)
+{
+	size_t		count = json_array_size(packages);
+
+	state->packages = calloc(count + 1, sizeof(*state->packages));
+	if (state->packages == NULL)
+		return out_of_memory(error);
+	for (size_t i = 0; i < count; i++)
+	{
+		state->package_count++;
+		if (!read_package(json_array_get(packages, i), &state->packages[i], error))
+			return false;
+	}
+	qsort(state->packages, count, sizeof(*state->packages), compare_packages);
+	for (size_t i = 1; i < count; i++)
+	{
+		if (compare_packages(&state->packages[i - 1], &state->packages[i]) == 0)
+			return depot_error_set(error, FORMAT_CODE, "a package twice");
+	}
 	return true;
 }
 
@@ -437,21 +444,7 @@ read_state(const DepotBuffer *text, const DepotStamp *stamp, DepotState *state, 
 	if (!has_stamp(document, stamp, error) ||
 		!depot_json_get_array(document, "packages", true, &packages, FORMAT_CODE, error))
 		goto done;
-	ok = true;
-	for (size_t i = 0; i < json_array_size(packages) && ok; i++)
-	{
-		DepotAppliedPackage package = {0};
-		DepotState	next;
-
-		ok = read_package(json_array_get(packages, i), &package, error);
-		if (ok && depot_store_find(state, package.package) != NULL)
-			ok = depot_error_set(error, FORMAT_CODE, "a package twice");
-		if (ok && build_next(state, package.package, &package, &next, error))
-			adopt_next(state, package.package, &package, &next);
-		else
-			ok = false;
-		depot_store_free_package(&package);
-	}
+	ok = read_packages(packages, state, error);
 
 done:
 	json_decref(document);

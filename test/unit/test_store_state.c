@@ -119,6 +119,7 @@ test_odd_path_in_stamp(void **state)
 	assert_true(depot_store_save_state(root, &applied, &error));
 	assert_true(depot_store_load_state(root, &odd, &applied, &fresh, &error));
 	assert_false(fresh);
+	depot_store_free_state(&applied);
 	load(root, &applied, true);
 }
 
