@@ -176,10 +176,13 @@ depot_catalog_exists(void)
 	return OidIsValid(get_extension_oid("pg_depot", true));
 }
 
+/* The row comes back by itself when somebody has emptied the table. */
 void
 depot_catalog_bump_generation(void)
 {
-	depot_catalog_execute(SPI_OK_UPDATE, "UPDATE depot.generation SET generation = generation + 1",
+	depot_catalog_execute(SPI_OK_INSERT,
+						  "INSERT INTO depot.generation AS g (generation) VALUES (1)"
+						  " ON CONFLICT (singleton) DO UPDATE SET generation = g.generation + 1",
 						  0, NULL, NULL, NULL);
 }
 

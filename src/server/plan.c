@@ -22,12 +22,17 @@ typedef struct Wanted
 	const char *repository;
 	const char *needed_by;		/* NULL: the request itself */
 	bool		is_package;		/* name is a package's, from depends; else an extension's or a package's */
-	int			depth;
+	const struct Wanted *outer; /* what was being planned when this came up */
+	const DepotManifest *chosen;	/* the build that was decided on, while what it needs is planned */
 }			Wanted;
 
-static bool plan_one(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, DepotError *error);
-static bool plan_needs(const DepotPlanInput *input, const DepotManifest *manifest, int depth,
-					   DepotPlan *plan, DepotError *error);
+static bool plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotError *error);
+static bool plan_needs(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, DepotError *error);
+static bool is_planned(const DepotPlan *plan, const Wanted *wanted);
+static const DepotAvailableRow *newest_build(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
+											 const DepotVersionConstraint *constraint);
+static bool is_provided_by_system(const DepotPlanInput *input, const Wanted *wanted,
+								  const DepotVersionConstraint *constraint, DepotPlan *plan);
 static bool add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error);
 static bool satisfies(const DepotManifest *manifest, const char *name, const DepotVersionConstraint *constraint);
 static const char *misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason, size_t reason_bytes);
@@ -58,59 +63,32 @@ is_wanted(const DepotManifest *manifest, const Wanted *wanted)
 
 /* Plans one name and, before it, what it needs. */
 static bool
-plan_one(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, DepotError *error)
+plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotError *error)
 {
 	DepotVersionConstraint constraint;
 	DepotPlanItem item = {.is_requested = wanted->needed_by == NULL};
 	const char *repository;
 
-	if (wanted->depth > DEPOT_PLAN_MAX_ITEMS)
-		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "packages depend on each other without an end");
 	if (!depot_version_constraint_parse(wanted->constraint, &constraint, error))
 		return false;
+	if (is_planned(plan, wanted))
+		return true;
 
-	/* Planned already, for somebody else who needs it. */
-	for (int i = 0; i < plan->count; i++)
-	{
-		const DepotPlanItem *planned = &plan->items[i];
-		const DepotManifest *manifest = planned->build != NULL ? planned->build->manifest : planned->installed->manifest;
-
-		if (is_wanted(manifest, wanted))
-			return true;
-	}
-
-	for (int i = 0; i < input->installed_count; i++)
+	for (int i = 0; i < input->installed_count && item.installed == NULL; i++)
 	{
 		const DepotInstalledRow *row = &input->installed[i];
 
-		if (row->is_removed || !row->has_build || !is_wanted(row->manifest, wanted))
-			continue;
-		item.installed = row;
-		if (satisfies(row->manifest, wanted->name, &constraint) &&
-			(wanted->repository == NULL || strcmp(row->repository, wanted->repository) == 0))
-		{
-			item.action = DEPOT_PLAN_KEEP;
-			return add_item(plan, &item, error);
-		}
-		break;
+		if (!row->is_removed && row->has_build && is_wanted(row->manifest, wanted))
+			item.installed = row;
 	}
-
-	if (!wanted->is_package && item.installed == NULL)
+	if (item.installed != NULL && satisfies(item.installed->manifest, wanted->name, &constraint) &&
+		(wanted->repository == NULL || strcmp(item.installed->repository, wanted->repository) == 0))
 	{
-		char		version[64];
-
-		if (input->system_extension(wanted->name, version) &&
-			(wanted->repository == NULL) &&
-			(constraint.term_count == 0 || (version[0] != '\0' && depot_version_satisfies(version, &constraint))))
-		{
-			if (wanted->needed_by == NULL)
-			{
-				plan->is_system = true;
-				snprintf(plan->system_version, sizeof(plan->system_version), "%s", version);
-			}
-			return true;
-		}
+		item.action = DEPOT_PLAN_KEEP;
+		return add_item(plan, &item, error);
 	}
+	if (item.installed == NULL && is_provided_by_system(input, wanted, &constraint, plan))
+		return true;
 
 	repository = owning_repository(input, wanted);
 	if (repository == NULL)
@@ -120,20 +98,7 @@ plan_one(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, Dep
 			depot_error_detail(error, "Package \"%s\" needs it.", wanted->needed_by);
 		return false;
 	}
-
-	for (int i = 0; i < input->available_count; i++)
-	{
-		const DepotAvailableRow *row = &input->available[i];
-		char		reason[128];
-
-		if (strcmp(row->repository, repository) != 0 || !is_wanted(row->manifest, wanted) ||
-			!satisfies(row->manifest, wanted->name, &constraint) ||
-			misfit(input, row->manifest, reason, sizeof(reason)) != NULL)
-			continue;
-		if (item.build == NULL ||
-			depot_version_compare(row->manifest->version, item.build->manifest->version) > 0)
-			item.build = row;
-	}
+	item.build = newest_build(input, wanted, repository, &constraint);
 	if (item.build == NULL)
 		return no_build_error(input, wanted, repository, error);
 
@@ -144,44 +109,104 @@ plan_one(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, Dep
 			item.installed = &input->installed[i];
 
 	item.action = item.installed != NULL ? DEPOT_PLAN_UPDATE : DEPOT_PLAN_INSTALL;
-	return plan_needs(input, item.build->manifest, wanted->depth + 1, plan, error) &&
-		add_item(plan, &item, error);
+	wanted->chosen = item.build->manifest;
+	return plan_needs(input, wanted, plan, error) && add_item(plan, &item, error);
 }
 
-/* Plans what a package depends on and what its extensions require, other than itself. */
+/*
+ * Whether wanted is in the plan, or is what is being planned right now: packages may
+ * need each other, and each is then planned once.
+ */
 static bool
-plan_needs(const DepotPlanInput *input, const DepotManifest *manifest, int depth,
-		   DepotPlan *plan, DepotError *error)
+is_planned(const DepotPlan *plan, const Wanted *wanted)
 {
+	for (int i = 0; i < plan->count; i++)
+	{
+		const DepotPlanItem *item = &plan->items[i];
+
+		if (is_wanted(item->build != NULL ? item->build->manifest : item->installed->manifest, wanted))
+			return true;
+	}
+	for (const Wanted *outer = wanted->outer; outer != NULL; outer = outer->outer)
+		if (is_wanted(outer->chosen, wanted))
+			return true;
+	return false;
+}
+
+/* What the installation has needs no package, unless one was asked for by its repository. */
+static bool
+is_provided_by_system(const DepotPlanInput *input, const Wanted *wanted,
+					  const DepotVersionConstraint *constraint, DepotPlan *plan)
+{
+	char		version[64];
+
+	if (wanted->is_package || wanted->repository != NULL || !input->system_extension(wanted->name, version) ||
+		(constraint->term_count > 0 && (version[0] == '\0' || !depot_version_satisfies(version, constraint))))
+		return false;
+	if (wanted->needed_by == NULL)
+	{
+		plan->is_system = true;
+		snprintf(plan->system_version, sizeof(plan->system_version), "%s", version);
+	}
+	return true;
+}
+
+/* The newest of a repository's builds that satisfies and runs here, or NULL. */
+static const DepotAvailableRow *
+newest_build(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
+			 const DepotVersionConstraint *constraint)
+{
+	const DepotAvailableRow *newest = NULL;
+
+	for (int i = 0; i < input->available_count; i++)
+	{
+		const DepotAvailableRow *row = &input->available[i];
+		char		reason[128];
+
+		if (strcmp(row->repository, repository) == 0 && is_wanted(row->manifest, wanted) &&
+			satisfies(row->manifest, wanted->name, constraint) &&
+			misfit(input, row->manifest, reason, sizeof(reason)) == NULL &&
+			(newest == NULL || depot_version_compare(row->manifest->version, newest->manifest->version) > 0))
+			newest = row;
+	}
+	return newest;
+}
+
+/* Plans what the chosen build depends on and what its extensions require, other than itself. */
+static bool
+plan_needs(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, DepotError *error)
+{
+	const DepotManifest *manifest = wanted->chosen;
+
 	for (int i = 0; i < manifest->depend_count; i++)
 	{
-		Wanted		wanted = {
+		Wanted		needed = {
 			.name = manifest->depends[i].package,
 			.constraint = manifest->depends[i].constraint,
 			.needed_by = manifest->package,
 			.is_package = true,
-			.depth = depth
+			.outer = wanted
 		};
 
-		if (strcmp(wanted.name, manifest->package) != 0 && !plan_one(input, &wanted, plan, error))
+		if (!plan_one(input, &needed, plan, error))
 			return false;
 	}
 	for (int i = 0; i < manifest->extension_count; i++)
 		for (int j = 0; j < manifest->extensions[i].require_count; j++)
 		{
-			Wanted		wanted = {
+			Wanted		needed = {
 				.name = manifest->extensions[i].requires[j],
 				.needed_by = manifest->package,
-				.depth = depth
+				.outer = wanted
 			};
 
-			if (!depot_plan_provides(manifest, wanted.name) && !plan_one(input, &wanted, plan, error))
+			if (!plan_one(input, &needed, plan, error))
 				return false;
 		}
 	return true;
 }
 
-/* Two names may lead to one package, and packages may need each other: an item is added once. */
+/* Two names may lead to one package: an item is added once. */
 static bool
 add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error)
 {
