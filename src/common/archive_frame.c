@@ -51,7 +51,10 @@ static bool
 look_at(FrameReader *reader, uint64_t offset, size_t length, const unsigned char **bytes, DepotError *error)
 {
 	if (offset + length > reader->file_bytes)
-		return depot_error_set(error, DEPOT_ERROR_ARCHIVE, "archive is cut off");
+	{
+		depot_error_set(error, DEPOT_ERROR_ARCHIVE, "archive is cut off");
+		return false;
+	}
 	if (offset < reader->start || offset + length > reader->start + reader->length)
 	{
 		reader->start = offset;
@@ -65,9 +68,15 @@ look_at(FrameReader *reader, uint64_t offset, size_t length, const unsigned char
 			if (count < 0 && errno == EINTR)
 				continue;
 			if (count < 0)
-				return depot_error_set_errno(error, errno, "could not read the archive");
+			{
+				depot_error_set_errno(error, errno, "could not read the archive");
+				return false;
+			}
 			if (count == 0)
-				return depot_error_set(error, DEPOT_ERROR_ARCHIVE, "archive is cut off");
+			{
+				depot_error_set(error, DEPOT_ERROR_ARCHIVE, "archive is cut off");
+				return false;
+			}
 			reader->length += (size_t) count;
 		}
 	}

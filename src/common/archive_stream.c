@@ -19,7 +19,7 @@
 
 #include "common/name.h"
 
-#define TAR_BLOCK_BYTES 512
+#define TAR_BLOCK_BYTES UINT64_C(512)
 #define TAR_END_BYTES (2 * TAR_BLOCK_BYTES)
 
 /* Sets the error of a failed libarchive call, unless a callback has set a better one. */

@@ -109,7 +109,7 @@ read_identifier(const char **p, char out[DEPOT_NAME_MAX_BYTES + 1])
 			break;
 		if (length == DEPOT_NAME_MAX_BYTES)
 			return false;
-		out[length++] = !quoted && c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+		out[length++] = (char) (!quoted && c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 		(*p)++;
 	}
 	out[length] = '\0';
