@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_install.h
+ *	  What the two files of the installation job share.
+ *
+ * job_install.c finds out what to do, job_install_apply.c does it and answers.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_JOB_INSTALL_H
+#define DEPOT_JOB_INSTALL_H
+
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+#include "server/job.h"
+#include "server/plan.h"
+
+typedef struct InstalledItem
+{
+	DepotStaging *staging;		/* NULL: its files are served already */
+	DepotManifest *manifest;	/* of the staged tree, malloc'd */
+	char	   *source;
+}			InstalledItem;
+
+typedef struct RefreshFailure
+{
+	char	   *repository;
+	DepotReport report;
+}			RefreshFailure;
+
+typedef struct InstallJob
+{
+	DepotPlanRequest request;
+	bool		is_dry_run;
+	int			rounds;
+	bool		is_refreshed;	/* repositories have been refreshed for this request */
+
+	/* of the present round */
+	MemoryContext round_context;
+	DepotRepositoryRow *repositories;
+	int			repository_count;
+	int			next_repository;
+	List	   *refresh_failures;	/* RefreshFailure */
+	int64		generation;
+	DepotPlan  *plan;
+	InstalledItem items[DEPOT_PLAN_MAX_ITEMS];
+	int			next_item;
+}			InstallJob;
+
+/* Makes the plan, and goes on with whatever it asks for; also when others changed the rows meanwhile. */
+extern void depot_install_resolve(DepotJob *job);
+
+/* Fetches and checks the plan's packages, records and activates them, and answers. */
+extern void depot_install_apply(DepotJob *job);
+
+/* Answers with the plan: what was done, or with dry_run what would be. */
+extern void depot_install_answer(DepotJob *job);
+
+/* The repository of that name among those the plan was made with; ereports when it is not there. */
+extern const DepotRepositoryRow *depot_install_repository(const InstallJob *state, const char *name);
+
+#endif							/* DEPOT_JOB_INSTALL_H */

@@ -1,0 +1,284 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_install_apply.c
+ *	  Job: install an extension or package and what it needs: doing it.
+ *
+ * Each package is fetched and checked into staging of its own; then, in one
+ * go, everything that may fail is prepared, all packages are recorded in one
+ * transaction, and their files are made served.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/testpoint.h"
+#include "server/applied.h"
+#include "server/catalog.h"
+#include "server/job_install.h"
+#include "server/leader.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+static void adopt_or_fetch(DepotJob *job);
+static void fetch_package(DepotJob *job);
+static void note_package(DepotJob *job);
+static void record_and_activate(DepotJob *job);
+
+void
+depot_install_apply(DepotJob *job)
+{
+	InstallJob *state = job->state;
+
+	while (state->next_item < state->plan->count &&
+		   state->plan->items[state->next_item].action == DEPOT_PLAN_KEEP)
+		state->next_item++;
+	if (state->next_item == state->plan->count)
+		record_and_activate(job);
+	else
+		adopt_or_fetch(job);
+}
+
+/* Files that are served already and named by no row are adopted, once they have been verified. */
+static void
+adopt_or_fetch(DepotJob *job)
+{
+	InstallJob *state = job->state;
+	const DepotAvailableRow *build = state->plan->items[state->next_item].build;
+	const DepotAppliedPackage *applied = depot_applied_find(build->manifest->package);
+	DepotVerifyRequest request;
+
+	if (applied == NULL || strcmp(applied->digest, build->sha256) != 0 ||
+		strcmp(applied->manifest_sha256, build->manifest_sha256) != 0)
+	{
+		fetch_package(job);
+		return;
+	}
+	request.package = build->manifest->package;
+	request.manifest_sha256 = build->manifest_sha256;
+	depot_verify_begin(job, &request, 1, fetch_package);
+}
+
+static void
+fetch_package(DepotJob *job)
+{
+	InstallJob *state = job->state;
+	const DepotAvailableRow *build = state->plan->items[state->next_item].build;
+	const DepotAppliedPackage *applied = depot_applied_find(build->manifest->package);
+	DepotPackageRequest request = {
+		.repository = build->repository,
+		.target = build->target,
+		.sha256 = build->sha256,
+		.size_bytes = build->size_bytes,
+		.unpacked_bytes = (int64) depot_manifest_unpacked_bytes(build->manifest),
+		.check_expiry = true
+	};
+
+	if (applied != NULL && strcmp(applied->digest, build->sha256) == 0 &&
+		strcmp(applied->manifest_sha256, build->manifest_sha256) == 0)
+	{
+		int			problem_count;
+
+		(void) depot_verify_rows(job, &problem_count);
+		if (problem_count == 0)
+		{
+			state->next_item++;
+			depot_install_apply(job);
+			return;
+		}
+	}
+	depot_test_point("install_fetch");
+	depot_package_begin(job, &request, depot_install_repository(state, build->repository), note_package);
+}
+
+static void
+note_package(DepotJob *job)
+{
+	InstallJob *state = job->state;
+	InstalledItem *item = &state->items[state->next_item];
+	const DepotAvailableRow *build = state->plan->items[state->next_item].build;
+
+	item->staging = depot_job_staging(job);
+	item->source = MemoryContextStrdup(job->context, depot_package_source(job));
+	item->manifest = depot_applied_read_staged_manifest(item->staging->name, build->manifest->package);
+	state->next_item++;
+	depot_install_apply(job);
+}
+
+/* ---- record and activate ---- */
+
+static void
+prepare_items(InstallJob *state)
+{
+	for (int i = 0; i < state->plan->count; i++)
+	{
+		const DepotAvailableRow *build = state->plan->items[i].build;
+
+		if (state->items[i].staging != NULL)
+			depot_applied_prepare(state->items[i].manifest, state->items[i].staging->name, build->sha256,
+								  build->manifest_sha256);
+	}
+}
+
+/* Records every package of the plan and its history in one transaction. */
+static void
+record_items(DepotJob *job)
+{
+	InstallJob *state = job->state;
+
+	depot_catalog_begin();
+	depot_job_check_usable(job);
+	depot_catalog_bump_generation();	/* also keeps others from changing the rows until the commit */
+	if (depot_catalog_generation() != state->generation + 1)
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("the rows changed")));
+
+	for (int i = 0; i < state->plan->count; i++)
+	{
+		const DepotPlanItem *item = &state->plan->items[i];
+		DepotHistoryRow history = {
+			.action = depot_plan_action_name(item->action),
+			.role = job->role,
+			.database = job->database,
+			.started_at = job->started_at
+		};
+
+		if (item->action == DEPOT_PLAN_KEEP)
+			continue;
+		history.package = item->build->manifest->package;
+		history.version = item->build->manifest->version;
+		history.previous_version = item->installed != NULL ? item->installed->version : NULL;
+		history.repository = item->build->repository;
+		history.digest = item->build->sha256;
+		history.size_bytes = item->build->size_bytes;
+		history.source = state->items[i].source;
+		depot_catalog_record_install(item->build, item->is_requested);
+		depot_catalog_add_history(&history);
+	}
+	if (!depot_shmem_begin_commit(job->slot))
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
+	depot_test_point("record_before_commit");
+	depot_catalog_commit();
+	depot_test_point("record_after_commit");
+}
+
+/* Makes one recorded package served. false: *error says why; its staging is kept for the next reconcile. */
+static bool
+activate_item(InstallJob *state, int index, DepotError *error)
+{
+	const DepotAvailableRow *build = state->plan->items[index].build;
+	InstalledItem *item = &state->items[index];
+	bool		is_resumed;
+
+	if (item->staging == NULL)
+		return true;
+	if (depot_applied_activate(item->staging->name, item->manifest, build->sha256, build->manifest_sha256,
+							   &is_resumed, error))
+		return true;
+	item->staging->is_kept = true;
+	return false;
+}
+
+static void
+record_and_activate(DepotJob *job)
+{
+	InstallJob *state = job->state;
+	DepotError	error;
+	DepotError	first_error = {.code = DEPOT_OK};
+	int64		generation;
+
+	depot_catalog_begin();
+	generation = depot_catalog_generation();
+	depot_catalog_commit();
+	if (generation != state->generation)
+	{
+		depot_job_stop_agents(job);
+		depot_job_end_stagings(job);
+		depot_install_resolve(job);
+		return;
+	}
+
+	depot_shmem_set_phase(job->slot, DEPOT_PHASE_RECORDING, 0, 0);
+	depot_test_point("record_begin");
+	prepare_items(state);
+	record_items(job);
+
+	depot_shmem_set_phase(job->slot, DEPOT_PHASE_ACTIVATING, 0, 0);
+	for (int i = 0; i < state->plan->count; i++)
+		if (!activate_item(state, i, &error) && first_error.code == DEPOT_OK)
+			first_error = error;
+	if (first_error.code == DEPOT_OK)
+	{
+		depot_install_answer(job);
+		return;
+	}
+
+	depot_leader_retry_reconcile();
+	ereport(ERROR,
+			(errcode(ERRCODE_IO_ERROR),
+			 errmsg("installation of \"%s\" is recorded, but not yet active here", state->request.name),
+			 errdetail("%s.", first_error.message),
+			 errhint("The leader tries again by itself; depot.installed_packages shows when it is active.")));
+}
+
+/* ---- answer ---- */
+
+static void
+notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *installed)
+{
+	const DepotManifest *manifest = item->build != NULL ? item->build->manifest : item->installed->manifest;
+	long		seconds;
+	int			microseconds;
+
+	if (item->action == DEPOT_PLAN_KEEP)
+	{
+		if (item->is_requested)
+			depot_job_notice(job, "package \"%s\" %s is already installed", manifest->package, manifest->version);
+		return;
+	}
+	TimestampDifference(job->started_at, GetCurrentTimestamp(), &seconds, &microseconds);
+	depot_job_notice(job, "%s package \"%s\" %s (%lld kB) from %s in %ld ms",
+					 item->action == DEPOT_PLAN_UPDATE ? "updated" : "installed",
+					 manifest->package, manifest->version,
+					 (long long) ((item->build->size_bytes + 1023) / 1024),
+					 installed->source != NULL ? installed->source : "files that were already here",
+					 seconds * 1000 + microseconds / 1000);
+}
+
+static void
+append_item(StringInfo rows, const DepotPlanItem *item)
+{
+	const DepotManifest *manifest = item->build != NULL ? item->build->manifest : item->installed->manifest;
+
+	appendStringInfoString(rows, rows->len > 0 ? ",{\"package\":" : "{\"package\":");
+	escape_json(rows, manifest->package);
+	appendStringInfoString(rows, ",\"version\":");
+	escape_json(rows, manifest->version);
+	appendStringInfo(rows, ",\"action\":\"%s\",\"size_bytes\":" INT64_FORMAT ",\"restart_required\":%s,\"repository\":",
+					 depot_plan_action_name(item->action),
+					 item->build != NULL ? item->build->size_bytes : item->installed->size_bytes,
+					 item->action != DEPOT_PLAN_KEEP && depot_plan_needs_restart(manifest) ? "true" : "false");
+	escape_json(rows, item->build != NULL ? item->build->repository : item->installed->repository);
+	appendStringInfoChar(rows, '}');
+}
+
+void
+depot_install_answer(DepotJob *job)
+{
+	InstallJob *state = job->state;
+	StringInfoData rows;
+
+	initStringInfo(&rows);
+	if (state->plan->is_system)
+		depot_job_notice(job, "extension \"%s\" %s is provided by the server installation; nothing to install",
+						 state->request.name, state->plan->system_version);
+	for (int i = 0; i < state->plan->count; i++)
+	{
+		if (!state->is_dry_run)
+			notice_item(job, &state->plan->items[i], &state->items[i]);
+		append_item(&rows, &state->plan->items[i]);
+	}
+	depot_job_finish(job, rows.data);
+}
