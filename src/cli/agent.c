@@ -162,7 +162,7 @@ add_hint(DepotError *error)
 	if (error->hint[0] != '\0')
 		return;
 	if (error->code == DEPOT_ERROR_DISK_FULL)
-		(void) depot_error_hint(error, "Free space on the file system of the depot directory and repeat the call.");
+		(void) depot_error_hint(error, "Free space on the depot directory's file system and repeat the call.");
 	else if (error->code == DEPOT_ERROR_OUT_OF_MEMORY)
 		(void) depot_error_hint(error, "If the machine has memory to spare, raise depot.agent_memory.");
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fetch_server.h
- *	  A small HTTP server that misbehaves, for test_fetch.c.
+ *	  A small HTTP server that misbehaves, for the tests of the downloader.
  *
  * What nginx cannot be made to do: endless, torn, dripping and silent
  * answers.  The first part of the path chooses the behaviour.  Each connection is served
@@ -116,7 +116,15 @@ server_behave(Server *server, int fd, const char *path)
 	else if (strncmp(path, "/page404", 8) == 0)
 		server_repeat(fd, "HTTP/1.1 404 Not Found\r\n\r\n", page, 0);
 	else if (strncmp(path, "/announced", 10) == 0)
-		server_repeat(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", page, 0);
+		server_repeat(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", page, 500);
+	else if (strncmp(path, "/burst", 6) == 0)
+	{
+		/* more than the minimum for a while, and then nothing */
+		server_send(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+		for (int i = 0; i < 5; i++)
+			server_send(fd, page);
+		server_nap(60000);
+	}
 	else if (strncmp(path, "/drip", 5) == 0)
 		server_repeat(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "x", 50);
 	else if (strncmp(path, "/silent", 7) == 0)
