@@ -48,9 +48,11 @@ static bool add_file(DepotRepo *repo, const char *file, DepotError *error);
 static bool copy_in(DepotRepo *repo, const char *file, DepotError *error);
 static bool copy_bytes(int from, int to, const char *file, DepotError *error);
 static bool check_package(DepotRepo *repo, Added *added, DepotError *error);
-static bool unpack_and_check(DepotRepo *repo, int fd, const DepotManifest *manifest, const char *manifest_sha256,
+static bool unpack_and_check(DepotRepo *repo, int fd, const DepotManifest *manifest,
+							 const char *manifest_sha256,
 							 DepotError *error);
-static bool describe(const DepotManifest *manifest, const char *manifest_sha256, Added *added, DepotError *error);
+static bool describe(const DepotManifest *manifest, const char *manifest_sha256, Added *added,
+					 DepotError *error);
 static bool find_known(DepotRepo *repo, const Added *added, bool *known, DepotError *error);
 static bool put_in_place(DepotRepo *repo, const Added *added, DepotError *error);
 
@@ -193,7 +195,8 @@ check_package(DepotRepo *repo, Added *added, DepotError *error)
 	if (fd < 0)
 		return false;
 	depot_cli_progress_begin(&progress, "checking the package", 0);
-	manifest = depot_archive_verify(fd, NULL, NULL, manifest_sha256, depot_cli_progress_archive, &progress, error);
+	manifest = depot_archive_verify(fd, NULL, NULL, manifest_sha256, depot_cli_progress_archive, &progress,
+									error);
 	depot_cli_progress_end(&progress);
 	if (manifest != NULL)
 		ok = unpack_and_check(repo, fd, manifest, manifest_sha256, error) &&
@@ -218,7 +221,8 @@ unpack_and_check(DepotRepo *repo, int fd, const DepotManifest *manifest, const c
 	if (tree_fd < 0)
 		return false;
 	depot_cli_progress_begin(&progress, "checking what is in it", depot_manifest_unpacked_bytes(manifest));
-	ok = depot_archive_unpack(fd, manifest, manifest_sha256, NULL, tree_fd, depot_cli_progress_archive, &progress,
+	ok = depot_archive_unpack(fd, manifest, manifest_sha256, NULL, tree_fd, depot_cli_progress_archive,
+							  &progress,
 							  error);
 	depot_cli_progress_end(&progress);
 	ok = ok && depot_control_check_package(tree_fd, manifest, error);
@@ -238,7 +242,8 @@ describe(const DepotManifest *manifest, const char *manifest_sha256, Added *adde
 					  manifest->platform_os, manifest->platform_arch);
 	if (length >= (int) sizeof(added->role) || !depot_name_is_delegated_role(added->role))
 		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "its platform does not make the name of a role");
-	length = snprintf(added->path, sizeof(added->path), "pg%d/%s-%s/%s/%s/%s-%s.tar.zst", manifest->postgresql_major,
+	length = snprintf(added->path, sizeof(added->path), "pg%d/%s-%s/%s/%s/%s-%s.tar.zst",
+					  manifest->postgresql_major,
 					  manifest->platform_os, manifest->platform_arch, manifest->package, manifest->version,
 					  manifest->package, manifest->version);
 	if (length + 96 > (int) sizeof(added->path))
@@ -271,7 +276,8 @@ find_known(DepotRepo *repo, const Added *added, bool *known, DepotError *error)
 	*known = false;
 	if (role != NULL)
 		sha256 = json_string_value(json_object_get(json_object_get(json_object_get(
-								   json_object_get(role->body, "targets"), added->path), "hashes"), "sha256"));
+								   json_object_get(role->body, "targets"), added->path), "hashes"),
+								   "sha256"));
 	json_array_foreach(repo->pending, index, entry)
 	{
 		if (strcmp(json_string_value(json_object_get(entry, "path")), added->path) == 0)
@@ -301,7 +307,8 @@ put_in_place(DepotRepo *repo, const Added *added, DepotError *error)
 		!depot_files_rename(repo->fd, INCOMING_PACKAGE, repo->fd, file, error) ||
 		!depot_files_fsync(repo->fd, directory, error))
 		return false;
-	entry = json_pack("{s:s, s:s, s:s, s:I, s:O}", "path", added->path, "role", added->role, "sha256", added->sha256,
+	entry = json_pack("{s:s, s:s, s:s, s:I, s:O}", "path", added->path, "role", added->role, "sha256",
+					  added->sha256,
 					  "length", (json_int_t) added->size_bytes, "custom", added->custom);
 	if (json_array_append_new(repo->pending, entry) != 0)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");

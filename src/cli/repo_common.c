@@ -28,10 +28,11 @@
 
 #define CONFIG_FORMAT 1
 #define CONFIG_MAX_BYTES 65536
-#define PENDING_MAX_BYTES (64 * 1024 * 1024)
+#define PENDING_MAX_BYTES ((size_t) 64 * 1024 * 1024)
 #define SECONDS_PER_DAY 86400
 
-const char *const depot_repo_role_names[DEPOT_REPO_TOP_LEVEL_COUNT] = {"root", "timestamp", "snapshot", "targets"};
+const char *const depot_repo_role_names[DEPOT_REPO_TOP_LEVEL_COUNT] = {"root", "timestamp", "snapshot",
+	"targets"};
 
 static const char *const days_members[DEPOT_REPO_TOP_LEVEL_COUNT] = {
 	"root_days", "timestamp_days", "snapshot_days", "targets_days"
@@ -39,13 +40,15 @@ static const char *const days_members[DEPOT_REPO_TOP_LEVEL_COUNT] = {
 
 static bool write_json(int fd, const char *path, json_t *document, DepotError *error);
 static bool lock(const DepotRepo *repo, DepotError *error);
-static bool read_json(const DepotRepo *repo, const char *path, size_t limit_bytes, const char *what, json_t **out,
+static bool read_json(const DepotRepo *repo, const char *path, size_t limit_bytes, const char *what,
+					  json_t **out,
 					  DepotError *error);
 static bool read_config(DepotRepo *repo, DepotError *error);
 static bool read_pending(DepotRepo *repo, DepotError *error);
 static bool check_pending(const json_t *pending, DepotError *error);
 static bool load_root(DepotRepo *repo, DepotError *error);
-static bool load_role(DepotRepo *repo, DepotRepoRole *role, const char *type, const json_t *meta, DepotError *error);
+static bool load_role(DepotRepo *repo, DepotRepoRole *role, const char *type, const json_t *meta,
+					  DepotError *error);
 static bool load_delegated(DepotRepo *repo, DepotError *error);
 static bool take_text(DepotRepoRole *role, const DepotBuffer *text, const char *type, DepotError *error);
 static void set_entry(DepotRepoRole *role, const json_t *keys, const json_t *entry);
@@ -195,7 +198,8 @@ read_json(const DepotRepo *repo, const char *path, size_t limit_bytes, const cha
 	ok = depot_files_read(repo->fd, path, limit_bytes, &text, error);
 	if (ok)
 	{
-		*out = depot_json_parse(text.data == NULL ? "" : text.data, text.length_bytes, DEPOT_ERROR_INVALID_ARGUMENT,
+		*out = depot_json_parse(text.data == NULL ? "" : text.data, text.length_bytes,
+								DEPOT_ERROR_INVALID_ARGUMENT,
 								what, error);
 		ok = *out != NULL;
 	}
@@ -217,13 +221,15 @@ read_config(DepotRepo *repo, DepotError *error)
 		return false;
 	if (config == NULL)
 	{
-		depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "\"%s\" is not a repository: it has no %s", repo->path,
+		depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "\"%s\" is not a repository: it has no %s",
+						repo->path,
 						DEPOT_REPO_CONFIG);
 		return depot_error_hint(error, "Make one with \"pg_depot repo init\".");
 	}
 	ok = depot_json_get_integer(config, "format", true, 1, &format, code, error);
 	if (ok && format != CONFIG_FORMAT)
-		ok = depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "format %" PRId64 " of %s is not known here", format,
+		ok = depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "format %" PRId64 " of %s is not known here",
+							 format,
 							 DEPOT_REPO_CONFIG);
 	for (int i = 0; i < DEPOT_REPO_TOP_LEVEL_COUNT && ok; i++)
 	{
@@ -282,7 +288,8 @@ check_pending(const json_t *pending, DepotError *error)
 			!depot_json_get_integer(entry, "length", true, 0, &length, code, error) ||
 			!depot_json_get_object(entry, "custom", true, &custom, code, error))
 			return false;
-		if (!depot_name_is_delegated_role(role) || !depot_name_is_sha256(sha256) || strstr(path, "..") != NULL ||
+		if (!depot_name_is_delegated_role(role) || !depot_name_is_sha256(sha256) ||
+			strstr(path, "..") != NULL ||
 			strlen(path) + 96 > DEPOT_REPO_PATH_BYTES)
 			return depot_error_set(error, code, "entry %zu is damaged", index + 1);
 	}
@@ -311,7 +318,8 @@ load(DepotRepo *repo, DepotError *error)
 		set_entry(role, json_object_get(root->body, "keys"),
 				  json_object_get(json_object_get(root->body, "roles"), role->name));
 		if (i > 0 && meta == NULL)
-			return depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "published metadata does not list %s.json",
+			return depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
+								   "published metadata does not list %s.json",
 								   role->name);
 		if (!load_role(repo, role, role->name, meta, error))
 			return false;
@@ -344,13 +352,17 @@ load_root(DepotRepo *repo, DepotError *error)
 	if (!ok)
 		return false;
 	if (root->version != version)
-		return depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "\"%s\" holds version %" PRId64, path, root->version);
+		return depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "\"%s\" holds version %" PRId64, path,
+							   root->version);
 	set_entry(root, json_object_get(root->body, "keys"),
 			  json_object_get(json_object_get(root->body, "roles"), "root"));
 	return depot_tuf_verify_envelope(root->envelope, root->keys, root->entry, "root metadata", error);
 }
 
-/* Loads the published metadata of a role whose entry is set; meta is what its parent says of it, NULL for timestamp. */
+/*
+ * Loads the published metadata of a role whose entry is set; meta is what its parent says
+ * of it, NULL for timestamp.
+ */
 static bool
 load_role(DepotRepo *repo, DepotRepoRole *role, const char *type, const json_t *meta, DepotError *error)
 {
@@ -415,13 +427,15 @@ take_text(DepotRepoRole *role, const DepotBuffer *text, const char *type, DepotE
 	char		what[96];
 
 	snprintf(what, sizeof(what), "%s metadata", role->name);
-	role->envelope = depot_tuf_parse_metadata(text->data == NULL ? "" : text->data, text->length_bytes, type, what,
+	role->envelope = depot_tuf_parse_metadata(text->data == NULL ? "" : text->data, text->length_bytes, type,
+											  what,
 											  error);
 	if (role->envelope == NULL)
 		return false;
 	role->body = json_object_get(role->envelope, "signed");
 	role->version = json_integer_value(json_object_get(role->body, "version"));
-	return depot_tuf_time_parse(json_string_value(json_object_get(role->body, "expires")), &role->expires_epoch_s) ||
+	return depot_tuf_time_parse(json_string_value(json_object_get(role->body, "expires")),
+								&role->expires_epoch_s) ||
 		depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT, "%s: expires is not a time", what);
 }
 

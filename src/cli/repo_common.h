@@ -30,7 +30,10 @@
 #define DEPOT_REPO_MAX_DAYS 36500
 #define DEPOT_REPO_PATH_BYTES 512
 
-/* Below this part of its lifetime a role needs attention (status); below the next, publish renews it when it has the keys. */
+/*
+ * Below this part of its lifetime a role needs attention (status); below the next,
+ * publish renews it when it has the keys.
+ */
 #define DEPOT_REPO_ATTENTION_PERCENT 20
 #define DEPOT_REPO_RENEW_PERCENT 50
 
@@ -85,8 +88,9 @@ extern int	depot_cmd_repo_status(int argc, char **argv);
 extern const char *const depot_repo_role_names[DEPOT_REPO_TOP_LEVEL_COUNT];
 
 /*
- * Opens a repository and reads its configuration, pending list and published metadata, verifying every signature and hash
- * (but not expiry: renewing is the point).  With exclusive it waits for other publishers.
+ * Opens a repository and reads its configuration, pending list and published metadata,
+ * verifying every signature and hash (but not expiry: renewing is the point). With
+ * exclusive it waits for other publishers.
  */
 extern bool depot_repo_open(DepotRepo *repo, const char *path, bool exclusive, DepotError *error);
 extern void depot_repo_close(DepotRepo *repo);
@@ -98,12 +102,17 @@ extern bool depot_repo_write_config(int fd, const int64_t *days, DepotError *err
 extern bool depot_repo_write_pending(DepotRepo *repo, DepotError *error);
 
 /* Where a target's file lies: targets/<directory>/<sha256>.<name>. */
-extern void depot_repo_target_file(const char *target_path, const char *sha256, char out[DEPOT_REPO_PATH_BYTES]);
+extern void depot_repo_target_file(const char *target_path, const char *sha256,
+								   char out[DEPOT_REPO_PATH_BYTES]);
 
 /* repo_sign.c */
 
-/* Loads a key: a secret one, asking for its passphrase where it is sealed, or with allow_public a .pub file too.  A key given twice counts once. */
-extern bool depot_repo_keys_load(DepotRepoKeys *keys, const char *path, const char *passphrase_file, bool allow_public,
+/*
+ * Loads a key: a secret one, asking for its passphrase where it is sealed, or with
+ * allow_public a .pub file too. A key given twice counts once.
+ */
+extern bool depot_repo_keys_load(DepotRepoKeys *keys, const char *path, const char *passphrase_file,
+								 bool allow_public,
 								 DepotError *error);
 extern void depot_repo_keys_free(DepotRepoKeys *keys);
 
@@ -111,17 +120,20 @@ extern void depot_repo_keys_free(DepotRepoKeys *keys);
 extern int	depot_repo_count_signers(const json_t *entry, const DepotRepoKeys *keys);
 
 /* A new body with the members every role has; the caller adds its own. */
-extern json_t *depot_repo_new_body(const char *type, int64_t version, int64_t expires_epoch_s, DepotError *error);
+extern json_t *depot_repo_new_body(const char *type, int64_t version, int64_t expires_epoch_s,
+								   DepotError *error);
 
 /* Sets version and expiry of a body. */
 extern bool depot_repo_stamp(json_t *body, int64_t version, int64_t expires_epoch_s, DepotError *error);
 
 /*
- * Signs body with every key of the role entry at hand, verifies the result against the threshold, and writes it durably to
- * metadata/<version>.<name>.json (timestamp.json without a version).  When parent_meta is not NULL, the file is entered there with
+ * Signs body with every key of the role entry at hand, verifies the result against the
+ * threshold, and writes it durably to metadata/<version>.<name>.json (timestamp.json
+ * without a version). When parent_meta is not NULL, the file is entered there with
  * version, length and hash.
  */
-extern bool depot_repo_sign_and_write(int fd, const char *name, json_t *body, const json_t *role_keys, const json_t *entry,
+extern bool depot_repo_sign_and_write(int fd, const char *name, json_t *body, const json_t *role_keys,
+									  const json_t *entry,
 									  const DepotRepoKeys *keys, json_t *parent_meta, DepotError *error);
 
 #endif							/* DEPOT_REPO_COMMON_H */

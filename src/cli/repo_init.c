@@ -28,13 +28,15 @@
 #define COMMAND "repo init"
 #define SECONDS_PER_DAY 86400
 
-/* What getopt_long returns: one of these plus the index of a role. */
+/* What getopt_long returns: one of these times ROLE_SPAN, plus the index of a role. */
+#define ROLE_SPAN 16
 enum
 {
-	OPTION_KEY = 1000,
-	OPTION_THRESHOLD = 1100,
-	OPTION_DAYS = 1200
+	OPTION_KEY = 100,
+	OPTION_THRESHOLD,
+	OPTION_DAYS
 };
+#define ROLE_OPTION(kind, role) ((kind) * ROLE_SPAN + (role))
 
 typedef struct Init
 {
@@ -94,7 +96,7 @@ depot_cmd_repo_init(int argc, char **argv)
 	init.days[DEPOT_REPO_SNAPSHOT] = 7;
 	init.days[DEPOT_REPO_TIMESTAMP] = 1;
 	result = parse_options(&init, argc, argv);
-	if (result != -1)
+	if (init.path == NULL)
 		return result;
 
 	result = DEPOT_EXIT_FAILED;
@@ -120,21 +122,21 @@ depot_cmd_repo_init(int argc, char **argv)
 	return result;
 }
 
-/* Returns -1 to go on, else an exit code. */
+/* Sets the path when there is something to do; else what is returned is the exit code. */
 static int
 parse_options(Init *init, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"root-key", required_argument, NULL, OPTION_KEY + DEPOT_REPO_ROOT},
-		{"targets-key", required_argument, NULL, OPTION_KEY + DEPOT_REPO_TARGETS},
-		{"snapshot-key", required_argument, NULL, OPTION_KEY + DEPOT_REPO_SNAPSHOT},
-		{"timestamp-key", required_argument, NULL, OPTION_KEY + DEPOT_REPO_TIMESTAMP},
-		{"root-threshold", required_argument, NULL, OPTION_THRESHOLD + DEPOT_REPO_ROOT},
-		{"targets-threshold", required_argument, NULL, OPTION_THRESHOLD + DEPOT_REPO_TARGETS},
-		{"root-days", required_argument, NULL, OPTION_DAYS + DEPOT_REPO_ROOT},
-		{"targets-days", required_argument, NULL, OPTION_DAYS + DEPOT_REPO_TARGETS},
-		{"snapshot-days", required_argument, NULL, OPTION_DAYS + DEPOT_REPO_SNAPSHOT},
-		{"timestamp-days", required_argument, NULL, OPTION_DAYS + DEPOT_REPO_TIMESTAMP},
+		{"root-key", required_argument, NULL, ROLE_OPTION(OPTION_KEY, DEPOT_REPO_ROOT)},
+		{"targets-key", required_argument, NULL, ROLE_OPTION(OPTION_KEY, DEPOT_REPO_TARGETS)},
+		{"snapshot-key", required_argument, NULL, ROLE_OPTION(OPTION_KEY, DEPOT_REPO_SNAPSHOT)},
+		{"timestamp-key", required_argument, NULL, ROLE_OPTION(OPTION_KEY, DEPOT_REPO_TIMESTAMP)},
+		{"root-threshold", required_argument, NULL, ROLE_OPTION(OPTION_THRESHOLD, DEPOT_REPO_ROOT)},
+		{"targets-threshold", required_argument, NULL, ROLE_OPTION(OPTION_THRESHOLD, DEPOT_REPO_TARGETS)},
+		{"root-days", required_argument, NULL, ROLE_OPTION(OPTION_DAYS, DEPOT_REPO_ROOT)},
+		{"targets-days", required_argument, NULL, ROLE_OPTION(OPTION_DAYS, DEPOT_REPO_TARGETS)},
+		{"snapshot-days", required_argument, NULL, ROLE_OPTION(OPTION_DAYS, DEPOT_REPO_SNAPSHOT)},
+		{"timestamp-days", required_argument, NULL, ROLE_OPTION(OPTION_DAYS, DEPOT_REPO_TIMESTAMP)},
 		{"passphrase-file", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
@@ -151,7 +153,7 @@ parse_options(Init *init, int argc, char **argv)
 		}
 		if (option == 'f')
 			init->passphrase_file = optarg;
-		else if (option >= OPTION_KEY)
+		else if (option >= OPTION_KEY * ROLE_SPAN)
 		{
 			int			result = take_option(init, option, options[index].name);
 
@@ -163,40 +165,38 @@ parse_options(Init *init, int argc, char **argv)
 	}
 	if (optind != argc - 1)
 		return depot_cli_usage_error(COMMAND, "exactly one directory is needed");
-	init->path = argv[optind];
 	for (int i = 0; i < DEPOT_REPO_TOP_LEVEL_COUNT; i++)
 	{
 		if (init->key_path_count[i] == 0)
 			return depot_cli_usage_error(COMMAND, "option \"--%s-key\" is missing", depot_repo_role_names[i]);
 	}
-	return -1;
+	init->path = argv[optind];
+	return DEPOT_EXIT_OK;
 }
 
 static int
 take_option(Init *init, int option, const char *name)
 {
-	int			role;
+	const int	kind = option / ROLE_SPAN;
+	const int	role = option % ROLE_SPAN;
 
-	if (option < OPTION_THRESHOLD)
+	if (role >= DEPOT_REPO_TOP_LEVEL_COUNT)
+		return depot_cli_usage_error(COMMAND, "unknown option \"--%s\"", name);
+	if (kind == OPTION_KEY)
 	{
-		role = option - OPTION_KEY;
 		if (init->key_path_count[role] == DEPOT_REPO_MAX_KEYS)
 			return depot_cli_usage_error(COMMAND, "option \"--%s\" is given more than %d times", name,
 										 DEPOT_REPO_MAX_KEYS);
 		init->key_paths[role][init->key_path_count[role]++] = optarg;
 	}
-	else if (option < OPTION_DAYS)
+	else if (kind == OPTION_THRESHOLD)
 	{
-		role = option - OPTION_THRESHOLD;
 		if (!depot_cli_parse_number(optarg, 1, DEPOT_REPO_MAX_KEYS, &init->thresholds[role]))
-			return depot_cli_usage_error(COMMAND, "--%s is not a number from 1 to %d", name, DEPOT_REPO_MAX_KEYS);
+			return depot_cli_usage_error(COMMAND, "--%s is not a number from 1 to %d", name,
+										 DEPOT_REPO_MAX_KEYS);
 	}
-	else
-	{
-		role = option - OPTION_DAYS;
-		if (!depot_cli_parse_number(optarg, 1, DEPOT_REPO_MAX_DAYS, &init->days[role]))
-			return depot_cli_usage_error(COMMAND, "--%s is not a number from 1 to %d", name, DEPOT_REPO_MAX_DAYS);
-	}
+	else if (!depot_cli_parse_number(optarg, 1, DEPOT_REPO_MAX_DAYS, &init->days[role]))
+		return depot_cli_usage_error(COMMAND, "--%s is not a number from 1 to %d", name, DEPOT_REPO_MAX_DAYS);
 	return -1;
 }
 
@@ -224,9 +224,11 @@ load_keys(Init *init, DepotError *error)
 								   depot_repo_role_names[i], (int) init->thresholds[i], keys->count);
 		if (secret < init->thresholds[i])
 		{
-			depot_error_set(error, DEPOT_ERROR_KEY, "role \"%s\" needs %d signatures, but secret keys were given for only %d",
+			depot_error_set(error, DEPOT_ERROR_KEY,
+							"role \"%s\" needs %d signatures, but secret keys were given for only %d",
 							depot_repo_role_names[i], (int) init->thresholds[i], secret);
-			return depot_error_hint(error, "Give the secret key file instead of the .pub file for enough of them.");
+			return depot_error_hint(error, "Give the secret key file instead of the .pub file for enough of "
+									"them.");
 		}
 	}
 	return true;
@@ -265,7 +267,8 @@ open_empty_directory(const char *path, DepotError *error)
 	if (!empty)
 	{
 		depot_error_set(error, DEPOT_ERROR_FILE_EXISTS, "directory \"%s\" is not empty", path);
-		depot_error_hint(error, "A repository is made once. \"pg_depot repo add\" and \"publish\" change it.");
+		depot_error_hint(error, "A repository is made once. \"pg_depot repo add\" and \"publish\" change "
+						 "it.");
 	}
 	else if (fd < 0)
 		depot_error_set_errno(error, errno, "could not open directory \"%s\"", path);
@@ -293,7 +296,8 @@ write_repository(const Init *init, int fd, DepotError *error)
 	for (int i = 0; i < 3 && ok; i++)
 	{
 		const char *name = depot_repo_role_names[order[i]];
-		json_t	   *body = depot_repo_new_body(name, 1, now_s + init->days[order[i]] * SECONDS_PER_DAY, error);
+		json_t	   *body = depot_repo_new_body(name, 1, now_s + init->days[order[i]] * SECONDS_PER_DAY,
+											   error);
 
 		ok = body != NULL;
 		if (ok && order[i] == DEPOT_REPO_TARGETS)
@@ -305,7 +309,8 @@ write_repository(const Init *init, int fd, DepotError *error)
 			json_object_set(body, "meta", meta);
 		json_decref(meta);
 		meta = json_object();
-		ok = ok && depot_repo_sign_and_write(fd, name, body, keys, json_object_get(roles, name), &init->keys[order[i]],
+		ok = ok && depot_repo_sign_and_write(fd, name, body, keys, json_object_get(roles, name),
+											 &init->keys[order[i]],
 											 meta, error);
 		json_decref(body);
 	}

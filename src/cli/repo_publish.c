@@ -26,11 +26,13 @@
 
 #define COMMAND "repo publish"
 
-static int	parse_options(int argc, char **argv, const char **key_paths, int *key_count, const char **passphrase_file);
+static int	parse_options(int argc, char **argv, const char **key_paths, int *key_count,
+						  const char **passphrase_file);
 static bool publish(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error);
 static bool take_pending(DepotRepo *repo, int *new_count, DepotError *error);
 static bool take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *error);
-static bool check_file(const DepotRepo *repo, const char *file, const char *sha256, int64_t length, DepotError *error);
+static bool check_file(const DepotRepo *repo, const char *file, const char *sha256, int64_t length,
+					   DepotError *error);
 static DepotRepoRole *delegate(DepotRepo *repo, const char *name, DepotError *error);
 static bool renew(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error);
 static bool begin_next(DepotRepo *repo, DepotRepoRole *role, DepotError *error);
@@ -38,7 +40,8 @@ static int64_t next_version(const DepotRepo *repo, const DepotRepoRole *role);
 static bool check_keys(const DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error);
 static void warn_unused_keys(const DepotRepo *repo, const DepotRepoKeys *keys);
 static bool write_all(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error);
-static bool write_role(DepotRepo *repo, DepotRepoRole *role, const DepotRepoKeys *keys, json_t *meta, DepotError *error);
+static bool write_role(DepotRepo *repo, DepotRepoRole *role, const DepotRepoKeys *keys, json_t *meta,
+					   DepotError *error);
 static json_t *next_meta(DepotRepoRole *role, DepotError *error);
 
 static void
@@ -160,7 +163,10 @@ take_pending(DepotRepo *repo, int *new_count, DepotError *error)
 	return true;
 }
 
-/* Enters a pending target into the next version of its role, which is made and delegated to when there is none. */
+/*
+ * Enters a pending target into the next version of its role, which is made and delegated
+ * to when there is none.
+ */
 static bool
 take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *error)
 {
@@ -176,7 +182,8 @@ take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *erro
 	published = role == NULL ? NULL : json_object_get(json_object_get(role->body, "targets"), path);
 	if (published != NULL)
 	{
-		const char *other = json_string_value(json_object_get(json_object_get(published, "hashes"), "sha256"));
+		const char *other = json_string_value(json_object_get(json_object_get(published, "hashes"),
+															  "sha256"));
 
 		return (other != NULL && strcmp(other, sha256) == 0) ||
 			depot_error_set(error, DEPOT_ERROR_DUPLICATE, "another package was published as %s", path);
@@ -188,7 +195,8 @@ take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *erro
 		role = delegate(repo, role_name, error);
 	if (role == NULL || !begin_next(repo, role, error))
 		return false;
-	target = json_pack("{s:O, s:{s:s}, s:O}", "length", json_object_get(entry, "length"), "hashes", "sha256", sha256,
+	target = json_pack("{s:O, s:{s:s}, s:O}", "length", json_object_get(entry, "length"), "hashes", "sha256",
+					   sha256,
 					   "custom", json_object_get(entry, "custom"));
 	if (json_object_set_new(json_object_get(role->next, "targets"), path, target) != 0)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
@@ -208,7 +216,8 @@ check_file(const DepotRepo *repo, const char *file, const char *sha256, int64_t 
 	if (strcmp(hex, sha256) == 0 && size_bytes == (uint64_t) length)
 		return true;
 	depot_error_set(error, DEPOT_ERROR_DIGEST_MISMATCH, "\"%s\" has changed since it was added", file);
-	return depot_error_hint(error, "Find out who changed it. Remove it and its entry in %s, then add the package again.",
+	return depot_error_hint(error, "Find out who changed it. Remove it and its entry in %s, then add the "
+							"package again.",
 							DEPOT_REPO_PENDING);
 }
 
@@ -236,8 +245,10 @@ delegate(DepotRepo *repo, const char *name, DepotError *error)
 
 		json_object_set(json_object_get(delegations, "keys"), id, json_object_get(targets->keys, id));
 	}
-	entry = json_pack("{s:s, s:O, s:O, s:b, s:[s]}", "name", name, "keyids", json_object_get(targets->entry, "keyids"),
-					  "threshold", json_object_get(targets->entry, "threshold"), "terminating", 1, "paths", pattern);
+	entry = json_pack("{s:s, s:O, s:O, s:b, s:[s]}", "name", name, "keyids",
+					  json_object_get(targets->entry, "keyids"),
+					  "threshold", json_object_get(targets->entry, "threshold"), "terminating", 1, "paths",
+					  pattern);
 	if (json_array_append_new(json_object_get(delegations, "roles"), entry) != 0)
 	{
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
@@ -295,8 +306,9 @@ begin_next(DepotRepo *repo, DepotRepoRole *role, DepotError *error)
 }
 
 /*
- * The next number no file has.  A publish that was killed may have left a file of a version that nothing refers to; a copy of it may
- * stand in somebody's cache, so its name is not used again.
+ * The next number no file has. A publish that was killed may have left a file of a
+ * version that nothing refers to; a copy of it may stand in somebody's cache, so its name
+ * is not used again.
  */
 static int64_t
 next_version(const DepotRepo *repo, const DepotRepoRole *role)
@@ -335,10 +347,13 @@ check_keys(const DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error)
 		if (role->next == NULL || have >= threshold)
 			continue;
 		depot_buffer_append_format(&roles, "%s\"%s\"", count == 0 ? "" : ", ", role->name);
-		depot_buffer_append_format(&detail, "%s\"%s\" needs %" JSON_INTEGER_FORMAT " of these keys, %d given:",
+		depot_buffer_append_format(&detail, "%s\"%s\" needs %" JSON_INTEGER_FORMAT " of these keys, %d "
+								   "given:",
 								   count == 0 ? "" : " ", role->name, threshold, have);
 		json_array_foreach(json_object_get(role->entry, "keyids"), index, keyid)
+		{
 			depot_buffer_append_format(&detail, "%s %.16s", index == 0 ? "" : ",", json_string_value(keyid));
+		}
 		depot_buffer_append_string(&detail, ".");
 		count++;
 	}
@@ -403,7 +418,8 @@ static bool
 write_role(DepotRepo *repo, DepotRepoRole *role, const DepotRepoKeys *keys, json_t *meta, DepotError *error)
 {
 	return role->next == NULL ||
-		depot_repo_sign_and_write(repo->fd, role->name, role->next, role->keys, role->entry, keys, meta, error);
+		depot_repo_sign_and_write(repo->fd, role->name, role->next, role->keys, role->entry, keys, meta,
+								  error);
 }
 
 /* The meta of the next snapshot or timestamp, NULL when there is no next. */

@@ -17,10 +17,12 @@
 #include "common/files.h"
 #include "common/tuf.h"
 
-static DepotKey *load_key(const char *path, const char *passphrase_file, bool allow_public, DepotError *error);
+static DepotKey *load_key(const char *path, const char *passphrase_file, bool allow_public,
+						  DepotError *error);
 static const DepotKey *find_secret(const DepotRepoKeys *keys, const char *keyid);
 static json_t *sign(json_t *body, const json_t *entry, const DepotRepoKeys *keys, DepotError *error);
-static bool add_signature(json_t *signatures, const DepotKey *key, const DepotBuffer *message, DepotError *error);
+static bool add_signature(json_t *signatures, const DepotKey *key, const DepotBuffer *message,
+						  DepotError *error);
 static bool out_of_memory(DepotError *error);
 
 bool
@@ -102,7 +104,8 @@ depot_repo_stamp(json_t *body, int64_t version, int64_t expires_epoch_s, DepotEr
 }
 
 bool
-depot_repo_sign_and_write(int fd, const char *name, json_t *body, const json_t *role_keys, const json_t *entry,
+depot_repo_sign_and_write(int fd, const char *name, json_t *body, const json_t *role_keys,
+						  const json_t *entry,
 						  const DepotRepoKeys *keys, json_t *parent_meta, DepotError *error)
 {
 	const json_int_t version = json_integer_value(json_object_get(body, "version"));

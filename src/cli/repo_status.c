@@ -94,7 +94,8 @@ print_text(const DepotRepo *repo)
 
 		depot_tuf_time_format(role->expires_epoch_s, expires);
 		format_left(role->expires_epoch_s - repo->now_s, left, sizeof(left));
-		printf("%-24s %8" PRId64 "  %-20s  %-10s  %4zu  %9" JSON_INTEGER_FORMAT "\n", role->name, role->version, expires,
+		printf("%-24s %8" PRId64 "  %-20s  %-10s  %4zu  %9" JSON_INTEGER_FORMAT "\n", role->name,
+			   role->version, expires,
 			   left, json_array_size(json_object_get(role->entry, "keyids")),
 			   json_integer_value(json_object_get(role->entry, "threshold")));
 	}
@@ -110,7 +111,8 @@ print_text(const DepotRepo *repo)
 		depot_tuf_time_format(role->expires_epoch_s, expires);
 		format_left(left_s < 0 ? -left_s : left_s, left, sizeof(left));
 		if (left_s <= 0)
-			printf("attention: role \"%s\" expired on %.10s %.8s UTC (%s ago)\n", role->name, expires, expires + 11, left);
+			printf("attention: role \"%s\" expired on %.10s %.8s UTC (%s ago)\n", role->name, expires,
+				   expires + 11, left);
 		else
 			printf("attention: role \"%s\" expires in %s\n", role->name, left);
 	}
@@ -134,13 +136,16 @@ print_json(const DepotRepo *repo)
 		depot_tuf_time_format(role->expires_epoch_s, expires);
 		json_array_append_new(roles, json_pack("{s:s, s:I, s:s, s:I, s:O, s:O, s:b}", "name", role->name,
 											   "version", (json_int_t) role->version, "expires", expires,
-											   "seconds_left", (json_int_t) (role->expires_epoch_s - repo->now_s),
+											   "seconds_left",
+											   (json_int_t) (role->expires_epoch_s - repo->now_s),
 											   "keyids", json_object_get(role->entry, "keyids"),
 											   "threshold", json_object_get(role->entry, "threshold"),
 											   "attention", (int) needs_attention(repo, role)));
 	}
 	json_array_foreach(repo->pending, index, entry)
+	{
 		json_array_append(pending, json_object_get(entry, "path"));
+	}
 	result = depot_cli_print_json(document);
 	json_decref(document);
 	return result;
@@ -151,9 +156,9 @@ format_left(int64_t seconds, char *out, size_t out_bytes)
 {
 	if (seconds <= 0)
 		snprintf(out, out_bytes, seconds == 0 ? "0 seconds" : "expired");
-	else if (seconds >= 2 * 86400)
+	else if (seconds >= INT64_C(2) * 86400)
 		snprintf(out, out_bytes, "%" PRId64 " days", seconds / 86400);
-	else if (seconds >= 2 * 3600)
+	else if (seconds >= INT64_C(2) * 3600)
 		snprintf(out, out_bytes, "%" PRId64 " hours", seconds / 3600);
 	else if (seconds >= 120)
 		snprintf(out, out_bytes, "%" PRId64 " minutes", seconds / 60);

@@ -82,7 +82,8 @@ depot_key_to_json(const DepotKey *key, DepotError *error)
 	json_t	   *object;
 
 	depot_digest_to_hex(key->public_key, sizeof(key->public_key), hex);
-	object = json_pack("{s:s, s:s, s:{s:s}}", "keytype", "ed25519", "scheme", "ed25519", "keyval", "public", hex);
+	object = json_pack("{s:s, s:s, s:{s:s}}", "keytype", "ed25519", "scheme", "ed25519", "keyval", "public",
+					   hex);
 	if (object == NULL)
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	return object;
@@ -116,7 +117,8 @@ depot_key_from_json(const json_t *object, const char *keyid, DepotError *error)
 		return NULL;
 	}
 	if (!depot_digest_from_hex(public_hex, key->public_key, sizeof(key->public_key)))
-		depot_error_set(error, DEPOT_ERROR_KEY, "public part of an ed25519 key is not 64 lower-case hexadecimal digits");
+		depot_error_set(error, DEPOT_ERROR_KEY, "public part of an ed25519 key is not 64 lower-case "
+						"hexadecimal digits");
 	else if (depot_key_compute_keyid(object, key->keyid, error))
 	{
 		if (keyid == NULL || strcmp(keyid, key->keyid) == 0)
@@ -150,9 +152,13 @@ depot_key_sign(const DepotKey *key, const void *bytes, size_t length_bytes,
 		return depot_error_set(error, DEPOT_ERROR_KEY, "key %.8s has no secret part", key->keyid);
 	crypto_sign_ed25519_detached(signature, NULL, bytes, length_bytes, key->secret_key);
 
-	/* A signature that does not verify (a bit flipped in memory) would be published and refused everywhere. */
+	/*
+	 * A signature that does not verify (a bit flipped in memory) would be published and
+	 * refused everywhere.
+	 */
 	if (!depot_key_verify(key, bytes, length_bytes, signature))
-		return depot_error_set(error, DEPOT_ERROR_KEY, "signature just made with key %.8s does not verify", key->keyid);
+		return depot_error_set(error, DEPOT_ERROR_KEY, "signature just made with key %.8s does not verify",
+							   key->keyid);
 	return true;
 }
 

@@ -42,7 +42,10 @@ extern bool depot_key_is_sealed(const char *path, bool *sealed, DepotError *erro
 extern DepotKey *depot_key_load_secret(const char *path, const char *passphrase, DepotError *error);
 extern DepotKey *depot_key_load_public(const char *path, DepotError *error);
 
-/* TUF key object of a key, new reference; and the reverse (checks shape, and keyid when given; UNSUPPORTED for other types). */
+/*
+ * TUF key object of a key, new reference; and the reverse (checks shape, and keyid when
+ * given; UNSUPPORTED for other types).
+ */
 extern json_t *depot_key_to_json(const DepotKey *key, DepotError *error);
 extern DepotKey *depot_key_from_json(const json_t *object, const char *keyid, DepotError *error);
 

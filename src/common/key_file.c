@@ -45,7 +45,8 @@ typedef struct KeyFile
 	const json_t *sealed;		/* NULL when not */
 }			KeyFile;
 
-static bool read_text(const char *path, char *text, size_t *length_bytes, struct stat *status, DepotError *error);
+static bool read_text(const char *path, char *text, size_t *length_bytes, struct stat *status,
+					  DepotError *error);
 static bool write_new_file(const char *path, mode_t mode, const char *text, DepotError *error);
 static bool sync_parent(const char *path, DepotError *error);
 static bool open_key_file(const char *path, KeyFile *file, DepotError *error);
@@ -130,7 +131,8 @@ depot_key_load_secret(const char *path, const char *passphrase, DepotError *erro
 		return NULL;
 	if (file.sealed != NULL && passphrase == NULL)
 	{
-		depot_error_set(error, DEPOT_ERROR_KEY, "key file \"%s\" is sealed with a passphrase, and none was given", path);
+		depot_error_set(error, DEPOT_ERROR_KEY, "key file \"%s\" is sealed with a passphrase, and none was "
+						"given", path);
 		goto done;
 	}
 	if (file.sealed != NULL)
@@ -140,7 +142,8 @@ depot_key_load_secret(const char *path, const char *passphrase, DepotError *erro
 	}
 	else if (!depot_digest_from_hex(file.seed_hex, seed, sizeof(seed)))
 	{
-		depot_error_set(error, DEPOT_ERROR_KEY, "the seed in key file \"%s\" is not %d hexadecimal digits", path,
+		depot_error_set(error, DEPOT_ERROR_KEY, "the seed in key file \"%s\" is not %d hexadecimal digits",
+						path,
 						2 * (int) DEPOT_KEY_SEED_BYTES);
 		goto done;
 	}
@@ -151,7 +154,8 @@ depot_key_load_secret(const char *path, const char *passphrase, DepotError *erro
 	ok = depot_digest_from_hex(file.public_hex, listed_public, sizeof(listed_public)) &&
 		sodium_memcmp(listed_public, key->public_key, sizeof(listed_public)) == 0;
 	if (!ok)
-		depot_error_set(error, DEPOT_ERROR_KEY, "key file \"%s\" is damaged: its two halves do not belong together", path);
+		depot_error_set(error, DEPOT_ERROR_KEY, "key file \"%s\" is damaged: its two halves do not belong "
+						"together", path);
 
 done:
 	sodium_memzero(seed, sizeof(seed));
@@ -168,7 +172,7 @@ DepotKey *
 depot_key_load_public(const char *path, DepotError *error)
 {
 	char		text[KEY_FILE_MAX_BYTES];
-	size_t		length_bytes;
+	size_t		length_bytes = 0;
 	struct stat status;
 	json_t	   *object;
 	DepotKey   *key;
@@ -184,6 +188,10 @@ depot_key_load_public(const char *path, DepotError *error)
 	return key;
 }
 
+/*
+ * Reads a file of less than KEY_FILE_MAX_BYTES into text.  Links are followed: where
+ * users keep their keys is theirs to say.
+ */
 static bool
 read_text(const char *path, char *text, size_t *length_bytes, struct stat *status, DepotError *error)
 {
@@ -231,6 +239,7 @@ done:
 	return ok;
 }
 
+/* Writes text and a newline to a file that must not exist yet; nothing is left behind on failure. */
 static bool
 write_new_file(const char *path, mode_t mode, const char *text, DepotError *error)
 {
@@ -242,7 +251,8 @@ write_new_file(const char *path, mode_t mode, const char *text, DepotError *erro
 		if (errno != EEXIST)
 			return depot_error_set_errno(error, errno, "could not create key file \"%s\"", path);
 		depot_error_set(error, DEPOT_ERROR_FILE_EXISTS, "key file \"%s\" exists already", path);
-		return depot_error_hint(error, "Keys are never overwritten. Choose another name, or move the old key away.");
+		return depot_error_hint(error, "Keys are never overwritten. Choose another name, or move the old key "
+								"away.");
 	}
 	ok = depot_files_write_all(fd, text, strlen(text), error) && depot_files_write_all(fd, "\n", 1, error);
 	if (ok && fsync(fd) != 0)
@@ -296,7 +306,8 @@ open_key_file(const char *path, KeyFile *file, DepotError *error)
 	{
 		file->sealed = json_object_get(file->json, "sealed");
 		if (strcmp(kind, KEY_FILE_KIND) != 0 || format != KEY_FILE_FORMAT)
-			depot_error_set(error, DEPOT_ERROR_KEY, "\"%s\" is not a key file of a kind this program knows", path);
+			depot_error_set(error, DEPOT_ERROR_KEY, "\"%s\" is not a key file of a kind this program knows",
+							path);
 		else if ((status.st_mode & S_IRWXO) != 0)
 		{
 			depot_error_set(error, DEPOT_ERROR_KEY, "secret key file \"%s\" is open to every user", path);
@@ -324,6 +335,7 @@ close_key_file(KeyFile *file)
 	memset(file, 0, sizeof(*file));
 }
 
+/* Returns the text of a secret key file; the caller wipes and frees it. */
 static char *
 format_secret(const DepotKey *key, const char *passphrase, DepotError *error)
 {
@@ -336,7 +348,8 @@ format_secret(const DepotKey *key, const char *passphrase, DepotError *error)
 
 	crypto_sign_ed25519_sk_to_seed(seed, key->secret_key);
 	depot_digest_to_hex(key->public_key, sizeof(key->public_key), public_hex);
-	file.json = json_pack("{s:i, s:s, s:s}", "format", KEY_FILE_FORMAT, "kind", KEY_FILE_KIND, "public", public_hex);
+	file.json = json_pack("{s:i, s:s, s:s}", "format", KEY_FILE_FORMAT, "kind", KEY_FILE_KIND, "public",
+						  public_hex);
 	if (passphrase == NULL)
 	{
 		depot_digest_to_hex(seed, sizeof(seed), seed_hex);
@@ -424,14 +437,16 @@ unseal_seed(const json_t *sealed, const char *passphrase, const char *path, uint
 		!depot_digest_from_hex(salt_hex, salt, sizeof(salt)) ||
 		!depot_digest_from_hex(nonce_hex, nonce, sizeof(nonce)) ||
 		!depot_digest_from_hex(box_hex, box, sizeof(box)))
-		return depot_error_set(error, code, "the sealed part of key file \"%s\" is damaged or of an unknown kind", path);
+		return depot_error_set(error, code, "the sealed part of key file \"%s\" is damaged or of an unknown "
+							   "kind", path);
 
 	if (!derive_seal_key(seal_key, passphrase, salt, (uint64_t) operations, (size_t) memory_bytes, error))
 		return false;
 	opened = crypto_secretbox_open_easy(seed, box, sizeof(box), nonce, seal_key) == 0;
 	sodium_memzero(seal_key, sizeof(seal_key));
 	if (!opened)
-		return depot_error_set(error, code, "wrong passphrase for key file \"%s\", or the file is damaged", path);
+		return depot_error_set(error, code, "wrong passphrase for key file \"%s\", or the file is damaged",
+							   path);
 	return true;
 }
 

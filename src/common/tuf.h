@@ -58,37 +58,53 @@ typedef struct DepotTufRole
 }			DepotTufRole;
 
 /*
- * Opens the trusted metadata in metadata_directory_fd (may be empty).  initial_root is used
- * when the directory holds no root.json yet, and must then be valid by its own threshold; it is persisted.
- * It may be NULL when the directory has a root.  reference_time_s is the one time all expiry checks use.
+ * Opens the trusted metadata in metadata_directory_fd (may be empty).  With initial_root
+ * the chain of roots begins there: it must be valid by its own threshold, the roots on
+ * disk are followed from it as far as they verify, and what the chain does not reach is
+ * not believed.  With NULL the directory must have a root, which is taken as it is.  The
+ * newest root is persisted.  reference_time_s is the one time all expiry checks use.
  * Errors: ROOT_INVALID, METADATA_*.
  */
-extern DepotTufClient *depot_tuf_open(int metadata_directory_fd, const char *initial_root, size_t initial_root_bytes,
+extern DepotTufClient *depot_tuf_open(int metadata_directory_fd, const char *initial_root,
+									  size_t initial_root_bytes,
 									  int64_t reference_time_s, DepotError *error);
 extern void depot_tuf_close(DepotTufClient *client);
 
 /*
- * Runs the client workflow (sections 5.3 to 5.6): root chain, timestamp, snapshot, targets, and then the
- * delegated role named delegated_role when not NULL and delegated by the top-level targets role.
- * *changed tells whether timestamp moved.  What was persisted before a failure stays valid.
+ * Runs the client workflow (sections 5.3 to 5.6): root chain, timestamp, snapshot, targets,
+ * and then the delegated role named delegated_role when not NULL and delegated by the
+ * top-level targets role.  *changed tells whether anything was persisted (on failure, too).
+ * What was persisted before a failure stays valid, but nothing can be looked up then.
+ * Holds a lock on the directory (flock) meanwhile.
  */
-extern bool depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFetch fetch, void *context,
+extern bool depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFetch fetch,
+							  void *context,
 							  bool *changed, DepotError *error);
 
 /*
- * Loads the trusted timestamp, snapshot, targets and delegated role from disk only, verifying signatures, versions and
- * hashes; expiry is looked at only with check_expiry.
+ * Loads the trusted timestamp, snapshot, targets and delegated role from disk only,
+ * verifying signatures, versions and hashes; expiry is looked at only with check_expiry.
  */
-extern bool depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry, DepotError *error);
+extern bool depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry,
+								   DepotError *error);
 
 /* Finds a target (after refresh or load) by delegation order; TARGET_UNKNOWN when nobody lists it. */
-extern bool depot_tuf_find_target(DepotTufClient *client, const char *path, DepotTufTarget *target, DepotError *error);
+extern bool depot_tuf_find_target(DepotTufClient *client, const char *path, DepotTufTarget *target,
+								  DepotError *error);
 
-/* Calls visit for every target of a loaded role ("targets" or a delegated one) that its delegation lets it sign; stops when it returns false. */
+/*
+ * Calls visit for every target of a role ("targets" or a delegated one) that its
+ * delegation lets it sign and that has a sha256; stops when it returns false.  A role that
+ * the repository does not delegate to, or that was not loaded, has no targets.
+ */
 typedef bool (*DepotTufVisit) (const DepotTufTarget *target, void *context, DepotError *error);
-extern bool depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit visit, void *context, DepotError *error);
+extern bool depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit visit,
+									void *context, DepotError *error);
 
-/* Root, timestamp, snapshot, targets and the delegated role as far as loaded; returns how many were filled (at most limit). */
+/*
+ * Root, timestamp, snapshot, targets and the delegated role as far as loaded; returns how
+ * many were filled (at most limit).
+ */
 extern int	depot_tuf_roles(const DepotTufClient *client, DepotTufRole *roles, int limit);
 
 /* "2026-11-22T15:00:00Z" <-> seconds since 1970; strict syntax and real calendar dates only. */
@@ -96,11 +112,14 @@ extern bool depot_tuf_time_parse(const char *text, int64_t *epoch_s);
 extern void depot_tuf_time_format(int64_t epoch_s, char out[21]);
 
 /*
- * Pieces shared with the publisher (src/cli/repo_*.c): verify an envelope {signed, signatures} against keys and a
- * threshold, counting distinct public keys; read "signed" of a role with all format checks.
+ * Pieces shared with the publisher (src/cli/repo_*.c): verify an envelope {signed,
+ * signatures} against keys and a threshold, counting distinct public keys; read "signed"
+ * of a role with all format checks.
  */
-extern bool depot_tuf_verify_envelope(const json_t *envelope, const json_t *keys, const json_t *role, const char *what, DepotError *error);
-extern json_t *depot_tuf_parse_metadata(const char *text, size_t length_bytes, const char *type, const char *what, DepotError *error);
+extern bool depot_tuf_verify_envelope(const json_t *envelope, const json_t *keys, const json_t *role,
+									  const char *what, DepotError *error);
+extern json_t *depot_tuf_parse_metadata(const char *text, size_t length_bytes, const char *type,
+										const char *what, DepotError *error);
 
 /* TUF's path pattern: same number of parts, * and ? never match '/'. */
 extern bool depot_tuf_path_matches(const char *pattern, const char *path);

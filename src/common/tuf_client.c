@@ -55,7 +55,8 @@ depot_tuf_close(DepotTufClient *client)
 }
 
 bool
-depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry, DepotError *error)
+depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry,
+					   DepotError *error)
 {
 	DepotTufExpect expect;
 	const json_t *delegation;
@@ -91,8 +92,10 @@ depot_tuf_load_delegated(DepotTufClient *client, const char *delegator, const js
 
 	for (int i = 0; i < client->delegated_count; i++)
 	{
-		if (strcmp(client->delegated[i].delegator, delegator) == 0 && strcmp(client->delegated[i].name, name) == 0)
-			return &client->delegated[i].document;
+		DepotTufDelegated *known = &client->delegated[i];
+
+		if (strcmp(known->delegator, delegator) == 0 && strcmp(known->name, name) == 0)
+			return &known->document;
 	}
 	if (client->delegated_count == DEPOT_TUF_MAX_DELEGATIONS)
 	{
@@ -119,7 +122,8 @@ depot_tuf_accept_next_root(DepotTufClient *client, const DepotBuffer *bytes, Dep
 								   json_object_get(json_object_get(fresh.body, "roles"), "root"),
 								   "root metadata", error))
 	{
-		depot_error_detail(error, "Version %" PRId64 " is signed by the keys of version %" PRId64 ", but not by its own.",
+		depot_error_detail(error, "Version %" PRId64 " is signed by the keys of version %" PRId64 ", but not "
+						   "by its own.",
 						   fresh.version, client->root.version);
 		goto failed;
 	}
@@ -128,7 +132,8 @@ depot_tuf_accept_next_root(DepotTufClient *client, const DepotBuffer *bytes, Dep
 		depot_error_set(error, DEPOT_ERROR_METADATA_ROLLBACK,
 						"root metadata has version %" PRId64 " where version %" PRId64 " was expected",
 						fresh.version, client->root.version + 1);
-		depot_error_hint(error, "Versions of root metadata go up by exactly one; a mirror may serve the wrong file.");
+		depot_error_hint(error, "Versions of root metadata go up by exactly one; a mirror may serve the "
+						 "wrong file.");
 		goto failed;
 	}
 	depot_tuf_document_free(&client->root);
@@ -141,7 +146,8 @@ failed:
 }
 
 bool
-depot_tuf_expect_top_level(const DepotTufClient *client, const char *role, DepotTufExpect *expect, DepotError *error)
+depot_tuf_expect_top_level(const DepotTufClient *client, const char *role, DepotTufExpect *expect,
+						   DepotError *error)
 {
 	const DepotTufDocument *parent = NULL;
 	char		file[32];
@@ -168,11 +174,13 @@ depot_tuf_expect_top_level(const DepotTufClient *client, const char *role, Depot
 	snprintf(file, sizeof(file), "%s.json", role);
 	expect->meta = json_object_get(json_object_get(parent->body, "meta"), file);
 	return expect->meta != NULL ||
-		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "snapshot metadata does not list the %s metadata", role);
+		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
+						"snapshot metadata does not list the %s metadata", role);
 }
 
 bool
-depot_tuf_expect_delegated(const DepotTufClient *client, const json_t *delegator_body, const json_t *delegation,
+depot_tuf_expect_delegated(const DepotTufClient *client, const json_t *delegator_body,
+						   const json_t *delegation,
 				 DepotTufExpect *expect, DepotError *error)
 {
 	const char *role = json_string_value(json_object_get(delegation, "name"));
@@ -204,7 +212,8 @@ depot_tuf_find_delegation(const DepotTufClient *client, const char *role)
 }
 
 DepotTufDocument *
-depot_tuf_add_delegated(DepotTufClient *client, const char *delegator, const json_t *delegation, DepotTufDocument *document)
+depot_tuf_add_delegated(DepotTufClient *client, const char *delegator, const json_t *delegation,
+						DepotTufDocument *document)
 {
 	DepotTufDelegated *delegated = &client->delegated[client->delegated_count++];
 
@@ -255,6 +264,11 @@ done:
 	return ok;
 }
 
+/*
+ * The pinned root is what a superuser said; the roots on disk are a cache of the chain
+ * that begins at it.  So the chain is walked again each time, a root on disk that it does
+ * not reach is not believed, and the repository is asked for it again.
+ */
 static bool
 start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, DepotError *error)
 {
@@ -283,7 +297,8 @@ start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, Depo
 		DepotBuffer swap = newest;
 		DepotError	ignored;
 
-		if (!depot_tuf_store_read_root(client->directory_fd, client->root.version + 1, &bytes, &present, error))
+		if (!depot_tuf_store_read_root(client->directory_fd, client->root.version + 1, &bytes, &present,
+									   error))
 			goto done;
 		if (!present || !depot_tuf_accept_next_root(client, &bytes, &ignored))
 			break;
@@ -326,7 +341,8 @@ load_required(const DepotTufClient *client, const DepotTufExpect *expect, bool c
 	{
 		depot_error_prefix(error, "metadata kept on this server");
 		if (error->code == DEPOT_ERROR_METADATA_MISMATCH)
-			depot_error_hint(error, "The last refresh did not end. Repeat it with refresh_extension_repository().");
+			depot_error_hint(error, "The last refresh did not end. Repeat it with "
+							 "refresh_extension_repository().");
 		goto done;
 	}
 	ok = !check_expiry || depot_tuf_check_expiry(document, what, client->reference_time_s, error);

@@ -77,36 +77,42 @@ extern const json_t *depot_tuf_delegations(const json_t *targets_body); /* array
 extern const json_t *depot_tuf_delegation_keys(const json_t *targets_body);
 
 /* tuf_verify.c */
-extern bool depot_tuf_check_bytes(const json_t *meta, const DepotBuffer *bytes, const char *what, DepotError *error);
-extern bool depot_tuf_check_expiry(const DepotTufDocument *document, const char *what, int64_t reference_time_s,
+extern bool depot_tuf_check_bytes(const json_t *meta, const DepotBuffer *bytes, const char *what,
+								  DepotError *error);
+extern bool depot_tuf_check_expiry(const DepotTufDocument *document, const char *what,
+								   int64_t reference_time_s,
 								   DepotError *error);
 
 /*
  * Runs the checks L2 to L9 on bytes and takes them as document (freeing what it held); on failure document
  * is as it was.  A version other than the parent's is refused; expiry is not looked at.
  */
-extern bool depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTufDocument *document,
+extern bool depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes,
+							 DepotTufDocument *document,
 							 DepotError *error);
 extern void depot_tuf_document_free(DepotTufDocument *document);
 
 /* tuf_store.c: *present is false when there is no such file (or one larger than any valid one). */
 extern bool depot_tuf_store_read(int directory_fd, const char *role, size_t max_bytes, DepotBuffer *bytes,
 								 bool *present, DepotError *error);
-extern bool depot_tuf_store_write(int directory_fd, const char *role, const DepotBuffer *bytes, DepotError *error);
+extern bool depot_tuf_store_write(int directory_fd, const char *role, const DepotBuffer *bytes,
+								  DepotError *error);
 extern bool depot_tuf_store_read_root(int directory_fd, int64_t version, DepotBuffer *bytes, bool *present,
 									  DepotError *error);
-extern bool depot_tuf_store_write_root(int directory_fd, int64_t version, const DepotBuffer *bytes, DepotError *error);
+extern bool depot_tuf_store_write_root(int directory_fd, int64_t version, const DepotBuffer *bytes,
+									   DepotError *error);
 
 /* Writes "<version>.<role, percent-encoded>.json", or without "<version>." when version is 0. */
 extern bool depot_tuf_file_name(const char *role, int64_t version, char out[DEPOT_TUF_FILE_NAME_BYTES],
 								DepotError *error);
 
 /*
- * tuf_client.c: returns a delegated role, from memory or from disk when it is there as the snapshot names it; NULL and error
- * otherwise.
+ * tuf_client.c: returns a delegated role, from memory or from disk when it is there as
+ * the snapshot names it; NULL and error otherwise.
  */
 extern const DepotTufDocument *depot_tuf_load_delegated(DepotTufClient *client, const char *delegator,
-														 const json_t *delegator_body, const json_t *delegation,
+														 const json_t *delegator_body,
+														 const json_t *delegation,
 														 DepotError *error);
 
 /* Takes bytes as the root after the trusted one: signed by both, and exactly one version on. */

@@ -40,7 +40,8 @@ static SearchResult search_delegation(Search *search, const char *delegator, con
 									  const json_t *delegation, DepotError *error);
 static bool delegation_matches(const json_t *delegation, const char *path, bool *matches, DepotError *error);
 static bool fill_target(const char *path, const json_t *entry, const char *role, DepotTufTarget *target);
-static void add_role(DepotTufRole *roles, int limit, int *count, const char *name, const DepotTufDocument *document);
+static void add_role(DepotTufRole *roles, int limit, int *count, const char *name,
+					 const DepotTufDocument *document);
 
 bool
 depot_tuf_find_target(DepotTufClient *client, const char *path, DepotTufTarget *target, DepotError *error)
@@ -50,7 +51,8 @@ depot_tuf_find_target(DepotTufClient *client, const char *path, DepotTufTarget *
 	char		shown[128];
 
 	if (client->targets.envelope == NULL)
-		return depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "no metadata of the repository has been loaded");
+		return depot_error_set(error, DEPOT_ERROR_WRONG_STATE,
+							   "no metadata of the repository has been loaded");
 	result = search_role(&search, "targets", client->targets.body, error);
 	if (result == SEARCH_FOUND || result == SEARCH_FAILED)
 		return result == SEARCH_FOUND;
@@ -68,15 +70,18 @@ depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit 
 	json_t	   *entry;
 
 	if (client->targets.envelope == NULL)
-		return depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "no metadata of the repository has been loaded");
+		return depot_error_set(error, DEPOT_ERROR_WRONG_STATE,
+							   "no metadata of the repository has been loaded");
 	if (strcmp(role, "targets") == 0)
 		document = &client->targets;
 	for (int i = 0; i < client->delegated_count && document == NULL; i++)
 	{
-		if (strcmp(client->delegated[i].delegator, "targets") == 0 && strcmp(client->delegated[i].name, role) == 0)
+		const DepotTufDelegated *loaded = &client->delegated[i];
+
+		if (strcmp(loaded->delegator, "targets") == 0 && strcmp(loaded->name, role) == 0)
 		{
-			document = &client->delegated[i].document;
-			delegation = client->delegated[i].delegation;
+			document = &loaded->document;
+			delegation = loaded->delegation;
 		}
 	}
 	if (document == NULL)
@@ -146,7 +151,8 @@ search_role(Search *search, const char *role, const json_t *body, DepotError *er
 }
 
 static SearchResult
-search_delegation(Search *search, const char *delegator, const json_t *delegator_body, const json_t *delegation,
+search_delegation(Search *search, const char *delegator, const json_t *delegator_body,
+				  const json_t *delegation,
 				  DepotError *error)
 {
 	const char *name = json_string_value(json_object_get(delegation, "name"));
@@ -166,7 +172,8 @@ search_delegation(Search *search, const char *delegator, const json_t *delegator
 	{
 		if (search->visited_count > DEPOT_TUF_MAX_DELEGATIONS)
 		{
-			depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "more than %d delegated roles would have to be searched",
+			depot_error_set(error, DEPOT_ERROR_TOO_LARGE,
+							"more than %d delegated roles would have to be searched",
 							DEPOT_TUF_MAX_DELEGATIONS);
 			return SEARCH_FAILED;
 		}

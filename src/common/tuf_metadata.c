@@ -44,7 +44,8 @@ static bool is_top_level(const char *role);
 static bool add_once(json_t *set, const char *name, const char *what, DepotError *error);
 
 json_t *
-depot_tuf_parse_metadata(const char *text, size_t length_bytes, const char *type, const char *what, DepotError *error)
+depot_tuf_parse_metadata(const char *text, size_t length_bytes, const char *type, const char *what,
+						 DepotError *error)
 {
 	json_t	   *envelope = depot_json_parse(text, length_bytes, FORMAT, what, error);
 
@@ -303,8 +304,9 @@ check_keys(const json_t *keys, DepotError *error)
 }
 
 /*
- * A key of a type or scheme that is not known here is let through: it can never count towards a threshold, and
- * refusing it would lock old clients out of a repository that begins to use it.
+ * A key of a type or scheme that is not known here is let through: it can never count
+ * towards a threshold, and refusing it would lock old clients out of a repository that
+ * begins to use it.
  */
 static bool
 check_key(const char *keyid, const json_t *key, DepotError *error)
@@ -348,8 +350,10 @@ static bool
 check_keyid(const char *keyid, const json_t *key, DepotError *error)
 {
 	char		expected[65];
-	json_t	   *core = json_pack("{s:O, s:O, s:O}", "keytype", json_object_get(key, "keytype"),
-								 "scheme", json_object_get(key, "scheme"), "keyval", json_object_get(key, "keyval"));
+	json_t	   *core = json_pack("{s:O, s:O, s:O}",
+								 "keytype", json_object_get(key, "keytype"),
+								 "scheme", json_object_get(key, "scheme"),
+								 "keyval", json_object_get(key, "keyval"));
 	bool		ok;
 
 	if (core == NULL)

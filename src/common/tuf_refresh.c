@@ -33,15 +33,18 @@ typedef struct Refresh
 
 static bool update_root(Refresh *refresh, DepotError *error);
 static bool update_timestamp(Refresh *refresh, DepotError *error);
+static int64_t announced_snapshot(const DepotTufDocument *timestamp);
 static bool take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufDocument *local,
 						   DepotTufDocument *fresh, DepotError *error);
 static bool update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *document,
 						  DepotError *error);
 static bool update_delegated(Refresh *refresh, const char *role, DepotError *error);
-static bool check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fresh, DepotError *error);
+static bool check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fresh,
+									DepotError *error);
 static bool load_local(const DepotTufClient *client, const DepotTufExpect *expect, DepotBuffer *bytes,
 					   DepotTufDocument *document, DepotError *error);
-static bool fetch_file(const Refresh *refresh, const char *role, int64_t version, const DepotTufExpect *expect,
+static bool fetch_file(const Refresh *refresh, const char *role, int64_t version,
+					   const DepotTufExpect *expect,
 					   DepotBuffer *bytes, bool *missing, DepotError *error);
 
 bool
@@ -88,7 +91,7 @@ update_root(Refresh *refresh, DepotError *error)
 	for (int rotations = 0;; rotations++)
 	{
 		DepotTufExpect expect;
-		bool		missing;
+		bool		missing = false;
 
 		if (!depot_tuf_expect_top_level(client, "root", &expect, error) ||
 			!fetch_file(refresh, "root", client->root.version + 1, &expect, &bytes, &missing, error))
@@ -97,7 +100,8 @@ update_root(Refresh *refresh, DepotError *error)
 			break;
 		if (rotations == DEPOT_TUF_MAX_ROOT_ROTATIONS)
 		{
-			depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "repository has more than %d new versions of root metadata",
+			depot_error_set(error, DEPOT_ERROR_TOO_LARGE,
+							"repository has more than %d new versions of root metadata",
 							DEPOT_TUF_MAX_ROOT_ROTATIONS);
 			depot_error_hint(error, "What was read is kept; refresh again to go on.");
 			goto done;
@@ -127,7 +131,7 @@ update_timestamp(Refresh *refresh, DepotError *error)
 	DepotTufDocument fresh = {0};
 	DepotTufExpect expect;
 	DepotBuffer bytes;
-	bool		missing;
+	bool		missing = false;
 	bool		ok = false;
 
 	depot_buffer_init(&bytes);
@@ -138,10 +142,12 @@ update_timestamp(Refresh *refresh, DepotError *error)
 	if (missing)
 	{
 		depot_error_set(error, DEPOT_ERROR_NOT_FOUND, "repository has no metadata/timestamp.json");
-		depot_error_hint(error, "Check the URL of the repository; it is the directory that holds \"metadata\" and \"targets\".");
+		depot_error_hint(error, "Check the URL of the repository; it is the directory that holds "
+						 "\"metadata\" and \"targets\".");
 		goto done;
 	}
-	ok = depot_tuf_accept(&expect, &bytes, &fresh, error) && take_timestamp(refresh, &bytes, &local, &fresh, error);
+	ok = depot_tuf_accept(&expect, &bytes, &fresh, error) &&
+		take_timestamp(refresh, &bytes, &local, &fresh, error);
 
 done:
 	depot_tuf_document_free(&local);
@@ -150,6 +156,18 @@ done:
 	return ok;
 }
 
+static int64_t
+announced_snapshot(const DepotTufDocument *timestamp)
+{
+	const json_t *meta = json_object_get(timestamp->body, "meta");
+
+	return json_integer_value(json_object_get(json_object_get(meta, "snapshot.json"), "version"));
+}
+
+/*
+ * Compares a verified timestamp with the one trusted so far (if any), and makes one of
+ * them the client's.
+ */
 static bool
 take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufDocument *local, DepotTufDocument *fresh,
 			   DepotError *error)
@@ -159,23 +177,25 @@ take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufDocument *loc
 
 	if (local->envelope != NULL)
 	{
-		const char *const file = "snapshot.json";
-		json_int_t	old_snapshot = json_integer_value(json_object_get(
-										json_object_get(json_object_get(local->body, "meta"), file), "version"));
-		json_int_t	new_snapshot = json_integer_value(json_object_get(
-										json_object_get(json_object_get(fresh->body, "meta"), file), "version"));
+		const int64_t old_snapshot = announced_snapshot(local);
+		const int64_t new_snapshot = announced_snapshot(fresh);
+		const char *what = NULL;
 
 		if (fresh->version < local->version)
-			depot_error_set(error, DEPOT_ERROR_METADATA_ROLLBACK,
-							"repository went back: it serves timestamp metadata version %" PRId64
-							", but version %" PRId64 " was seen before", fresh->version, local->version);
+			what = "timestamp";
 		else if (fresh->version > local->version && new_snapshot < old_snapshot)
+			what = "snapshot";
+		if (what != NULL)
+		{
 			depot_error_set(error, DEPOT_ERROR_METADATA_ROLLBACK,
-							"repository went back: it announces snapshot metadata version %" JSON_INTEGER_FORMAT
-							", but version %" JSON_INTEGER_FORMAT " was seen before", new_snapshot, old_snapshot);
-		if (fresh->version < local->version || (fresh->version > local->version && new_snapshot < old_snapshot))
-			return depot_error_hint(error, "A mirror may serve old files, or the repository was restored from a backup;"
-									" then its publisher must publish until the versions are past those.");
+							"repository went back: it serves %s metadata version %" PRId64
+							", but version %" PRId64 " was seen before", what,
+							fresh->version < local->version ? fresh->version : new_snapshot,
+							fresh->version < local->version ? local->version : old_snapshot);
+			return depot_error_hint(error, "A mirror may serve old files, or the repository was restored from"
+									" a backup; then its publisher must publish until the versions"
+									" are past those.");
+		}
 
 		/* Equal: the trusted one stays, whatever the other says. */
 		if (fresh->version == local->version)
@@ -194,6 +214,10 @@ take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufDocument *loc
 	return true;
 }
 
+/*
+ * Brings snapshot, targets or a delegated role to what its parent announces: from disk
+ * when that is it, else by fetching.
+ */
 static bool
 update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *document, DepotError *error)
 {
@@ -206,7 +230,7 @@ update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *
 	char		what[DEPOT_TUF_LABEL_BYTES];
 	DepotBuffer bytes;
 	DepotError	ignored;
-	bool		missing;
+	bool		missing = false;
 	bool		ok = false;
 
 	depot_buffer_init(&bytes);
@@ -232,7 +256,8 @@ update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *
 		goto done;
 	if (missing)
 	{
-		depot_error_set(error, DEPOT_ERROR_NOT_FOUND, "repository lacks version %" JSON_INTEGER_FORMAT " of its %s",
+		depot_error_set(error, DEPOT_ERROR_NOT_FOUND,
+						"repository lacks version %" JSON_INTEGER_FORMAT " of its %s",
 						version, what);
 		depot_error_hint(error, "A mirror may not be complete yet.");
 		goto done;
@@ -272,6 +297,7 @@ update_delegated(Refresh *refresh, const char *role, DepotError *error)
 	return true;
 }
 
+/* Every file that the old snapshot listed must still be there, and no older. */
 static bool
 check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fresh, DepotError *error)
 {
@@ -295,16 +321,19 @@ check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fre
 		depot_tuf_label(role, what);
 		if (now == NULL)
 			return depot_error_set(error, DEPOT_ERROR_METADATA_ROLLBACK,
-								   "snapshot metadata version %" PRId64 " does not list the %s that version %" PRId64 " listed",
+								   "snapshot metadata version %" PRId64 " does not list the %s that version %" PRId64
+								   " listed",
 								   fresh->version, what, old->version);
 		depot_error_set(error, DEPOT_ERROR_METADATA_ROLLBACK,
-						"repository went back: it announces %s version %" JSON_INTEGER_FORMAT ", but version %"
-						JSON_INTEGER_FORMAT " was seen before", what, version, seen);
-		return depot_error_hint(error, "A mirror may serve old files, or the repository was restored from a backup.");
+						"repository went back: it announces %s version %" JSON_INTEGER_FORMAT
+						", but version %" JSON_INTEGER_FORMAT " was seen before", what, version, seen);
+		return depot_error_hint(error, "A mirror may serve old files, or the repository was restored from a "
+								"backup.");
 	}
 	return true;
 }
 
+/* Reads trusted metadata for comparison.  What does not verify any more is as good as absent. */
 static bool
 load_local(const DepotTufClient *client, const DepotTufExpect *expect, DepotBuffer *bytes,
 		   DepotTufDocument *document, DepotError *error)
@@ -313,9 +342,14 @@ load_local(const DepotTufClient *client, const DepotTufExpect *expect, DepotBuff
 
 	if (!depot_tuf_store_read(client->directory_fd, expect->role, expect->max_bytes, bytes, &present, error))
 		return false;
-	return !present || depot_tuf_accept(expect, bytes, document, error) || error->code != DEPOT_ERROR_OUT_OF_MEMORY;
+	return !present || depot_tuf_accept(expect, bytes, document, error) ||
+		error->code != DEPOT_ERROR_OUT_OF_MEMORY;
 }
 
+/*
+ * Asks for "<version>.<role>.json", never for more than the parent announces or the kind
+ * of role may have.
+ */
 static bool
 fetch_file(const Refresh *refresh, const char *role, int64_t version, const DepotTufExpect *expect,
 		   DepotBuffer *bytes, bool *missing, DepotError *error)
@@ -327,7 +361,8 @@ fetch_file(const Refresh *refresh, const char *role, int64_t version, const Depo
 
 	depot_tuf_label(role, what);
 	if (length != NULL && (uint64_t) json_integer_value(length) > limit)
-		return depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "%s has %" JSON_INTEGER_FORMAT " bytes, more than the limit of %zu",
+		return depot_error_set(error, DEPOT_ERROR_TOO_LARGE,
+							   "%s has %" JSON_INTEGER_FORMAT " bytes, more than the limit of %zu",
 							   what, json_integer_value(length), limit);
 	if (length != NULL)
 		limit = (size_t) json_integer_value(length);

@@ -25,7 +25,8 @@
 /* Longest name that leaves the file layer room for the suffix of its temporary file. */
 #define ENCODED_MAX_BYTES 220
 
-static bool read_optional(int directory_fd, const char *path, size_t max_bytes, DepotBuffer *bytes, bool *present,
+static bool read_optional(int directory_fd, const char *path, size_t max_bytes, DepotBuffer *bytes,
+						  bool *present,
 						  DepotError *error);
 
 bool
@@ -48,7 +49,8 @@ depot_tuf_store_write(int directory_fd, const char *role, const DepotBuffer *byt
 }
 
 bool
-depot_tuf_store_read_root(int directory_fd, int64_t version, DepotBuffer *bytes, bool *present, DepotError *error)
+depot_tuf_store_read_root(int directory_fd, int64_t version, DepotBuffer *bytes, bool *present,
+						  DepotError *error)
 {
 	char		path[64];
 
@@ -79,11 +81,13 @@ depot_tuf_file_name(const char *role, int64_t version, char out[DEPOT_TUF_FILE_N
 	for (const char *c = role; *c != '\0'; c++)
 	{
 		if (used + 3 > ENCODED_MAX_BYTES)
-			return depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT, "name of a role is too long for a file name");
+			return depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT,
+								   "name of a role is too long for a file name");
 		if (strchr(plain, *c) != NULL)
 			out[used++] = *c;
 		else
-			used += (size_t) snprintf(out + used, DEPOT_TUF_FILE_NAME_BYTES - used, "%%%02X", (unsigned char) *c);
+			used += (size_t) snprintf(out + used, DEPOT_TUF_FILE_NAME_BYTES - used, "%%%02X",
+									  (unsigned char) *c);
 	}
 	snprintf(out + used, DEPOT_TUF_FILE_NAME_BYTES - used, ".json");
 	return true;

@@ -36,8 +36,9 @@ depot_tuf_time_parse(const char *text, int64_t *epoch_s)
 	if (strlen(text) != 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' ||
 		text[16] != ':' || text[19] != 'Z')
 		return false;
-	if (!read_digits(text, 4, &year) || !read_digits(text + 5, 2, &month) || !read_digits(text + 8, 2, &day) ||
-		!read_digits(text + 11, 2, &hour) || !read_digits(text + 14, 2, &minute) || !read_digits(text + 17, 2, &second))
+	if (!read_digits(text, 4, &year) || !read_digits(text + 5, 2, &month) ||
+		!read_digits(text + 8, 2, &day) || !read_digits(text + 11, 2, &hour) ||
+		!read_digits(text + 14, 2, &minute) || !read_digits(text + 17, 2, &second))
 		return false;
 	if (year < 1 || month < 1 || month > 12 || hour > 23 || minute > 59 || second > 59)
 		return false;
@@ -46,7 +47,8 @@ depot_tuf_time_parse(const char *text, int64_t *epoch_s)
 		last_day = 29;
 	if (day < 1 || day > last_day)
 		return false;
-	*epoch_s = days_from_date(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second;
+	*epoch_s = days_from_date(year, month, day) * SECONDS_PER_DAY + INT64_C(3600) * hour +
+		INT64_C(60) * minute + second;
 	return true;
 }
 
@@ -64,7 +66,8 @@ depot_tuf_time_format(int64_t epoch_s, char out[21])
 		return;
 	}
 	snprintf(out, 21, "%04u-%02u-%02uT%02u:%02u:%02uZ", (unsigned) (parts.tm_year + 1900) % 10000,
-			 (unsigned) (parts.tm_mon + 1) % 100, (unsigned) parts.tm_mday % 100, (unsigned) parts.tm_hour % 100,
+			 (unsigned) (parts.tm_mon + 1) % 100, (unsigned) parts.tm_mday % 100,
+			 (unsigned) parts.tm_hour % 100,
 			 (unsigned) parts.tm_min % 100, (unsigned) parts.tm_sec % 100);
 }
 
@@ -100,7 +103,10 @@ read_digits(const char *text, int count, int *value)
 	return true;
 }
 
-/* Days since 1970-01-01 in the proleptic Gregorian calendar, counting years from March so that leap days come last. */
+/*
+ * Days since 1970-01-01 in the proleptic Gregorian calendar, counting years from March so
+ * that leap days come last.
+ */
 static int64_t
 days_from_date(int64_t year, int month, int day)
 {
@@ -114,8 +120,9 @@ days_from_date(int64_t year, int month, int day)
 }
 
 /*
- * Matches one part against '*' (any run) and '?' (any byte).  On a mismatch only the last '*' is widened, which is
- * enough and keeps the cost at the product of the lengths whatever the pattern.
+ * Matches one part against '*' (any run) and '?' (any byte). On a mismatch only the last
+ * '*' is widened, which is enough and keeps the cost at the product of the lengths
+ * whatever the pattern.
  */
 static bool
 part_matches(const char *pattern, size_t pattern_bytes, const char *part, size_t part_bytes)

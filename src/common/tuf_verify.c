@@ -23,7 +23,8 @@
 #include "common/key.h"
 
 static json_t *index_signatures(const json_t *signatures);
-static bool count_signers(const json_t *keys, const json_t *role, const json_t *signatures, const DepotBuffer *message,
+static bool count_signers(const json_t *keys, const json_t *role, const json_t *signatures,
+						  const DepotBuffer *message,
 						  int64_t *count, DepotError *error);
 static bool signature_is_valid(const DepotKey *key, const char *signature_hex, const DepotBuffer *message);
 static bool check_hash(const char *algorithm, const char *expected, const DepotBuffer *bytes, bool *known);
@@ -45,7 +46,8 @@ depot_tuf_verify_envelope(const json_t *envelope, const json_t *keys, const json
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 		goto done;
 	}
-	if (!depot_json_canonical(json_object_get(envelope, "signed"), &message, DEPOT_ERROR_METADATA_FORMAT, error))
+	if (!depot_json_canonical(json_object_get(envelope, "signed"), &message, DEPOT_ERROR_METADATA_FORMAT,
+							  error))
 	{
 		depot_error_prefix(error, "%s", what);
 		goto done;
@@ -58,10 +60,12 @@ depot_tuf_verify_envelope(const json_t *envelope, const json_t *keys, const json
 	if (!ok)
 	{
 		depot_error_set(error, DEPOT_ERROR_METADATA_THRESHOLD,
-						"%s is not signed by enough trusted keys: have %" PRId64 " of %" JSON_INTEGER_FORMAT " valid signatures",
+						"%s is not signed by enough trusted keys: have %" PRId64 " of "
+						"%" JSON_INTEGER_FORMAT " valid signatures",
 						what, valid, threshold);
-		depot_error_hint(error, "The repository is damaged, is not the one that is trusted here, or somebody altered it."
-						 " If its keys were replaced, its publisher must have the new root signed by the old keys.");
+		depot_error_hint(error, "The repository is damaged, is not the one that is trusted here, or somebody"
+						 " altered it. If its keys were replaced, its publisher must have the new root"
+						 " signed by the old keys.");
 	}
 
 done:
@@ -71,7 +75,8 @@ done:
 }
 
 bool
-depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTufDocument *document, DepotError *error)
+depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTufDocument *document,
+				 DepotError *error)
 {
 	char		what[DEPOT_TUF_LABEL_BYTES];
 	DepotTufDocument fresh = {0};
@@ -79,16 +84,19 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 
 	depot_tuf_label(expect->role, what);
 	if (bytes->length_bytes > expect->max_bytes)
-		return depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "%s is larger than %zu bytes", what, expect->max_bytes);
+		return depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "%s is larger than %zu bytes", what,
+							   expect->max_bytes);
 	if (expect->meta != NULL && !depot_tuf_check_bytes(expect->meta, bytes, what, error))
 		return false;
-	fresh.envelope = depot_tuf_parse_metadata(bytes->data == NULL ? "" : bytes->data, bytes->length_bytes, expect->type,
+	fresh.envelope = depot_tuf_parse_metadata(bytes->data == NULL ? "" : bytes->data, bytes->length_bytes,
+											  expect->type,
 											  what, error);
 	if (fresh.envelope == NULL)
 		return false;
 	fresh.body = json_object_get(fresh.envelope, "signed");
 	fresh.version = json_integer_value(json_object_get(fresh.body, "version"));
-	if (!depot_tuf_time_parse(json_string_value(json_object_get(fresh.body, "expires")), &fresh.expires_epoch_s))
+	if (!depot_tuf_time_parse(json_string_value(json_object_get(fresh.body, "expires")),
+							  &fresh.expires_epoch_s))
 	{
 		depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT, "%s: expires is not a time", what);
 		goto failed;
@@ -97,7 +105,8 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 	if (!depot_tuf_verify_envelope(fresh.envelope,
 								   expect->keys != NULL ? expect->keys : json_object_get(fresh.body, "keys"),
 								   expect->threshold != NULL ? expect->threshold :
-								   json_object_get(json_object_get(fresh.body, "roles"), "root"), what, error))
+								   json_object_get(json_object_get(fresh.body, "roles"), "root"), what,
+								   error))
 		goto failed;
 	listed = json_integer_value(json_object_get(expect->meta, "version"));
 	if (expect->meta != NULL && fresh.version != listed)
@@ -105,7 +114,8 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
 						"%s has version %" PRId64 ", but version %" JSON_INTEGER_FORMAT " was announced",
 						what, fresh.version, listed);
-		depot_error_hint(error, "A mirror may mix files of different times; the publisher should run \"pg_depot repo status\".");
+		depot_error_hint(error, "A mirror may mix files of different times; the publisher should run "
+						 "\"pg_depot repo status\".");
 		goto failed;
 	}
 	depot_tuf_document_free(document);
@@ -147,19 +157,23 @@ depot_tuf_check_bytes(const json_t *meta, const DepotBuffer *bytes, const char *
 
 		if (!check_hash(algorithm, json_string_value(expected), bytes, &known))
 		{
-			depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "%s does not have its announced digest", what);
-			return depot_error_hint(error, "The file was altered or damaged on its way, or a mirror is out of step.");
+			depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "%s does not have its announced digest",
+							what);
+			return depot_error_hint(error, "The file was altered or damaged on its way, or a mirror is out "
+									"of step.");
 		}
 		any_known = any_known || known;
 	}
 	if (!any_known)
 		return depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
-							   "%s is announced with no digest of a kind that is known here (sha256, sha512)", what);
+							   "%s is announced with no digest of a kind that is known here (sha256, sha512)",
+							   what);
 	return true;
 }
 
 bool
-depot_tuf_check_expiry(const DepotTufDocument *document, const char *what, int64_t reference_time_s, DepotError *error)
+depot_tuf_check_expiry(const DepotTufDocument *document, const char *what, int64_t reference_time_s,
+					   DepotError *error)
 {
 	char		expires[21];
 	char		reference[21];
@@ -170,7 +184,8 @@ depot_tuf_check_expiry(const DepotTufDocument *document, const char *what, int64
 	depot_tuf_time_format(document->expires_epoch_s, expires);
 	depot_tuf_time_format(reference_time_s, reference);
 	format_duration(reference_time_s - document->expires_epoch_s, ago, sizeof(ago));
-	depot_error_set(error, DEPOT_ERROR_METADATA_EXPIRED, "%s of the repository expired on %.10s %.8s UTC (%s ago)",
+	depot_error_set(error, DEPOT_ERROR_METADATA_EXPIRED,
+					"%s of the repository expired on %.10s %.8s UTC (%s ago)",
 					what, expires, expires + 11, ago);
 	depot_error_detail(error, "It is version %" PRId64 "; the clock of this server says %.10s %.8s UTC.",
 					   document->version, reference, reference + 11);

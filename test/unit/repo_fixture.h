@@ -93,7 +93,8 @@ repo_expect(int expected, const char *words, const char *command_line)
 	int			result = repo_run(command_line);
 
 	if (result != expected || strstr(output, words) == NULL)
-		fail_msg("pg_depot %s: exit %d, expected %d and \"%s\"; output:\n%s", command_line, result, expected, words,
+		fail_msg("pg_depot %s: exit %d, expected %d and \"%s\"; output:\n%s", command_line, result, expected,
+				 words,
 				 output);
 }
 
@@ -135,7 +136,8 @@ repo_make_package(const char *version, const char *body)
 
 /* A DepotTufFetch that reads the repository's directory. */
 static inline bool
-repo_fetch(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing, DepotError *error)
+repo_fetch(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
+		   DepotError *error)
 {
 	char		path[256];
 
@@ -154,8 +156,8 @@ repo_count_target(const DepotTufTarget *target, void *context, DepotError *error
 }
 
 /*
- * Refreshes the client whose trusted metadata is in trust (made when absent) and returns how many targets it sees;
- * fails the test when the repository is not valid.
+ * Refreshes the client whose trusted metadata is in trust (made when absent) and returns
+ * how many targets it sees; fails the test when the repository is not valid.
  */
 static inline int
 repo_client(const char *trust)
@@ -183,7 +185,8 @@ repo_client(const char *trust)
 }
 
 static inline bool
-repo_digest_entry(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
+repo_digest_entry(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
+				  DepotError *error)
 {
 	char		hex[DEPOT_SHA256_HEX_BYTES] = "";
 

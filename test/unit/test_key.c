@@ -50,7 +50,9 @@ keyid_known_answer(void **state)
 	json_t	   *object = json_pack("{s:s, s:{s:s}, s:s}", "keytype", "ed25519", "keyval", "public",
 								   "72378e5bc588793e58f81c8533da64a2e8f1565c1fcc7f253496394ffc52542c",
 								   "scheme", "ed25519");
-	DepotKey   *key = depot_key_from_json(object, "1bf1c6e3cdd3d3a8420b19199e27511999850f4b376c4547b2f32fba7e80fca3", &error);
+	DepotKey   *key =
+		depot_key_from_json(object, "1bf1c6e3cdd3d3a8420b19199e27511999850f4b376c4547b2f32fba7e80fca3",
+							&error);
 
 	assert_non_null(key);
 	assert_null(key->secret_key);
@@ -193,16 +195,21 @@ refuses_damaged_files(void **state)
 	refuse_secret("", "key file");
 	refuse_secret("[]", "");
 	refuse_secret("{\"keytype\": \"ed25519\"}", "public key");
-	refuse_secret("{\"kind\": \"pg_depot secret key\", \"format\": 2, \"public\": \"00\", \"seed\": \"00\"}", "kind");
-	refuse_secret("{\"kind\": \"pg_depot secret key\", \"format\": 1, \"public\": \"00\", \"seed\": \"00\"}", "seed");
+	refuse_secret("{\"kind\": \"pg_depot secret key\", \"format\": 2, \"public\": \"00\", \"seed\": \"00\"}",
+				  "kind");
+	refuse_secret("{\"kind\": \"pg_depot secret key\", \"format\": 1, \"public\": \"00\", \"seed\": \"00\"}",
+				  "seed");
 	refuse_secret("{\"kind\": \"pg_depot secret key\", \"format\": 1, \"public\": \"00\","
-				  "\"seed\": \"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb\"}", "two halves");
-	refuse_secret("{\"kind\": \"pg_depot secret key\", \"format\": 1, \"public\": \"00\", \"sealed\": 3}", "sealed part");
+				  "\"seed\": \"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb\"}",
+				  "two halves");
+	refuse_secret("{\"kind\": \"pg_depot secret key\", \"format\": 1, \"public\": \"00\", \"sealed\": 3}",
+				  "sealed part");
 	/* A file must not make its reader spend a terabyte. */
 	refuse_secret("{\"kind\": \"pg_depot secret key\", \"format\": 1, \"public\": \"00\", \"sealed\": {"
 				  "\"kdf\": \"argon2id13\", \"cipher\": \"xsalsa20poly1305\", \"operations\": 3,"
 				  "\"memory_bytes\": 1099511627776, \"salt\": \"00000000000000000000000000000000\","
-				  "\"nonce\": \"000000000000000000000000000000000000000000000000\", \"box\": \"00\"}}", "sealed part");
+				  "\"nonce\": \"000000000000000000000000000000000000000000000000\", \"box\": \"00\"}}",
+				  "sealed part");
 	memset(large, ' ', sizeof(large) - 1);
 	large[sizeof(large) - 1] = '\0';
 	refuse_secret(large, "too large");
@@ -217,7 +224,8 @@ refuses_odd_objects(void **state)
 {
 	static const char hex[] = "72378E5bc588793e58f81c8533da64a2e8f1565c1fcc7f253496394ffc52542c";
 	DepotError	error;
-	json_t	   *object = json_pack("{s:s, s:{s:s}, s:s}", "keytype", "ed25519", "keyval", "public", hex, "scheme", "ed25519");
+	json_t	   *object = json_pack("{s:s, s:{s:s}, s:s}", "keytype", "ed25519", "keyval", "public", hex,
+								   "scheme", "ed25519");
 
 	assert_null(depot_key_from_json(object, NULL, &error)); /* upper case: two spellings of one key */
 	assert_int_equal(error.code, DEPOT_ERROR_KEY);

@@ -64,13 +64,15 @@ check_target(const DepotTufTarget *target, void *context, DepotError *error)
 	char		hex[DEPOT_SHA256_HEX_BYTES];
 	uint64_t	size_bytes;
 
-	snprintf(path, sizeof(path), "repo/targets/pg15/linux-amd64/demo/1.0/%s.demo-1.0.tar.zst", target->sha256);
+	snprintf(path, sizeof(path), "repo/targets/pg15/linux-amd64/demo/1.0/%s.demo-1.0.tar.zst",
+			 target->sha256);
 	assert_string_equal(target->path, "pg15/linux-amd64/demo/1.0/demo-1.0.tar.zst");
 	assert_true(depot_digest_file(scratch.fd, path, hex, &size_bytes, error));
 	assert_string_equal(hex, target->sha256);
 	assert_int_equal(size_bytes, target->length_bytes);
 	assert_int_equal(scratch_mode(scratch.fd, path) & 0777, 0644);
-	assert_string_equal(json_string_value(json_object_get(json_object_get(target->custom, "pg_depot"), "package")), "demo");
+	assert_string_equal(json_string_value(json_object_get(json_object_get(target->custom, "pg_depot"),
+														  "package")), "demo");
 	return true;
 }
 
@@ -150,8 +152,10 @@ missing_keys_are_named(void **state)
 	repo_expect(0, "", "repo add repo out/demo-1.0.tar.zst");
 	expect_refused(1, "keys are missing for roles \"targets\", \"pg15-linux-amd64\"",
 				   "repo publish repo --key snapshot --key timestamp");
-	expect_refused(1, "keys are missing for roles \"timestamp\", \"snapshot\"", "repo publish repo --key targets");
-	expect_refused(1, "is not a key of this repository", "repo publish repo --key targets --key snapshot --key stranger");
+	expect_refused(1, "keys are missing for roles \"timestamp\", \"snapshot\"",
+				   "repo publish repo --key targets");
+	expect_refused(1, "is not a key of this repository",
+				   "repo publish repo --key targets --key snapshot --key stranger");
 	expect_refused(1, "is a public key", "repo publish repo --key timestamp.pub");
 	expect_refused(1, "could not open key file", "repo publish repo --key absent");
 	expect_refused(2, "--key", "repo publish repo");
@@ -172,17 +176,20 @@ static void
 thresholds(void **state)
 {
 	const char *const init = "repo init repo --root-key root --targets-key targets --targets-key targets2 "
-		"--targets-threshold 2 --snapshot-key snapshot --timestamp-key timestamp --passphrase-file passphrase";
+		"--targets-threshold 2 --snapshot-key snapshot --timestamp-key timestamp --passphrase-file "
+		"passphrase";
 
 	repo_make_key("targets2", "open sesame");
 	assert_true(scratch_write(scratch.fd, "passphrase", "open sesame\n"));
 	assert_true(scratch_write(scratch.fd, "wrong", "open barley\n"));
-	repo_expect(1, "wrong passphrase", "repo init repo --root-key root --targets-key targets2 --snapshot-key snapshot "
-				"--timestamp-key timestamp --passphrase-file wrong");
+	repo_expect(1, "wrong passphrase", "repo init repo --root-key root --targets-key targets2 "
+				"--snapshot-key snapshot --timestamp-key timestamp --passphrase-file wrong");
 	repo_expect(1, "needs 2 signatures, but has 1", "repo init repo --root-key root --targets-key targets "
-				"--targets-key targets --targets-threshold 2 --snapshot-key snapshot --timestamp-key timestamp");
+				"--targets-key targets --targets-threshold 2 --snapshot-key snapshot --timestamp-key "
+				"timestamp");
 	repo_expect(1, "needs 2 signatures", "repo init repo --root-key root --targets-key targets "
-				"--targets-key stranger.pub --targets-threshold 2 --snapshot-key snapshot --timestamp-key timestamp");
+				"--targets-key stranger.pub --targets-threshold 2 --snapshot-key snapshot --timestamp-key "
+				"timestamp");
 	assert_false(depot_files_exists(scratch.fd, "repo/repository.json"));
 	repo_expect(0, "", init);
 	repo_make_package("1.0", "SELECT 1;");
@@ -230,7 +237,8 @@ add_refuses(void **state)
 
 /* Bytes that changed between add and publish are not signed. */
 static bool
-damage_package(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
+damage_package(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
+			   DepotError *error)
 {
 	return strstr(path, ".tar.zst") == NULL || scratch_write(directory_fd, path, "altered");
 }
@@ -256,7 +264,8 @@ damaged_repository(void **state)
 	assert_true(scratch_write(scratch.fd, "repo/metadata/timestamp.json", "{}"));
 	expect_refused(1, "timestamp metadata", REPO_PUBLISH);
 	repo_expect(1, "timestamp metadata", "repo status repo");
-	assert_true(scratch_write(scratch.fd, "repo/pending.json", "{\"format\": 1, \"targets\": [{\"path\": \"../x\"}]}"));
+	assert_true(scratch_write(scratch.fd, "repo/pending.json",
+							  "{\"format\": 1, \"targets\": [{\"path\": \"../x\"}]}"));
 	expect_refused(1, "pending.json", REPO_PUBLISH);
 	assert_true(scratch_write(scratch.fd, "repo/repository.json", "{\"format\": 7}"));
 	expect_refused(1, "format 7", REPO_PUBLISH);

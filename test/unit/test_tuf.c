@@ -53,7 +53,8 @@ refresh_and_lookup(void **state)
 	assert_int_equal(target.length_bytes, 3);
 	assert_string_equal(target.role, FIXTURE_ROLE);
 	assert_non_null(json_object_get(target.custom, "pg_depot"));
-	assert_false(depot_tuf_find_target(client, "pg15/linux-amd64/hll/2.18/hll-2.18.tar.zst", &target, &error));
+	assert_false(depot_tuf_find_target(client, "pg15/linux-amd64/hll/2.18/hll-2.18.tar.zst", &target,
+									   &error));
 	assert_int_equal(error.code, DEPOT_ERROR_TARGET_UNKNOWN);
 	assert_true(depot_tuf_visit_targets(client, FIXTURE_ROLE, count_target, &count, &error));
 	assert_true(depot_tuf_visit_targets(client, "targets", count_target, &count, &error));
@@ -272,7 +273,8 @@ static void
 fetch_errors_pass_through(void **state)
 {
 	DepotError	error;
-	DepotTufClient *client = depot_tuf_open(fixture.scratch.fd, fixture.pin, strlen(fixture.pin), FIXTURE_NOW, &error);
+	DepotTufClient *client = depot_tuf_open(fixture.scratch.fd, fixture.pin, strlen(fixture.pin), FIXTURE_NOW,
+											&error);
 	bool		changed = true;
 
 	assert_non_null(client);

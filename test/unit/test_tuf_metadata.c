@@ -33,7 +33,10 @@ tear_down(void **state)
 	return 0;
 }
 
-/* Parses a body (stolen) without signatures and expects a message that holds the given words; NULL: no error. */
+/*
+ * Parses a body (stolen) without signatures and expects a message that holds the given
+ * words; NULL: no error.
+ */
 static void
 expect_parse(json_t *body, const char *type, const char *words)
 {
@@ -105,11 +108,15 @@ targets_shape(void **state)
 	expect_parse(with(body, "targets", json_array()), "targets", "targets");
 	expect_parse(with(body, "targets", json_pack("{s:n}", "a")), "targets", "target");
 	expect_parse(with(body, "targets", json_pack("{s:{s:i}}", "a", "length", 1)), "targets", "hashes");
-	expect_parse(with(body, "targets", json_pack("{s:{s:i, s:{}}}", "a", "length", 1, "hashes")), "targets", "hashes");
-	expect_parse(with(body, "targets", json_pack("{s:{s:i, s:{s:i}}}", "a", "length", 1, "hashes", "sha256", 1)),
+	expect_parse(with(body, "targets", json_pack("{s:{s:i, s:{}}}", "a", "length", 1, "hashes")), "targets",
+				 "hashes");
+	expect_parse(with(body, "targets", json_pack("{s:{s:i, s:{s:i}}}", "a", "length", 1, "hashes", "sha256",
+												 1)),
 				 "targets", "hash");
-	expect_parse(with(body, "targets", json_pack("{s:{s:{s:s}}}", "a", "hashes", "sha256", hash)), "targets", "length");
-	expect_parse(with(body, "targets", json_pack("{s:{s:i, s:{s:s}}}", "a", "length", -1, "hashes", "sha256", hash)),
+	expect_parse(with(body, "targets", json_pack("{s:{s:{s:s}}}", "a", "hashes", "sha256", hash)), "targets",
+				 "length");
+	expect_parse(with(body, "targets", json_pack("{s:{s:i, s:{s:s}}}", "a", "length", -1, "hashes", "sha256",
+												 hash)),
 				 "targets", "length");
 }
 
@@ -176,11 +183,13 @@ root_shape(void **state)
 		expect_parse(body, "root", roles[i]);
 	}
 	body = json_deep_copy(fixture.root);
-	json_object_set_new(json_object_get(json_object_get(body, "roles"), "targets"), "threshold", json_integer(0));
+	json_object_set_new(json_object_get(json_object_get(body, "roles"), "targets"), "threshold",
+						json_integer(0));
 	expect_parse(body, "root", "threshold");
 	/* A role that can never be met is that role's trouble only. */
 	body = json_deep_copy(fixture.root);
-	json_object_set_new(json_object_get(json_object_get(body, "roles"), "targets"), "threshold", json_integer(9));
+	json_object_set_new(json_object_get(json_object_get(body, "roles"), "targets"), "threshold",
+						json_integer(9));
 	expect_parse(body, "root", NULL);
 }
 
@@ -195,7 +204,8 @@ keys_shape(void **state)
 	json_t	   *marked;
 
 	/* Unknown types are kept and ignored, whatever their keyid. */
-	json_object_set_new(keys, "abc", json_pack("{s:s, s:s, s:{s:s}}", "keytype", "new", "scheme", "new", "keyval",
+	json_object_set_new(keys, "abc", json_pack("{s:s, s:s, s:{s:s}}", "keytype", "new", "scheme", "new",
+											   "keyval",
 											   "public", "??"));
 	expect_parse(json_incref(body), "root", NULL);
 	json_object_del(keys, "abc");
@@ -233,11 +243,14 @@ meta_shape(void **state)
 	expect_parse(with(fixture.snapshot, "meta", meta), "snapshot", "version");
 	expect_parse(with(fixture.snapshot, "meta", NULL), "snapshot", "meta");
 	expect_parse(with(fixture.snapshot, "meta", json_pack("{s:i}", "a.json", 1)), "snapshot", "meta");
-	expect_parse(with(fixture.snapshot, "meta", json_pack("{s:{s:i, s:{}}}", "a.json", "version", 1, "hashes")),
+	expect_parse(with(fixture.snapshot, "meta", json_pack("{s:{s:i, s:{}}}", "a.json", "version", 1,
+														  "hashes")),
 				 "snapshot", "hashes");
 	expect_parse(with(fixture.timestamp, "meta", json_object()), "timestamp", "snapshot.json");
-	expect_parse(with(fixture.timestamp, "meta", json_pack("{s:{s:i}, s:{s:i}}", "snapshot.json", "version", 1,
-														   "more.json", "version", 1)), "timestamp", "snapshot.json");
+	expect_parse(with(fixture.timestamp, "meta", json_pack("{s:{s:i}, s:{s:i}}", "snapshot.json", "version",
+														   1,
+														   "more.json", "version", 1)), "timestamp",
+														   "snapshot.json");
 }
 
 static void
@@ -298,7 +311,8 @@ thresholds(void **state)
 	envelope = fixture_sign(fixture.root, fixture.keys, 2);
 	assert_true(verify(envelope, keys, role, &error));
 	/* Strangers and rubbish beside enough good ones do no harm. */
-	json_array_append_new(json_object_get(envelope, "signatures"), json_pack("{s:s, s:s}", "keyid", "x", "sig", ""));
+	json_array_append_new(json_object_get(envelope, "signatures"),
+						  json_pack("{s:s, s:s}", "keyid", "x", "sig", ""));
 	assert_true(verify(envelope, keys, role, &error));
 	/* A threshold of nobody proves nothing. */
 	json_object_set_new(role, "threshold", json_integer(0));
@@ -355,8 +369,10 @@ times(void **state)
 		const char *text;
 		int64_t		epoch_s;
 	}			good[] = {
-		{"1970-01-01T00:00:00Z", 0}, {"2026-11-20T12:00:00Z", FIXTURE_NOW}, {"2024-02-29T23:59:59Z", 1709251199},
-		{"2000-02-29T00:00:00Z", 951782400}, {"1969-12-31T23:59:59Z", -1}, {"9999-12-31T23:59:59Z", 253402300799},
+		{"1970-01-01T00:00:00Z", 0}, {"2026-11-20T12:00:00Z", FIXTURE_NOW},
+		{"2024-02-29T23:59:59Z", 1709251199},
+		{"2000-02-29T00:00:00Z", 951782400}, {"1969-12-31T23:59:59Z", -1},
+		{"9999-12-31T23:59:59Z", 253402300799},
 	};
 	static const char *const bad[] = {
 		"", "2026-11-20", "2026-11-20T12:00:00", "2026-11-20T12:00:00z", "2026-11-20 12:00:00Z",
@@ -396,7 +412,8 @@ path_patterns(void **state)
 		{"pg15/linux-amd64/*/*/*/*", FIXTURE_TARGET, false},
 		{"pg16/linux-amd64/*/*/*", FIXTURE_TARGET, false},
 		{"*", "a", true}, {"*", "", true}, {"*", "a/b", false}, {"*/*", "a/b", true}, {"*/*", "a/", true},
-		{"a*b*c", "aXXbYYc", true}, {"a*b*c", "aXXbYY", false}, {"*.zst", "x.tar.zst", true}, {"*.zst", "x.zstd", false},
+		{"a*b*c", "aXXbYYc", true}, {"a*b*c", "aXXbYY", false}, {"*.zst", "x.tar.zst", true},
+		{"*.zst", "x.zstd", false},
 		{"?", "a", true}, {"?", "", false}, {"?", "/", false}, {"a?c", "a/c", false}, {"a?c", "abc", true},
 		{"foo", "Foo", false}, {"[ab]", "a", false}, {"[ab]", "[ab]", true}, {"\\*", "*", false},
 		{"a/b", "a/b/", false}, {"/a", "a", false}, {"", "", true}, {"", "a", false}, {"**", "abc", true},

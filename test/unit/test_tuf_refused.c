@@ -182,7 +182,8 @@ oversized_files_refused(void **state)
 	fixture_bump(fixture.snapshot);
 	fixture_bump(fixture.timestamp);
 	fixture_publish(&fixture);
-	json_object_set_new(json_object_get(json_object_get(fixture.timestamp, "meta"), "snapshot.json"), "length",
+	json_object_set_new(json_object_get(json_object_get(fixture.timestamp, "meta"), "snapshot.json"),
+						"length",
 						json_integer(INT64_C(1) << 40));
 	fixture_bump(fixture.timestamp);
 	fixture_publish_timestamp(&fixture);
@@ -246,14 +247,16 @@ announced_versions(void **state)
 	announce_version(fixture.timestamp, "snapshot.json", 3);
 	serve("3.snapshot.json", fixture_text(&fixture, "1.snapshot.json"));
 	fixture_publish_timestamp(&fixture);
-	expect_failure(DEPOT_ERROR_METADATA_MISMATCH, "snapshot metadata has version 1, but version 3 was announced");
+	expect_failure(DEPOT_ERROR_METADATA_MISMATCH, "snapshot metadata has version 1, but version 3 was "
+				   "announced");
 
 	fixture_set_version(fixture.snapshot, 4);
 	announce_version(fixture.snapshot, "targets.json", 3);
 	serve("3.targets.json", fixture_text(&fixture, "1.targets.json"));
 	fixture_bump(fixture.timestamp);
 	fixture_publish_snapshot(&fixture);
-	expect_failure(DEPOT_ERROR_METADATA_MISMATCH, "targets metadata has version 1, but version 3 was announced");
+	expect_failure(DEPOT_ERROR_METADATA_MISMATCH, "targets metadata has version 1, but version 3 was "
+				   "announced");
 }
 
 static void

@@ -134,7 +134,8 @@ half_refreshed(void **state)
 
 /* Adds a role that lists FIXTURE_TARGET with its own contents, before the entry at index. */
 static void
-add_role(const char *name, const DepotKey *key, const char *pattern, bool terminating, const char *contents, size_t index)
+add_role(const char *name, const DepotKey *key, const char *pattern, bool terminating, const char *contents,
+		 size_t index)
 {
 	json_t	   *delegations = json_object_get(fixture.targets, "delegations");
 	json_t	   *body = fixture_body("targets");
@@ -149,7 +150,8 @@ add_role(const char *name, const DepotKey *key, const char *pattern, bool termin
 	fixture_list(&fixture, fixture.snapshot, name, body);
 	/* A refresh fetches one delegated role only; lookups find others on disk. */
 	if (strcmp(name, "odd/role") == 0)
-		assert_true(scratch_write(fixture.scratch.fd, "odd%2Frole.json", fixture_text(&fixture, "1.odd/role.json")));
+		assert_true(scratch_write(fixture.scratch.fd, "odd%2Frole.json",
+								  fixture_text(&fixture, "1.odd/role.json")));
 	json_decref(body);
 }
 
@@ -267,17 +269,22 @@ foreign_targets_do_not_count(void **state)
 	bool		changed;
 
 	json_object_clear(json_object_get(fixture.role, "targets"));
-	json_object_set_new(json_object_get(fixture.role, "targets"), "pg16/linux-amd64/hll/2.17/hll-2.17.tar.zst",
+	json_object_set_new(json_object_get(fixture.role, "targets"),
+						"pg16/linux-amd64/hll/2.17/hll-2.17.tar.zst",
 						fixture_target("hll"));
 	fixture_publish(&fixture);
 	assert_true(fixture_refresh(&fixture, fixture.pin, &client, &changed, &error));
 	assert_true(depot_tuf_visit_targets(client, FIXTURE_ROLE, no_target, NULL, &error));
-	assert_false(depot_tuf_find_target(client, "pg16/linux-amd64/hll/2.17/hll-2.17.tar.zst", &target, &error));
+	assert_false(depot_tuf_find_target(client, "pg16/linux-amd64/hll/2.17/hll-2.17.tar.zst", &target,
+									   &error));
 	assert_int_equal(error.code, DEPOT_ERROR_TARGET_UNKNOWN);
 	depot_tuf_close(client);
 }
 
-/* Each install loads the role again: ten thousand targets must not be felt.  The limit is many times what it takes. */
+/*
+ * Each install loads the role again: ten thousand targets must not be felt. The limit is
+ * many times what it takes.
+ */
 static void
 large_role_is_fast(void **state)
 {
@@ -299,7 +306,8 @@ large_role_is_fast(void **state)
 	first_refresh();
 	start = clock();
 	assert_true(load(FIXTURE_NOW, true, &client, &error));
-	assert_true(depot_tuf_find_target(client, "pg15/linux-amd64/p9999/1.0/p9999-1.0.tar.zst", &target, &error));
+	assert_true(depot_tuf_find_target(client, "pg15/linux-amd64/p9999/1.0/p9999-1.0.tar.zst", &target,
+									  &error));
 	seconds = (double) (clock() - start) / CLOCKS_PER_SEC;
 	print_message("10001 targets loaded in %.3f s\n", seconds);
 	assert_true(seconds < 5.0);

@@ -134,7 +134,8 @@ fixture_name(const json_t *body, const char *role)
 {
 	static char name[64];
 
-	snprintf(name, sizeof(name), "%d.%s.json", (int) json_integer_value(json_object_get(body, "version")), role);
+	snprintf(name, sizeof(name), "%d.%s.json", (int) json_integer_value(json_object_get(body, "version")),
+			 role);
 	return name;
 }
 
@@ -162,7 +163,8 @@ fixture_publish_timestamp(Fixture *fixture)
 static inline void
 fixture_publish_snapshot(Fixture *fixture)
 {
-	fixture_put(fixture, fixture_name(fixture->snapshot, "snapshot"), fixture->snapshot, &fixture->keys[KEY_SNAPSHOT], 1);
+	fixture_put(fixture, fixture_name(fixture->snapshot, "snapshot"), fixture->snapshot,
+				&fixture->keys[KEY_SNAPSHOT], 1);
 	fixture_list(fixture, fixture->timestamp, "snapshot", fixture->snapshot);
 	fixture_publish_timestamp(fixture);
 }
@@ -171,9 +173,11 @@ fixture_publish_snapshot(Fixture *fixture)
 static inline void
 fixture_publish(Fixture *fixture)
 {
-	fixture_put(fixture, fixture_name(fixture->role, FIXTURE_ROLE), fixture->role, &fixture->keys[KEY_ROLE], 1);
+	fixture_put(fixture, fixture_name(fixture->role, FIXTURE_ROLE), fixture->role, &fixture->keys[KEY_ROLE],
+				1);
 	fixture_list(fixture, fixture->snapshot, FIXTURE_ROLE, fixture->role);
-	fixture_put(fixture, fixture_name(fixture->targets, "targets"), fixture->targets, &fixture->keys[KEY_TARGETS], 1);
+	fixture_put(fixture, fixture_name(fixture->targets, "targets"), fixture->targets,
+				&fixture->keys[KEY_TARGETS], 1);
 	fixture_list(fixture, fixture->snapshot, "targets", fixture->targets);
 	fixture_publish_snapshot(fixture);
 }
@@ -181,7 +185,8 @@ fixture_publish(Fixture *fixture)
 static inline void
 fixture_bump(json_t *body)
 {
-	json_object_set_new(body, "version", json_integer(json_integer_value(json_object_get(body, "version")) + 1));
+	json_object_set_new(body, "version", json_integer(json_integer_value(json_object_get(body,
+																						 "version")) + 1));
 }
 
 static inline void
@@ -292,7 +297,8 @@ fixture_close(Fixture *fixture)
 
 /* A DepotTufFetch that serves the files of the fixture. */
 static inline bool
-fixture_fetch(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing, DepotError *error)
+fixture_fetch(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
+			  DepotError *error)
 {
 	Fixture    *fixture = context;
 	const char *text = fixture_text(fixture, file_name);
