@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/files.h"
 #include "common/name.h"
@@ -46,7 +47,7 @@ depot_store_served_path(const DepotLayout *layout, const char *member, char out[
 		else if (begins_with(member, "share/"))
 			directory = layout->share;
 		else if (begins_with(member, "licenses/"))
-			directory = "licenses";
+			directory = STORE_LICENSES;
 	}
 	depot_name_printable(member, shown, sizeof(shown));
 	if (directory == NULL)
@@ -160,5 +161,65 @@ depot_store_prepare(int root_fd, const DepotLayout *layout, DepotError *error)
 		if (!depot_files_make_directories(root_fd, directories[i], STORE_DIRECTORY_MODE, true, error))
 			return depot_error_prefix(error, "could not prepare the depot directory");
 	}
+	return true;
+}
+
+/* Notes a directory, each path with its final NUL. */
+static bool
+note_directory(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
+			   DepotError *error)
+{
+	DepotBuffer *paths = context;
+
+	(void) directory_fd;
+	(void) size_bytes;
+	if (S_ISDIR(mode) && !depot_buffer_append(paths, path, strlen(path) + 1))
+		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	return true;
+}
+
+/* Sweeps one of the places of the served tree, which may be absent. */
+static bool
+sweep_place(int root_fd, const DepotLayout *layout, const char *place, DepotError *error)
+{
+	DepotError	walk_error;
+	DepotBuffer paths;
+	bool		ok;
+
+	depot_buffer_init(&paths);
+	ok = depot_files_walk(root_fd, place, note_directory, &paths, &walk_error);
+	if (!ok && walk_error.code == DEPOT_ERROR_FILE_MISSING)
+	{
+		depot_buffer_free(&paths);
+		return true;
+	}
+	if (!ok && error != NULL)
+		*error = walk_error;
+	/* From the end, where what is deeper stands. */
+	while (ok && paths.length_bytes > 0)
+	{
+		char		directory[DEPOT_SERVED_PATH_BYTES];
+		size_t		start = paths.length_bytes - 1;
+		int			length;
+
+		while (start > 0 && paths.data[start - 1] != '\0')
+			start--;
+		length = snprintf(directory, sizeof(directory), "%s/%s", place, paths.data + start);
+		if (length > 0 && (size_t) length < sizeof(directory) && !is_permanent(layout, directory))
+			(void) depot_files_remove_if_empty(root_fd, directory);
+		paths.length_bytes = start;
+	}
+	depot_buffer_free(&paths);
+	return ok;
+}
+
+bool
+depot_store_sweep_directories(int root_fd, const DepotLayout *layout, DepotError *error)
+{
+	if (!sweep_place(root_fd, layout, layout->lib, error) ||
+		!sweep_place(root_fd, layout, layout->share, error) ||
+		!sweep_place(root_fd, layout, STORE_LICENSES, error))
+		return false;
+	(void) depot_files_remove_if_empty(root_fd, STORE_LICENSES);
 	return true;
 }

@@ -17,6 +17,7 @@
 
 #include <stdint.h>
 
+#include "common/buffer.h"
 #include "common/error.h"
 #include "common/manifest.h"
 
@@ -87,6 +88,13 @@ extern bool depot_store_served_path(const DepotLayout *layout, const char *membe
 extern bool depot_store_prepare(int root_fd, const DepotLayout *layout, DepotError *error);
 
 /*
+ * Removes the empty directories of the served tree that prepare does not make:
+ * what is left where a server died between preparing an activation and its
+ * commit.  For the start, when nothing is prepared.
+ */
+extern bool depot_store_sweep_directories(int root_fd, const DepotLayout *layout, DepotError *error);
+
+/*
  * Reads var/state.json.  Absent, unreadable, of another format or with another
  * stamp: an empty state with *fresh true; stamp is copied in.  Fails only when
  * reading failed; the state is then empty too.
@@ -127,6 +135,14 @@ extern bool depot_store_mark_staged(int root_fd, const char *job, const char *pa
 /* Searches all marked job directories for the archive's digest. */
 extern bool depot_store_find_staged(int root_fd, const char *digest, char job[DEPOT_JOB_NAME_BYTES],
 									bool *found, DepotError *error);
+
+/*
+ * Appends a staged package's manifest to buffer, for an activation that is
+ * carried out after a restart: from job's tree, or, as an earlier try may have
+ * renamed it, from the served tree.  job may be NULL.
+ */
+extern bool depot_store_read_manifest(int root_fd, const DepotLayout *layout, const char *job,
+									  const char *package, DepotBuffer *buffer, DepotError *error);
 
 /*
  * Empties staging, except the given jobs (NULL-terminated; NULL for none) and

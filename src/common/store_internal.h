@@ -18,6 +18,7 @@
 #define STORE_DIRECTORY_MODE 0700
 
 #define STORE_EXTENSION_DIRECTORY "extension"
+#define STORE_LICENSES "licenses"
 
 /* What makes a package visible comes late and goes early: files appear in this order, vanish in the other. */
 typedef enum StoreRank

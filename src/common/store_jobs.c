@@ -233,6 +233,33 @@ depot_store_find_staged(int root_fd, const char *digest, char job[DEPOT_JOB_NAME
 	return ok;
 }
 
+bool
+depot_store_read_manifest(int root_fd, const DepotLayout *layout, const char *job, const char *package,
+						  DepotBuffer *buffer, DepotError *error)
+{
+	char		member[DEPOT_MANIFEST_PATH_BYTES];
+	char		path[DEPOT_SERVED_PATH_BYTES];
+	DepotError	read_error;
+
+	if (!depot_name_check_package(package, "package", error))
+		return false;
+	depot_manifest_path(package, member);
+	if (job != NULL)
+	{
+		snprintf(path, sizeof(path), "%s/%s/tree/%s", DEPOT_STAGING, job, member);
+		if (depot_files_read(root_fd, path, DEPOT_MANIFEST_MAX_BYTES, buffer, &read_error))
+			return true;
+		if (read_error.code != DEPOT_ERROR_FILE_MISSING)
+		{
+			if (error != NULL)
+				*error = read_error;
+			return false;
+		}
+	}
+	return depot_store_served_path(layout, member, path, error) &&
+		depot_files_read(root_fd, path, DEPOT_MANIFEST_MAX_BYTES, buffer, error);
+}
+
 /* Removes an entry of staging unless somebody holds a lock on it. */
 static bool
 clean_entry(int staging_fd, const char *name, DepotError *error)

@@ -310,6 +310,74 @@ test_prepare_activation(void **state)
 	scratch_remove(&system);
 }
 
+/* A server that died between preparing and committing leaves directories; the next start sweeps them. */
+static void
+test_sweep_directories(void **state)
+{
+	int			root = root_fd(state);
+	DepotManifest *manifest = make_manifest(&hll_1);
+	DepotBuffer before;
+	DepotBuffer after;
+	DepotState	applied;
+	DepotError	error;
+
+	load(root, &applied, true);
+	before = take_snapshot(root);
+	assert_true(depot_store_sweep_directories(root, &layout, &error));
+	assert_true(depot_store_prepare_activation(root, &layout, &applied, manifest, 0, NULL, NULL, &error));
+	assert_true(depot_files_make_directories(root, SHARE "/stray/a/b", 0700, false, &error));
+	assert_true(depot_store_sweep_directories(root, &layout, &error));
+	after = take_snapshot(root);
+	assert_string_equal(before.data, after.data);
+	depot_buffer_free(&before);
+	depot_buffer_free(&after);
+
+	/* What holds something stays. */
+	install(root, &applied, &ip4r);
+	assert_true(scratch_write(root, SHARE "/stray", "a file"));
+	before = take_snapshot(root);
+	assert_true(depot_store_prepare_activation(root, &layout, &applied, manifest, 0, NULL, NULL, &error));
+	assert_true(depot_store_sweep_directories(root, &layout, &error));
+	after = take_snapshot(root);
+	assert_string_equal(before.data, after.data);
+	depot_buffer_free(&before);
+	depot_buffer_free(&after);
+	depot_store_free_state(&applied);
+	free_manifest(manifest);
+}
+
+static void
+test_read_manifest(void **state)
+{
+	int			root = root_fd(state);
+	char		job[DEPOT_JOB_NAME_BYTES];
+	char		path[256];
+	DepotState	applied;
+	DepotBuffer text;
+	DepotError	error;
+
+	depot_buffer_init(&text);
+	load(root, &applied, true);
+	assert_true(stage(root, &hll_2, job));
+	assert_true(depot_store_read_manifest(root, &layout, job, "hll", &text, &error));
+	assert_string_equal(text.data, "manifest of hll 2.18");
+	assert_false(depot_store_read_manifest(root, &layout, NULL, "hll", &text, &error));
+	assert_int_equal(error.code, DEPOT_ERROR_FILE_MISSING);
+	assert_false(depot_store_read_manifest(root, &layout, job, "../hll", &text, &error));
+	assert_int_equal(error.code, DEPOT_ERROR_INVALID_NAME);
+	install(root, &applied, &hll_1);
+	depot_buffer_reset(&text);
+	assert_true(depot_store_read_manifest(root, &layout, NULL, "hll", &text, &error));
+	assert_string_equal(text.data, "manifest of hll 2.17");
+	/* Something that is no file in staging is not made up for by what is served. */
+	snprintf(path, sizeof(path), "%s/%s/tree/share/depot/hll.json", DEPOT_STAGING, job);
+	assert_true(depot_files_remove(root, path, &error));
+	assert_int_equal(mkdirat(root, path, 0700), 0);
+	assert_false(depot_store_read_manifest(root, &layout, job, "hll", &text, &error));
+	depot_store_free_state(&applied);
+	depot_buffer_free(&text);
+}
+
 /* Whatever fails in preparing for want of space leaves the tree as it was. */
 static void
 test_prepare_activation_on_a_full_disk(void **state)
@@ -351,6 +419,8 @@ main(void)
 		STORE_TEST(test_marks),
 		STORE_TEST(test_clean_staging),
 		STORE_TEST(test_prepare_activation),
+		STORE_TEST(test_sweep_directories),
+		STORE_TEST(test_read_manifest),
 		STORE_TEST(test_prepare_activation_on_a_full_disk),
 	};
 

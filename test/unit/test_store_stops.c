@@ -126,6 +126,22 @@ check_result(Depot *depot, Operation operation, const DepotBuffer *expected)
 	}
 }
 
+/* After a restart the leader needs the new manifest, wherever it is by then. */
+static void
+check_manifest(const Depot *depot, Operation operation)
+{
+	DepotBuffer text;
+	DepotError	error;
+
+	if (operation == OPERATION_REMOVE)
+		return;
+	depot_buffer_init(&text);
+	assert_true(depot_store_read_manifest(depot->root_fd, &layout, depot->job, "hll", &text, &error));
+	assert_string_equal(text.data,
+						operation == OPERATION_UPDATE ? "manifest of hll 2.18" : "manifest of hll 2.17");
+	depot_buffer_free(&text);
+}
+
 /* Runs operation in a child that ends before its change with this number; tells whether it got to its end. */
 static bool
 run_until_stopped(Depot *depot, Operation operation, int number)
@@ -148,6 +164,7 @@ run_until_stopped(Depot *depot, Operation operation, int number)
 	reload(depot);
 	check_promises(depot, operation);
 	check_all_owned(depot);
+	check_manifest(depot, operation);
 	return WEXITSTATUS(status) == 0;
 }
 
