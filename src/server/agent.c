@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "server/agent.h"
 #include "server/platform.h"
+#include "server/settings.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
@@ -89,19 +90,24 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 	const char *test_points = getenv(DEPOT_TEST_POINTS_VARIABLE);
 	char		parent[32];
 	char		memory[32];
+	char		file_size[32];
 	char	   *arguments[] = {
 		"pg_depot", "agent", (char *) depot_agent_kind_name(agent->kind),
-		"--parent", parent, "--memory-bytes", memory, NULL
+		"--parent", parent, "--memory-bytes", memory, "--max-file-bytes", file_size, NULL
 	};
 	char	   *environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", NULL, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
+	int			socket_copy;
+	int			directory_copy;
 	sigset_t	no_signals;
 	sigset_t	all_signals;
 	int			result;
 
 	snprintf(parent, sizeof(parent), "%d", MyProcPid);
 	snprintf(memory, sizeof(memory), INT64_FORMAT, memory_bytes);
+	snprintf(file_size, sizeof(file_size), INT64_FORMAT,
+			 Max(depot_settings_max_package_mb, depot_settings_max_unpacked_mb) * INT64CONST(1048576));
 	if (test_points != NULL)
 		environment[3] = psprintf("%s=%s", DEPOT_TEST_POINTS_VARIABLE, test_points);
 	sigemptyset(&no_signals);
@@ -115,12 +121,16 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	}
 
-	/* The directory first: its descriptor could be one of those that are replaced here. */
-	result = posix_spawn_file_actions_adddup2(&actions, directory_fd, 3);
+	/* Copies above the numbers they go to, so that none is replaced before it is used. */
+	socket_copy = fcntl(child_socket, F_DUPFD_CLOEXEC, 4);
+	directory_copy = fcntl(directory_fd, F_DUPFD_CLOEXEC, 4);
+	result = socket_copy < 0 || directory_copy < 0 ? errno : 0;
 	if (result == 0)
-		result = posix_spawn_file_actions_adddup2(&actions, child_socket, 0);
+		result = posix_spawn_file_actions_adddup2(&actions, socket_copy, 0);
 	if (result == 0)
-		result = posix_spawn_file_actions_adddup2(&actions, child_socket, 1);
+		result = posix_spawn_file_actions_adddup2(&actions, socket_copy, 1);
+	if (result == 0)
+		result = posix_spawn_file_actions_adddup2(&actions, directory_copy, 3);
 	if (result == 0)
 		result = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_RDWR, 0);
 	if (result == 0)
@@ -137,6 +147,10 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 	if (result == 0)
 		result = posix_spawn(&agent->pid, program, &actions, &attributes, arguments, environment);
 
+	if (socket_copy >= 0)
+		close(socket_copy);
+	if (directory_copy >= 0)
+		close(directory_copy);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	if (result != 0)

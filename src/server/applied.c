@@ -108,18 +108,14 @@ depot_applied_is_whole(const DepotAppliedPackage *package)
 }
 
 DepotManifest *
-depot_applied_read_staged_manifest(const char *staging, const char *package)
+depot_applied_read_manifest(const char *staging, const char *package)
 {
-	char		member[DEPOT_MANIFEST_PATH_BYTES];
-	char	   *path;
 	DepotBuffer buffer;
 	DepotError	error;
 	DepotManifest *manifest = NULL;
 
-	depot_manifest_path(package, member);
-	path = psprintf("%s/%s/tree/%s", DEPOT_STAGING, staging, member);
 	depot_buffer_init(&buffer);
-	if (depot_files_read(root_fd, path, DEPOT_MANIFEST_MAX_BYTES, &buffer, &error))
+	if (depot_store_read_manifest(root_fd, depot_paths_layout(), staging, package, &buffer, &error))
 		manifest = depot_manifest_parse(buffer.data, buffer.length_bytes, &error);
 	depot_buffer_free(&buffer);
 	if (manifest == NULL)
@@ -135,9 +131,29 @@ depot_applied_prepare(const DepotManifest *manifest, const char *staging, const 
 
 	if (!depot_store_prepare_activation(root_fd, depot_paths_layout(), &state, manifest,
 										depot_paths_data_prefix_bytes(), depot_paths_system_share(),
-										depot_paths_system_lib(), &error) ||
-		!depot_store_mark_staged(root_fd, staging, manifest->package, digest, manifest_sha256, &error))
+										depot_paths_system_lib(), &error))
 		depot_errors_raise(ERROR, &error);
+	if (!depot_store_mark_staged(root_fd, staging, manifest->package, digest, manifest_sha256, &error))
+	{
+		depot_applied_cancel(manifest);
+		depot_errors_raise(ERROR, &error);
+	}
+}
+
+void
+depot_applied_cancel(const DepotManifest *manifest)
+{
+	depot_store_cancel_activation(root_fd, depot_paths_layout(), manifest);
+}
+
+void
+depot_applied_clean_up(void)
+{
+	DepotError	error;
+
+	if (!depot_store_clean_staging(root_fd, NULL, &error) ||
+		!depot_store_sweep_directories(root_fd, depot_paths_layout(), &error))
+		depot_errors_raise(WARNING, &error);
 }
 
 /* Once begun it is carried through: neither a cancel nor a shutdown shall leave half of it in memory. */

@@ -31,13 +31,20 @@ extern const DepotAppliedPackage *depot_applied_find(const char *package);
 extern bool depot_applied_is_whole(const DepotAppliedPackage *package);
 
 /*
- * Reads the manifest of a package unpacked into a staging directory; malloc'd, freed by depot_manifest_free.
+ * Reads the manifest of a staged package, or of one whose activation was begun
+ * and which is therefore served already; malloc'd, freed by depot_manifest_free.  May ereport.
  */
-extern DepotManifest *depot_applied_read_staged_manifest(const char *staging, const char *package);
+extern DepotManifest *depot_applied_read_manifest(const char *staging, const char *package);
 
 /* Everything about activating that may fail, before the commit. */
 extern void depot_applied_prepare(const DepotManifest *manifest, const char *staging, const char *digest,
 								  const char *manifest_sha256);
+
+/* Takes back what prepare did, when no commit followed it.  Never ereports. */
+extern void depot_applied_cancel(const DepotManifest *manifest);
+
+/* Removes what a leader that died left in staging and in empty directories; for the start. */
+extern void depot_applied_clean_up(void);
 
 /* Makes staged files served.  false: *error says why, and what was begun can be resumed. */
 extern bool depot_applied_activate(const char *staging, const DepotManifest *manifest, const char *digest,

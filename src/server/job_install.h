@@ -23,6 +23,7 @@ typedef struct InstalledItem
 	DepotStaging *staging;		/* NULL: its files are served already */
 	DepotManifest *manifest;	/* of the staged tree, malloc'd */
 	char	   *source;
+	bool		is_prepared;	/* its directories are made; taken back unless a commit follows */
 }			InstalledItem;
 
 typedef struct RefreshFailure

@@ -27,6 +27,7 @@ static void adopt_or_fetch(DepotJob *job);
 static void fetch_package(DepotJob *job);
 static void note_package(DepotJob *job);
 static void record_and_activate(DepotJob *job);
+static void cancel_items(DepotJob *job);
 
 void
 depot_install_apply(DepotJob *job)
@@ -103,24 +104,40 @@ note_package(DepotJob *job)
 
 	item->staging = depot_job_staging(job);
 	item->source = MemoryContextStrdup(job->context, depot_package_source(job));
-	item->manifest = depot_applied_read_staged_manifest(item->staging->name, build->manifest->package);
+	item->manifest = depot_applied_read_manifest(item->staging->name, build->manifest->package);
 	state->next_item++;
 	depot_install_apply(job);
 }
 
 /* ---- record and activate ---- */
 
+/* Everything that may fail comes before the commit; a failure leaves the tree as it was. */
 static void
-prepare_items(InstallJob *state)
+prepare_items(DepotJob *job)
 {
+	InstallJob *state = job->state;
+
+	job->on_failure = cancel_items;
 	for (int i = 0; i < state->plan->count; i++)
 	{
 		const DepotAvailableRow *build = state->plan->items[i].build;
 
-		if (state->items[i].staging != NULL)
-			depot_applied_prepare(state->items[i].manifest, state->items[i].staging->name, build->sha256,
-								  build->manifest_sha256);
+		if (state->items[i].staging == NULL)
+			continue;
+		depot_applied_prepare(state->items[i].manifest, state->items[i].staging->name, build->sha256,
+							  build->manifest_sha256);
+		state->items[i].is_prepared = true;
 	}
+}
+
+static void
+cancel_items(DepotJob *job)
+{
+	InstallJob *state = job->state;
+
+	for (int i = 0; i < state->plan->count; i++)
+		if (state->items[i].is_prepared)
+			depot_applied_cancel(state->items[i].manifest);
 }
 
 /* Records every package of the plan and its history in one transaction. */
@@ -202,8 +219,9 @@ record_and_activate(DepotJob *job)
 
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_RECORDING, 0, 0);
 	depot_test_point("record_begin");
-	prepare_items(state);
+	prepare_items(job);
 	record_items(job);
+	job->on_failure = NULL;
 
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_ACTIVATING, 0, 0);
 	for (int i = 0; i < state->plan->count; i++)

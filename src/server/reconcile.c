@@ -35,8 +35,8 @@ typedef struct ReconcileJob
 	bool		has_failed;
 }			ReconcileJob;
 
-/* Staging is emptied once in a leader's life, before it takes requests: later others work there. */
-static bool is_staging_clean = false;
+/* What a dead leader left is removed once in a leader's life, before it takes requests: later others work there. */
+static bool is_cleaned_up = false;
 
 static void remove_files(ReconcileJob *state);
 static void activate_staged(ReconcileJob *state);
@@ -51,7 +51,6 @@ void
 depot_reconcile_start(DepotJob *job)
 {
 	ReconcileJob *state = palloc0(sizeof(ReconcileJob));
-	DepotError	error;
 	bool		exists;
 
 	job->state = state;
@@ -73,9 +72,9 @@ depot_reconcile_start(DepotJob *job)
 
 	remove_files(state);
 	activate_staged(state);
-	if (!is_staging_clean && !depot_store_clean_staging(depot_applied_root_fd(), NULL, &error))
-		depot_errors_raise(WARNING, &error);
-	is_staging_clean = true;
+	if (!is_cleaned_up)
+		depot_applied_clean_up();
+	is_cleaned_up = true;
 	job->on_error = note_failure;
 	verify_resumed(job);
 }
@@ -131,7 +130,7 @@ activate_staged(ReconcileJob *state)
 			continue;
 
 		depot_test_point("reconcile_activate");
-		manifest = depot_applied_read_staged_manifest(staging, row->package);
+		manifest = depot_applied_read_manifest(staging, row->package);
 		ok = depot_applied_activate(staging, manifest, row->digest, row->manifest_sha256,
 									&state->is_resumed[i], &error);
 		depot_manifest_free(manifest);
@@ -263,7 +262,7 @@ note_package(DepotJob *job)
 
 	if (is_still_wanted(row))
 	{
-		manifest = depot_applied_read_staged_manifest(staging->name, row->package);
+		manifest = depot_applied_read_manifest(staging->name, row->package);
 		depot_applied_prepare(manifest, staging->name, row->digest, row->manifest_sha256);
 		ok = depot_applied_activate(staging->name, manifest, row->digest, row->manifest_sha256,
 									&is_resumed, &error);
