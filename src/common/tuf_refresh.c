@@ -321,8 +321,8 @@ check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fre
 		depot_tuf_label(role, what);
 		if (now == NULL)
 			return depot_error_set(error, DEPOT_ERROR_METADATA_ROLLBACK,
-								   "snapshot metadata version %" PRId64 " does not list the %s that version %" PRId64
-								   " listed",
+								   "snapshot metadata version %" PRId64 " does not list the %s that version %"
+								   PRId64 " listed",
 								   fresh->version, what, old->version);
 		depot_error_set(error, DEPOT_ERROR_METADATA_ROLLBACK,
 						"repository went back: it announces %s version %" JSON_INTEGER_FORMAT

@@ -245,7 +245,8 @@ repo_tear_down(void **state)
 	return 0;
 }
 
-#define REPO_INIT "repo init repo --root-key root --targets-key targets --snapshot-key snapshot --timestamp-key timestamp"
+#define REPO_INIT "repo init repo --root-key root --targets-key targets --snapshot-key snapshot " \
+	"--timestamp-key timestamp"
 #define REPO_PUBLISH "repo publish repo --key targets --key snapshot --key timestamp"
 
 #endif							/* DEPOT_TEST_REPO_FIXTURE_H */

@@ -271,7 +271,8 @@ fixture_open(Fixture *fixture)
 	json_object_set_new(fixture->targets, "targets", json_object());
 	json_object_set_new(fixture->targets, "delegations",
 						json_pack("{s:o, s:[o]}", "keys", role_keys, "roles",
-								  fixture_delegation(FIXTURE_ROLE, fixture->keys[KEY_ROLE], "pg15/linux-amd64/*/*/*", true)));
+								  fixture_delegation(FIXTURE_ROLE, fixture->keys[KEY_ROLE],
+													 "pg15/linux-amd64/*/*/*", true)));
 	fixture->snapshot = fixture_body("snapshot");
 	json_object_set_new(fixture->snapshot, "meta", json_object());
 	fixture->timestamp = fixture_body("timestamp");
