@@ -224,7 +224,8 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 								  "SELECT name, url, mirrors, priority::bigint, trusted_root, root_sha256,"
 								  " refreshed_at IS NOT NULL,"
 								  " extract(epoch FROM clock_timestamp() - refreshed_at)::bigint,"
-								  " coalesce(expires_at <= clock_timestamp(), false), snapshot_version"
+								  " coalesce(expires_at <= clock_timestamp(), false), snapshot_version,"
+								  " EXISTS (SELECT FROM depot.available a WHERE a.repository = name)"
 								  " FROM depot.repository WHERE $1 IS NULL OR name = $1 ORDER BY priority, name",
 								  1, types, values, name != NULL ? " " : "n");
 	*rows = depot_catalog_alloc(sizeof(DepotRepositoryRow) * Max(count, 1));
@@ -242,6 +243,7 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 		row->refreshed_age_s = depot_catalog_int64(i, 8);
 		row->is_expired = depot_catalog_bool(i, 9);
 		row->snapshot_version = depot_catalog_int64(i, 10);
+		row->has_available = depot_catalog_bool(i, 11);
 	}
 	return (int) count;
 }

@@ -59,7 +59,7 @@ depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep r
 	Refresh    *refresh = MemoryContextAllocZero(job->context, sizeof(Refresh));
 
 	refresh->row = *row;
-	refresh->with_targets = !row->is_refreshed;
+	refresh->with_targets = !row->is_refreshed || !row->has_available;
 	refresh->record = record;
 	refresh->then = then;
 	job->operation = refresh;
@@ -270,8 +270,8 @@ role_version(const DepotMessage *message, const char *role)
 }
 
 /*
- * The trusted files may be newer than the rows: a transaction that failed, or a
- * crash between the two.  Then the targets are asked for once more, whole.
+ * The trusted files may be newer than the rows: a transaction that failed, a
+ * crash between the two, or a table emptied by hand.  Then the targets are asked for once more, whole.
  */
 static void
 finish(DepotJob *job, const DepotMessage *message)
@@ -287,7 +287,6 @@ finish(DepotJob *job, const DepotMessage *message)
 		send_refresh(job);
 		return;
 	}
-	refresh->result.is_changed = has_targets;
 	refresh->result.expires_epoch_s = depot_message_integer(message, "expires", 0);
 
 	depot_catalog_begin();
@@ -305,6 +304,9 @@ finish(DepotJob *job, const DepotMessage *message)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("repository \"%s\" was dropped meanwhile", refresh->row.name)));
 	refresh->result.target_count = depot_catalog_count_available(refresh->row.name);
+	refresh->result.is_changed = depot_message_bool(message, "changed") ||
+		snapshot_version != refresh->row.snapshot_version ||
+		(refresh->result.target_count > 0) != refresh->row.has_available;
 	depot_catalog_commit();
 
 	if (refresh->targets_context != NULL)

@@ -32,6 +32,7 @@ typedef struct DepotRepositoryRow
 	int64_t		refreshed_age_s;	/* seconds since the last success */
 	bool		is_expired;
 	int64_t		snapshot_version;	/* whose targets the rows are */
+	bool		has_available;	/* there are such rows */
 }			DepotRepositoryRow;
 
 typedef struct DepotAvailableRow
