@@ -64,7 +64,7 @@ trim_cut_character(char *text)
 }
 
 /* Formats into out; arguments may point into out itself. */
-static void
+static void DEPOT_PRINTF(3, 0)
 format_text(char *out, size_t out_bytes, const char *format, va_list arguments)
 {
 	char		text[DEPOT_ERROR_DETAIL_BYTES];
