@@ -257,6 +257,7 @@ open_empty_directory(const char *path, DepotError *error)
 			close(fd);
 		return -1;
 	}
+	/* cppcheck-suppress readdirCalled ; readdir_r is deprecated, and this stream is nobody else's */
 	while ((entry = readdir(directory)) != NULL)
 	{
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
