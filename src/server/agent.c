@@ -243,7 +243,7 @@ depot_agent_next_line(DepotAgent *agent)
 		if (input->length_bytes > DEPOT_AGENT_LINE_BYTES)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
-					 errmsg("the %s agent sent a line of more than %d bytes",
+					 errmsg("the %s agent sent a line of more than %zu bytes",
 							depot_agent_kind_name(agent->kind), DEPOT_AGENT_LINE_BYTES)));
 		return NULL;
 	}

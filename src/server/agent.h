@@ -21,7 +21,7 @@
 
 #define DEPOT_AGENT_PROTOCOL 1
 /* The longest line either side may write. */
-#define DEPOT_AGENT_LINE_BYTES (64 * 1024)
+#define DEPOT_AGENT_LINE_BYTES ((size_t) 64 * 1024)
 
 typedef enum DepotAgentKind
 {

@@ -97,7 +97,7 @@ append_text(StringInfo out, const char *name, const char *value)
 
 	if (value == NULL)
 		return;
-	utf8 = pg_server_to_any(value, strlen(value), PG_UTF8);
+	utf8 = pg_server_to_any(value, (int) strlen(value), PG_UTF8);
 	appendStringInfo(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
 	escape_json(out, utf8);
 }
@@ -310,7 +310,6 @@ static char *
 call_leader(DepotRequestKind kind, const char *subject, const StringInfo argument, bool is_read_only)
 {
 	Call		call = {0};
-	dsm_handle	handle = DSM_HANDLE_INVALID;
 	char		short_subject[DEPOT_NAME_MAX_BYTES + 1];
 	char	   *answer = NULL;
 
@@ -325,7 +324,6 @@ call_leader(DepotRequestKind kind, const char *subject, const StringInfo argumen
 	{
 		call.argument_segment = dsm_create(argument->len, 0);
 		memcpy(dsm_segment_address(call.argument_segment), argument->data, argument->len);
-		handle = dsm_segment_handle(call.argument_segment);
 	}
 	call.slot = depot_shmem_claim();
 	if (call.slot < 0)
@@ -338,7 +336,8 @@ call_leader(DepotRequestKind kind, const char *subject, const StringInfo argumen
 	PG_ENSURE_ERROR_CLEANUP(abandon_at_exit, Int32GetDatum(call.slot));
 	{
 		depot_shmem_submit(call.slot, kind, depot_name_printable(subject, short_subject, sizeof(short_subject)),
-						   argument->data, argument->len, handle);
+						   argument->data, argument->len,
+						   call.argument_segment != NULL ? dsm_segment_handle(call.argument_segment) : DSM_HANDLE_INVALID);
 		answer = wait_for_answer(&call);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(abandon_at_exit, Int32GetDatum(call.slot));
@@ -433,7 +432,7 @@ column_value(const DepotMessage *row, Form_pg_attribute column, bool *is_null)
 			if (column->atttypid == TIMESTAMPTZOID)
 				return DirectFunctionCall3(timestamptz_in, CStringGetDatum(text),
 										   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-			return CStringGetTextDatum(pg_any_to_server(text, strlen(text), PG_UTF8));
+			return CStringGetTextDatum(pg_any_to_server(text, (int) strlen(text), PG_UTF8));
 	}
 }
 

@@ -83,10 +83,10 @@ extern DepotStaging *depot_job_begin_staging(DepotJob *job);
 extern DepotStaging *depot_job_staging(DepotJob *job);
 extern void depot_job_end_stagings(DepotJob *job);
 
-extern void depot_job_notice(DepotJob *job, const char *format,...) pg_attribute_printf(2, 3);
+extern void depot_job_notice(DepotJob *job, const char *format,...) DEPOT_PRINTF(2, 3);
 
 /* Passes an error on to the caller as a WARNING whose message begins with what the format says. */
-extern void depot_job_warn(DepotJob *job, const DepotReport *report, const char *format,...) pg_attribute_printf(3, 4);
+extern void depot_job_warn(DepotJob *job, const DepotReport *report, const char *format,...) DEPOT_PRINTF(3, 4);
 
 /* Finishes with rows: JSON objects separated by commas, "" for none. */
 extern void depot_job_finish(DepotJob *job, const char *rows);

@@ -250,7 +250,7 @@ notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *insta
 	long		seconds;
 	int			microseconds;
 
-	if (item->action == DEPOT_PLAN_KEEP)
+	if (item->build == NULL)
 	{
 		if (item->is_requested)
 			depot_job_notice(job, "package \"%s\" %s is already installed", manifest->package, manifest->version);

@@ -30,7 +30,7 @@
 
 /* The trust anchor a repository's trusted metadata began with, beside it. */
 #define ANCHOR_FILE "anchor"
-#define ANCHOR_MAX_BYTES (1024 * 1024)
+#define ANCHOR_MAX_BYTES ((size_t) 1024 * 1024)
 
 typedef struct RepositoryJob
 {

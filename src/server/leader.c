@@ -72,7 +72,7 @@ depot_leader_register(void)
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_ConsistentState;
 	worker.bgw_restart_time = RESTART_SECONDS;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, "pg_depot");
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, DEPOT_WORKER_LIBRARY);
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "depot_leader_main");
 	RegisterBackgroundWorker(&worker);
 }
@@ -311,6 +311,26 @@ take_line(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
 		job->on_message(job, agent, message);
 }
 
+/* Parses a line and gives it to the job; the message goes, whatever happens. */
+static void
+read_line(DepotJob *job, DepotAgent *agent, const char *line)
+{
+	DepotError	error;
+	DepotMessage *message = depot_message_parse(line, strlen(line), &error);
+
+	if (message == NULL)
+		depot_job_raise_agent_nonsense(agent, error.message);
+	PG_TRY();
+	{
+		take_line(job, agent, message);
+	}
+	PG_FINALLY();
+	{
+		depot_message_free(message);
+	}
+	PG_END_TRY();
+}
+
 /*
  * Works off an agent's lines.  A step may end the agent, so it is compared before
  * each look at it; one that ended by itself is the job's error.
@@ -321,24 +341,11 @@ receive_from(DepotJob *job, DepotAgent *agent)
 	while (!job->is_finished && (agent == job->fetch || agent == job->check))
 	{
 		char	   *line = depot_agent_next_line(agent);
-		DepotMessage *message;
-		DepotError	error;
 
 		if (line == NULL)
 			break;
-		message = depot_message_parse(line, strlen(line), &error);
+		read_line(job, agent, line);
 		pfree(line);
-		if (message == NULL)
-			depot_job_raise_agent_nonsense(agent, error.message);
-		PG_TRY();
-		{
-			take_line(job, agent, message);
-		}
-		PG_FINALLY();
-		{
-			depot_message_free(message);
-		}
-		PG_END_TRY();
 	}
 
 	if (!job->is_finished && (agent == job->fetch || agent == job->check) && agent->is_at_end)

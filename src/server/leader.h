@@ -12,6 +12,9 @@
 
 #include "postgres.h"
 
+/* Not a bare name: that one is only found while dynamic_library_path has $libdir. */
+#define DEPOT_WORKER_LIBRARY "$libdir/pg_depot"
+
 /* Registers the leader as a static background worker; from _PG_init. */
 extern void depot_leader_register(void);
 

@@ -128,7 +128,7 @@ start_worker(DepotJob *job)
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, "pg_depot");
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, DEPOT_WORKER_LIBRARY);
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "depot_usage_main");
 	worker.bgw_notify_pid = MyProcPid;
 

@@ -160,7 +160,8 @@ static bool
 add_element(const PathSetting *setting, char **newval)
 {
 	size_t		element_length = strlen(setting->element);
-	const char *part = *newval;
+	const char *value = *newval != NULL ? *newval : "";
+	const char *part = value;
 	char	   *joined;
 
 	while (part != NULL && *part != '\0')
@@ -173,7 +174,7 @@ add_element(const PathSetting *setting, char **newval)
 		part = end != NULL ? end + 1 : NULL;
 	}
 
-	joined = psprintf("%s%s%s", *newval, **newval != '\0' ? ":" : "", setting->element);
+	joined = psprintf("%s%s%s", value, value[0] != '\0' ? ":" : "", setting->element);
 	depot_compat_guc_free(*newval);
 	*newval = depot_compat_guc_strdup(joined);
 	pfree(joined);
@@ -197,7 +198,7 @@ check_control_path(char **newval, void **extra, GucSource source)
 		return add_element(&control_path, newval);
 
 	/* extension_destdir holds one directory: one that somebody chose stays. */
-	if (**newval != '\0')
+	if (*newval != NULL && **newval != '\0')
 		return true;
 	return add_element(&control_path, newval);
 }

@@ -189,22 +189,30 @@ repository_of(const ReconcileJob *state, const char *name)
 	return NULL;
 }
 
+/* The next row whose files are not here, or not as they should be; NULL when there is none. */
+static const DepotInstalledRow *
+next_missing(ReconcileJob *state)
+{
+	for (; state->next < state->row_count; state->next++)
+	{
+		const DepotInstalledRow *row = &state->rows[state->next];
+
+		if (!row->is_removed && row->has_build && (!is_served(row) || state->is_damaged[state->next]))
+			return row;
+	}
+	return NULL;
+}
+
 /* Fetches what the rows name and nothing here has, one package after the other. */
 static void
 fetch_missing(DepotJob *job)
 {
 	ReconcileJob *state = job->state;
-	const DepotInstalledRow *row = NULL;
+	const DepotInstalledRow *row = next_missing(state);
 	const DepotRepositoryRow *repository;
 	DepotPackageRequest request;
 
-	for (; state->next < state->row_count; state->next++)
-	{
-		row = &state->rows[state->next];
-		if (!row->is_removed && row->has_build && (!is_served(row) || state->is_damaged[state->next]))
-			break;
-	}
-	if (state->next == state->row_count)
+	if (row == NULL)
 	{
 		finish(job);
 		return;
