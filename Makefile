@@ -3,7 +3,7 @@
 #   make            both
 #   make install    both, into the server that PG_CONFIG names
 #   make installcheck   SQL tests against a running server with pg_depot loaded
-#   make check      unit tests (no server)
+#   make unit       unit tests (no server); unit-asan, unit-valgrind
 #   make lint       compilers' warnings, clang-tidy, cppcheck, include direction
 #   make indent     pgindent style
 #
@@ -46,6 +46,9 @@ include $(PGXS)
 
 all: $(CLI)
 
+# PGXS tracks no headers, and a struct that differs between two objects crashes the server.
+$(OBJS): $(wildcard src/server/*.h src/common/*.h)
+
 build/program/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CLI_CFLAGS) $(WERROR) -MMD -MP -c -o $@ $<
@@ -54,6 +57,14 @@ build/program/%.o: src/%.c
 
 $(CLI): $(CLI_OBJS)
 	$(CC) -pie -Wl,-z,relro,-z,now -o $@ $^ $(CLI_LIBS)
+
+# What the server tests make bad input with.
+tools: build/tools/sign build/tools/hostile
+
+# Tools of the tests: each is one file, with the program's objects but its main.
+build/tools/%: test/tools/%.c $(wildcard test/tools/*.h) $(filter-out %/main.o,$(CLI_OBJS))
+	@mkdir -p $(@D)
+	$(CC) $(CLI_CFLAGS) $(WERROR) -Itest/tools -o $@ $< $(filter %.o,$^) $(CLI_LIBS)
 
 install: install-program
 install-program: $(CLI)
@@ -64,4 +75,6 @@ uninstall: uninstall-program
 uninstall-program:
 	rm -f '$(DESTDIR)$(bindir)/pg_depot'
 
-.PHONY: all install-program uninstall-program
+.PHONY: all tools install-program uninstall-program
+
+include test/check.mk

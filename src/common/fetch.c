@@ -247,7 +247,7 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 				 DepotFetchProgress progress, void *context, DepotError *error)
 {
 	DepotError	first_error;
-	int			order[DEPOT_FETCH_MAX_BASES];
+	int			order[DEPOT_FETCH_MAX_BASES] = {0};
 	int			failed = 0;
 
 	memset(result, 0, sizeof(*result));
