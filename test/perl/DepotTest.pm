@@ -33,8 +33,8 @@ our ($root_only, $top, $pgxs_tests, %pg);
 our @EXPORT = qw(
   add_repository agent_pids create_depot depot_repository file_contents is_long is_error leader_pid
   make_tree_package new_depot_node oracle_dump oracle_is_ok oracle_ok pg_config_value processes_gone
-  psql_error psql_notices run_ok start_again start_psql start_web unchanged_ok wait_for_leader wait_until
-  write_file
+  finish_psql psql_error psql_notices run_ok start_again start_psql start_web stop_psql unchanged_ok
+  wait_for_leader wait_until write_file
 );
 
 # ---- who we are, before anything else is loaded ----
@@ -130,7 +130,7 @@ my @web_servers;
 END
 {
 	my $status = $?;
-	show_end_of_log() if $status > 254 || $status == 29;
+	show_end_of_log() if $status != 0 && Test::More->builder->is_passing;
 	kill 'TERM', $_ foreach @web_servers;
 	waitpid $_, 0 foreach @web_servers;
 	$? = $status;
@@ -475,16 +475,52 @@ sub is_error
 	return $error;
 }
 
-# A psql in the background: {handle, stdout, stderr}; finish it with IPC::Run's finish.
+# A psql in the background; finish_psql waits for it, stop_psql kills it.
+my $session_number = 0;
+
 sub start_psql
 {
 	my ($node, $database, $sql) = @_;
-	my %session = (stdout => '', stderr => '');
-	$session{handle} = IPC::Run::start(
-		[ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-d', $node->connstr($database), '-f', '-' ],
-		'<', \"$sql\n", '>', \$session{stdout}, '2>', \$session{stderr},
-		IPC::Run::timeout(120));
-	return \%session;
+	my $base = "$ENV{DEPOT_TEST_WORK}/psql-" . $session_number++;
+	write_file("$base.sql", $sql);
+	my $pid = fork() // die "fork: $!";
+	if ($pid == 0)
+	{
+		open(STDIN, '<', '/dev/null');
+		open(STDOUT, '>', "$base.out");
+		open(STDERR, '>', "$base.err");
+		exec 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v', 'ON_ERROR_STOP=0', '-d', $node->connstr($database),
+		  '-f', "$base.sql"
+		  or POSIX::_exit(127);
+	}
+	return { pid => $pid, base => $base };
+}
+
+# Waits for it; returns {stdout, stderr, sqlstate, seconds}, or dies.
+sub finish_psql
+{
+	my ($session, $seconds) = @_;
+	my $start = time;
+	if (!wait_until(sub { waitpid($session->{pid}, POSIX::WNOHANG) != 0 }, $seconds // 60))
+	{
+		stop_psql($session);
+		die 'psql does not end: ' . file_contents("$session->{base}.err");
+	}
+	my $stderr = file_contents("$session->{base}.err");
+	return {
+		stdout => file_contents("$session->{base}.out"),
+		stderr => $stderr,
+		sqlstate => $stderr =~ /(?:ERROR|FATAL):  ([0-9A-Z]{5}):/ ? $1 : '',
+		seconds => time - $start
+	};
+}
+
+sub stop_psql
+{
+	my ($session) = @_;
+	kill 'KILL', $session->{pid};
+	waitpid $session->{pid}, 0;
+	return;
 }
 
 sub leader_pid
@@ -517,7 +553,10 @@ sub children_of
 {
 	my ($pid) = @_;
 	my @children;
-	foreach my $file (glob('/proc/[0-9]*/stat'))
+	my $list = "/proc/$pid/task/$pid/children";
+	my @candidates = map { "/proc/$_/stat" } split ' ', eval { file_contents($list) } // '';
+	@candidates = glob('/proc/[0-9]*/stat') if !-e $list;
+	foreach my $file (@candidates)
 	{
 		open(my $stat, '<', $file) or next;
 		my $line = <$stat> // '';
