@@ -26,7 +26,8 @@ PG_CFLAGS = -std=gnu11 -fvisibility=hidden
 SHLIB_LINK = -ljansson
 
 REGRESS = $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql))
-REGRESS_OPTS = --inputdir=test --outputdir=build/regress
+# pg_regress takes expected/ from where it is called.
+REGRESS_OPTS = --inputdir=test
 
 # The program's own objects live apart from the library's.
 CLI = build/pg_depot

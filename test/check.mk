@@ -3,6 +3,7 @@
 #   make unit             unit tests, as they are
 #   make unit-asan        under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make unit-valgrind   under valgrind
+#   make tools           programs that server tests use
 #   make lint             warnings of gcc and clang, clang-tidy, cppcheck, shellcheck,
 #                         who includes whom, what the library exports, style
 #   make indent           PostgreSQL's C style by pg_bsd_indent
@@ -61,6 +62,9 @@ VALGRIND_TESTS = $(filter-out %/test_agent_sandbox,$(PLAIN_TESTS))
 
 unit-valgrind: $(CLI) $(PLAIN_TESTS)
 	PG_DEPOT_PROGRAM=$(CURDIR)/$(CLI) $(PROVE_UNIT) --exec 'timeout $(UNIT_SECONDS) $(VALGRIND)' $(VALGRIND_TESTS)
+
+# What server tests attack with: programs of their own.
+tools: $(patsubst test/tools/%.c,build/tools/%,$(wildcard test/tools/*.c))
 
 # ---- lint ----
 
@@ -130,5 +134,5 @@ lint-tree: all
 indent:
 	test/tools/indent $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch])
 
-.PHONY: unit unit-asan unit-valgrind indent
+.PHONY: unit unit-asan unit-valgrind tools indent
 .PHONY: lint lint-gcc lint-clang lint-tidy lint-cppcheck lint-scripts lint-tree
