@@ -297,8 +297,7 @@ warn(Refresh *refresh, const char *path, const char *reason)
 	if (++refresh->warning_count > MAX_WARNINGS)
 		return true;
 	return depot_channel_send_warning(&refresh->agent->channel,
-									  "repository \"%s\": target \"%s\" is ignored: %s",
-									  refresh->repository,
+									  "target \"%s\" is ignored: %s",
 									  depot_name_printable(path, shown, sizeof(shown)), reason);
 }
 
@@ -343,14 +342,12 @@ send_targets(Refresh *refresh, DepotTufClient *client, const DepotTufRole *roles
 			delegated = true;
 	if (!delegated)
 		(void) depot_channel_send_warning(&refresh->agent->channel,
-										  "repository \"%s\" has no packages for \"%s\"",
-										  refresh->repository, refresh->role);
+										  "it has no packages for \"%s\"", refresh->role);
 	else if (!depot_tuf_visit_targets(client, refresh->role, send_target, refresh, error))
 		return false;
 	if (refresh->warning_count > MAX_WARNINGS)
 		(void) depot_channel_send_warning(&refresh->agent->channel,
-										  "repository \"%s\": %d more targets are ignored",
-										  refresh->repository, refresh->warning_count - MAX_WARNINGS);
+										  "%d more targets are ignored", refresh->warning_count - MAX_WARNINGS);
 	return true;
 }
 

@@ -20,6 +20,7 @@
 #include "common/fetch.h"
 #include "common/files.h"
 #include "common/json.h"
+#include "common/name.h"
 #include "common/testpoint.h"
 
 #define MAX_TIMEOUT_MS (24 * 60 * 60 * 1000)
@@ -34,6 +35,8 @@ typedef struct FetchCommand
 	const char *file;
 	int64_t		max_bytes;
 	int64_t		expected_bytes;
+	const char *sha256;
+	bool		optional;
 }			FetchCommand;
 
 static bool run_configure(DepotAgent *agent, const json_t *command, DepotError *error);
@@ -121,8 +124,12 @@ parse_fetch(const json_t *command, FetchCommand *parsed, DepotError *error)
 		!depot_json_get_integer(command, "max_bytes", true, 1, &parsed->max_bytes, DEPOT_ERROR_AGENT,
 								error) ||
 		!depot_json_get_integer(command, "expected_bytes", false, 0, &parsed->expected_bytes,
-								DEPOT_ERROR_AGENT, error))
+								DEPOT_ERROR_AGENT, error) ||
+		!get_optional_string(command, "sha256", &parsed->sha256, error) ||
+		!depot_json_get_bool(command, "optional", false, &parsed->optional, DEPOT_ERROR_AGENT, error))
 		return false;
+	if (parsed->sha256 != NULL && !depot_name_is_sha256(parsed->sha256))
+		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"sha256\" is not a digest");
 	if (json_array_size(bases) < 1 || json_array_size(bases) > DEPOT_FETCH_MAX_BASES)
 		return depot_error_set(error, DEPOT_ERROR_AGENT, "a repository needs 1 to %d addresses",
 							   DEPOT_FETCH_MAX_BASES);
@@ -168,6 +175,8 @@ run_fetch(DepotAgent *agent, const json_t *command, DepotError *error)
 	request.path = parsed.path;
 	request.max_bytes = (uint64_t) parsed.max_bytes;
 	request.expected_bytes = (uint64_t) parsed.expected_bytes;
+	request.sha256 = parsed.sha256;
+	request.optional = parsed.optional;
 	ok = depot_fetch_file(agent->state, &request, &result, report_progress, agent, error);
 	if (close(request.fd) != 0 && ok)
 		ok = depot_error_set_errno(error, errno, "could not close the download of \"%s\"", parsed.path);

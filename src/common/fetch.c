@@ -249,6 +249,7 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 	DepotError	first_error;
 	int			order[DEPOT_FETCH_MAX_BASES] = {0};
 	int			failed = 0;
+	int			missing = 0;
 
 	memset(result, 0, sizeof(*result));
 	memset(&first_error, 0, sizeof(first_error));
@@ -272,13 +273,15 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 		}
 		if (outcome == DEPOT_FETCH_FATAL)
 			return false;
-		if (outcome == DEPOT_FETCH_NEXT && failed++ == 0)
+		if (outcome == DEPOT_FETCH_MISSING)
+			missing++;
+		else if (failed++ == 0)
 			first_error = *error;
 	}
 
 	result->bytes = 0;
-	/* one that says "no such file" while another cannot be asked proves nothing */
-	result->missing = failed == 0;
+	/* one that says "no such file" while another cannot be asked proves nothing, but may have to do */
+	result->missing = failed == 0 || (request->optional && missing > 0);
 	if (result->missing)
 		return true;
 	*error = first_error;

@@ -46,12 +46,14 @@ typedef struct DepotFetchRequest
 	const char *path;			/* relative, parts of [A-Za-z0-9._+~:-]; percent-encoded as needed */
 	uint64_t	max_bytes;
 	uint64_t	expected_bytes; /* 0: unknown; fewer is TRANSFER ("truncated"), more TOO_LARGE */
+	const char *sha256;			/* NULL: unknown; a base with other bytes is DIGEST_MISMATCH */
+	bool		optional;		/* one base that says "missing" is believed, whatever ails the others */
 	int			fd;				/* written from 0; truncated before each try */
 }			DepotFetchRequest;
 
 typedef struct DepotFetchResult
 {
-	bool		missing;		/* every base said 404 or 410 (or ENOENT) */
+	bool		missing;		/* every base, or with optional any, said 404 or 410 (or ENOENT) */
 	uint64_t	bytes;
 	int			base_index;		/* the one that delivered */
 }			DepotFetchResult;
@@ -65,7 +67,7 @@ extern DepotFetch *depot_fetch_open(const DepotFetchOptions *options, DepotError
 extern void depot_fetch_close(DepotFetch *fetch);
 
 /*
- * Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DISK_FULL, IO, CANCELED; each names the base's host and
+ * Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DIGEST_MISMATCH, DISK_FULL, IO, CANCELED; each names the base's host and
  * the path, not the query.
  */
 extern bool depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchResult *result,

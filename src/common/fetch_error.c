@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/digest.h"
+
 DepotErrorCode
 depot_fetch_setup_error(CURLcode code)
 {
@@ -136,6 +138,10 @@ fail_curl(const DepotFetch *fetch, const DepotFetchRequest *request, int base_in
 			return depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY,
 									"out of memory");
 		case CURLE_UNSUPPORTED_PROTOCOL:
+			if (connected)
+				return depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER,
+										"the server does not speak HTTP");
+			/* FALLTHROUGH */
 		case CURLE_URL_MALFORMAT:
 			return depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error,
 									DEPOT_ERROR_INVALID_ARGUMENT, curl_easy_strerror(code));
@@ -199,3 +205,20 @@ depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int
 	return DEPOT_FETCH_DONE;
 }
 
+DepotFetchOutcome
+depot_fetch_compare_digest(const DepotFetchRequest *request, int base_index, DepotFetchTransfer *transfer,
+						   DepotError *error)
+{
+	uint8_t		digest[DEPOT_SHA256_BYTES];
+	char		hex[DEPOT_SHA256_HEX_BYTES];
+
+	(void) crypto_hash_sha256_final(&transfer->digest, digest);
+	depot_digest_to_hex(digest, sizeof(digest), hex);
+	if (strcmp(hex, request->sha256) == 0)
+		return DEPOT_FETCH_DONE;
+	depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_DIGEST_MISMATCH,
+					 "it is not the file that was signed");
+	depot_error_detail(error, "Its sha256 is %s, the signed metadata says %s.", hex, request->sha256);
+	depot_error_hint(error, "It was altered or damaged there or on its way; tell the repository's publisher.");
+	return DEPOT_FETCH_NEXT;
+}

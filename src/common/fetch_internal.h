@@ -11,6 +11,7 @@
 #define DEPOT_FETCH_INTERNAL_H
 
 #include <curl/curl.h>
+#include <sodium.h>
 #include <stdint.h>
 
 #include "common/fetch.h"
@@ -35,6 +36,7 @@ typedef struct DepotFetchTransfer
 	int			fd;
 	uint64_t	limit_bytes;
 	uint64_t	bytes;
+	crypto_hash_sha256_state digest;	/* of what was written */
 	uint64_t	discarded_bytes;
 	size_t		header_bytes;
 	int			write_errno;
@@ -106,5 +108,9 @@ extern DepotFetchOutcome depot_fetch_judge(const DepotFetch *fetch, const DepotF
 										   int base_index,
 										   const DepotFetchTransfer *transfer, CURLcode code,
 										   DepotError *error);
+
+/* Compares what was written with the digest asked for: DONE, or NEXT with an error. */
+extern DepotFetchOutcome depot_fetch_compare_digest(const DepotFetchRequest *request, int base_index,
+													DepotFetchTransfer *transfer, DepotError *error);
 
 #endif							/* DEPOT_FETCH_INTERNAL_H */

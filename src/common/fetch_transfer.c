@@ -69,6 +69,7 @@ write_body(char *bytes, size_t size, size_t count, void *context)
 		}
 		written += (size_t) n;
 	}
+	(void) crypto_hash_sha256_update(&transfer->digest, (const unsigned char *) bytes, length);
 	transfer->bytes += length;
 	transfer->last_byte_ms = depot_fetch_now_ms();
 	return length;
@@ -232,6 +233,7 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 	if (request->expected_bytes > 0 && request->expected_bytes < transfer.limit_bytes)
 		transfer.limit_bytes = request->expected_bytes;
 	depot_buffer_init(&url);
+	(void) crypto_hash_sha256_init(&transfer.digest);
 	if (ftruncate(request->fd, 0) != 0 || lseek(request->fd, 0, SEEK_SET) != 0)
 	{
 		depot_error_set_errno(error, errno, "could not empty the download file");
@@ -254,6 +256,8 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 	DEPOT_FETCH_SETOPT(CURLOPT_HEADERDATA, &transfer);
 	code = run_transfer(fetch, request, &transfer, progress, context);
 	outcome = depot_fetch_judge(fetch, request, base_index, &transfer, code, error);
+	if (outcome == DEPOT_FETCH_DONE && request->sha256 != NULL)
+		outcome = depot_fetch_compare_digest(request, base_index, &transfer, error);
 	*bytes = transfer.bytes;
 done:
 	depot_buffer_free(&url);

@@ -141,6 +141,18 @@ on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
 		on_fetch_message(job, message, type);
 }
 
+/*
+ * The next root is looked for until it is not found.  One address that says so is enough: the others may be
+ * out of reach, and what an old root hides, expiry ends.
+ */
+static bool
+is_root(const char *path)
+{
+	const char *end = strstr(path, ".root.json");
+
+	return end != NULL && strcmp(end, ".root.json") == 0 && strcmp(path, "metadata/1.root.json") != 0;
+}
+
 static void
 on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 {
@@ -161,8 +173,10 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 		initStringInfo(&line);
 		appendStringInfoString(&line, "{\"command\":\"fetch\",\"bases\":");
 		depot_job_append_bases(&line, &refresh->row);
-		appendStringInfo(&line, ",\"path\":\"%s\",\"file\":\"%s\",\"max_bytes\":" INT64_FORMAT ",\"expected_bytes\":0}",
-						 path, file, depot_message_integer(message, "max_bytes", 0));
+		appendStringInfo(&line, ",\"path\":\"%s\",\"file\":\"%s\",\"max_bytes\":" INT64_FORMAT
+						 ",\"expected_bytes\":0,\"optional\":%s}",
+						 path, file, depot_message_integer(message, "max_bytes", 0),
+						 is_root(path) ? "true" : "false");
 		depot_agent_send(job->fetch, line.data);
 	}
 	else if (strcmp(type, "target") == 0)
@@ -170,8 +184,10 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 	else if (strcmp(type, "warning") == 0)
 	{
 		const char *text = depot_message_string(message, "message");
+		DepotReport report = {.sqlstate = "01000"};
 
-		depot_job_notice(job, "repository \"%s\": %s", refresh->row.name, text != NULL ? text : "");
+		strlcpy(report.message, text != NULL ? text : "", sizeof(report.message));
+		depot_job_warn(job, &report, "repository \"%s\"", refresh->row.name);
 	}
 	else if (strcmp(type, "done") == 0)
 		finish(job, message);
