@@ -15,22 +15,25 @@
 
 #include <sys/stat.h>
 
+#include "common/cryptohash.h"
 #include "common/fetch.h"
 #include "common/files.h"
 #include "common/name.h"
+#include "common/sha2.h"
 #include "miscadmin.h"
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job.h"
+#include "server/paths.h"
 #include "server/settings.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* The trust anchor a repository's trusted metadata began with, beside it. */
+/* Digest of the root that a repository's trusted metadata began with, beside it. */
 #define ANCHOR_FILE "anchor"
-#define ANCHOR_MAX_BYTES ((size_t) 1024 * 1024)
+#define ANCHOR_MAX_BYTES ((size_t) 64)
 
 typedef struct RepositoryJob
 {
@@ -117,10 +120,11 @@ add_when_free(DepotJob *job)
 		depot_refresh_begin(job, state->rows, NULL, finish_added);
 		return;
 	}
-	depot_catalog_commit();
 
+	/* In the transaction, as PostgreSQL's digests need a resource owner. */
 	job->on_failure = clean_up_added;
 	prepare_metadata_directory(state);
+	depot_catalog_commit();
 	depot_refresh_begin(job, state->rows, record_added, finish_added);
 }
 
@@ -157,6 +161,26 @@ read_added(DepotJob *job, DepotRepositoryRow *row)
 	depot_message_free(argument);
 }
 
+/* The longest name of a file below a repository's metadata directory, while it is being written. */
+#define LONGEST_METADATA_FILE "/root_history/99999.root.json.new"
+
+/* Its metadata must not make paths that no base backup takes. */
+static void
+check_name_length(const char *name)
+{
+	int			prefix = depot_paths_data_prefix_bytes();
+	int			limit = DEPOT_INSTALLED_PATH_LIMIT_BYTES - 1 - prefix -
+		(int) (strlen(DEPOT_METADATA "/") + strlen(LONGEST_METADATA_FILE));
+
+	if (prefix > 0 && (int) strlen(name) > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("repository name \"%s\" is too long here", name),
+				 errdetail("Its metadata would have paths of %d bytes or more, counted from the data directory, "
+						   "which make every base backup fail.", DEPOT_INSTALLED_PATH_LIMIT_BYTES),
+				 errhint("Choose a name of at most %d characters.", limit)));
+}
+
 static void
 check_added(const DepotRepositoryRow *row)
 {
@@ -165,6 +189,7 @@ check_added(const DepotRepositoryRow *row)
 	if (!depot_name_check_package(row->name, "repository", &error) ||
 		!depot_fetch_check_url(row->url, depot_settings_allow_http, &error))
 		depot_job_raise(&error);
+	check_name_length(row->name);
 	for (int i = 0; i < row->mirror_count; i++)
 		if (!depot_fetch_check_url(row->mirrors[i], depot_settings_allow_http, &error))
 			depot_job_raise(&error);
@@ -202,34 +227,113 @@ is_same(const DepotRepositoryRow *a, const DepotRepositoryRow *b)
 	return true;
 }
 
+/* Appends the sha256 of text, in hexadecimal digits. */
+static void
+append_sha256(StringInfo out, const char *text, size_t length)
+{
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	uint8		digest[PG_SHA256_DIGEST_LENGTH];
+	bool		ok = context != NULL && pg_cryptohash_init(context) >= 0 &&
+		pg_cryptohash_update(context, (const uint8 *) text, length) >= 0 &&
+		pg_cryptohash_final(context, digest, sizeof(digest)) >= 0;
+
+	pg_cryptohash_free(context);
+	if (!ok)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not compute a digest")));
+	for (size_t i = 0; i < sizeof(digest); i++)
+		appendStringInfo(out, "%02x", digest[i]);
+}
+
+/*
+ * One anchor in either form: the digest of the first root.  A root that was given as text counts as the file it
+ * was read from, whose last newline psql's backticks take away.
+ */
+static char *
+anchor_of(const DepotRepositoryRow *row)
+{
+	StringInfoData root;
+	StringInfoData anchor;
+
+	if (row->root_sha256 != NULL)
+		return pstrdup(row->root_sha256);
+	initStringInfo(&root);
+	initStringInfo(&anchor);
+	appendStringInfoString(&root, row->trusted_root);
+	while (root.len > 0 && isspace((unsigned char) root.data[root.len - 1]))
+		root.len--;
+	appendStringInfoChar(&root, '\n');
+	append_sha256(&anchor, root.data, (size_t) root.len);
+	return anchor.data;
+}
+
+/* Reads the anchor of a metadata directory; NULL when there is none. */
+static char *
+read_anchor(const char *directory)
+{
+	DepotBuffer buffer;
+	DepotError	error;
+	char	   *anchor = NULL;
+
+	depot_buffer_init(&buffer);
+	if (depot_files_read(depot_applied_root_fd(), psprintf("%s/" ANCHOR_FILE, directory), ANCHOR_MAX_BYTES,
+						 &buffer, &error) && buffer.length_bytes > 0)
+		anchor = pnstrdup(buffer.data, buffer.length_bytes);
+	depot_buffer_free(&buffer);
+	return anchor;
+}
+
+/* Where metadata waits that began with an anchor other than the present one of its name. */
+static char *
+waiting_directory(const char *name, const char *anchor)
+{
+	char	   *both = psprintf("%s %s", name, anchor);
+	StringInfoData digest;
+
+	initStringInfo(&digest);
+	append_sha256(&digest, both, strlen(both));
+	return psprintf("%s/~%.16s", DEPOT_METADATA, digest.data);
+}
+
 /*
  * Trusted metadata that began with the same anchor is kept: a repository that was
  * dropped, or whose row was lost, does not come back with less than was seen before.
- * With another anchor it is another repository, and its metadata starts empty.
+ * With another anchor it is another repository, whose metadata starts empty; what was
+ * there waits for the day its own anchor comes back.
  */
 static void
 prepare_metadata_directory(RepositoryJob *state)
 {
-	const DepotRepositoryRow *row = state->rows;
-	const char *anchor = row->trusted_root != NULL ? row->trusted_root : row->root_sha256;
-	char	   *directory = psprintf("%s/%s", DEPOT_METADATA, row->name);
-	char	   *anchor_path = psprintf("%s/" ANCHOR_FILE, directory);
+	const char *name = state->rows->name;
+	char	   *anchor = anchor_of(state->rows);
+	char	   *directory = psprintf("%s/%s", DEPOT_METADATA, name);
+	char	   *present = read_anchor(directory);
+	char	   *waiting = waiting_directory(name, anchor);
 	int			root_fd = depot_applied_root_fd();
-	DepotBuffer buffer;
 	DepotError	error;
-	bool		is_known;
 
-	depot_buffer_init(&buffer);
-	is_known = depot_files_read(root_fd, anchor_path, ANCHOR_MAX_BYTES, &buffer, &error) &&
-		buffer.length_bytes == strlen(anchor) && memcmp(buffer.data, anchor, buffer.length_bytes) == 0;
-	depot_buffer_free(&buffer);
-	if (is_known)
+	if (present != NULL && strcmp(present, anchor) == 0)
 		return;
+	if (present != NULL)
+	{
+		char	   *aside = waiting_directory(name, present);
 
+		if (!depot_files_remove_tree(root_fd, aside, &error) ||
+			!depot_files_rename(root_fd, directory, root_fd, aside, &error))
+			depot_job_raise(&error);
+	}
+	else if (!depot_files_remove_tree(root_fd, directory, &error))
+		depot_job_raise(&error);
+	if (depot_files_exists(root_fd, waiting))
+	{
+		if (!depot_files_rename(root_fd, waiting, root_fd, directory, &error) ||
+			!depot_files_fsync(root_fd, DEPOT_METADATA, &error))
+			depot_job_raise(&error);
+		return;
+	}
 	state->is_new_directory = true;
-	if (!depot_files_remove_tree(root_fd, directory, &error) ||
-		!depot_files_make_directories(root_fd, directory, S_IRWXU, true, &error) ||
-		!depot_files_write_durable(root_fd, anchor_path, anchor, strlen(anchor), S_IRUSR | S_IWUSR, &error))
+	if (!depot_files_make_directories(root_fd, directory, S_IRWXU, true, &error) ||
+		!depot_files_write_durable(root_fd, psprintf("%s/" ANCHOR_FILE, directory), anchor, strlen(anchor),
+								   S_IRUSR | S_IWUSR, &error))
 		depot_job_raise(&error);
 }
 
