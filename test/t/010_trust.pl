@@ -316,8 +316,13 @@ behave_well($server);
 	rewrite(target_of($case, 'depot_demo-1\.1'), sub { my ($text) = @_; substr($text, -20, 1) ^= "\1"; $text });
 	serve($live, $case);
 	refused_ok($node, 'package: other bytes than signed', $install, sqlstate => 'PD008',
-		message => 'target "pg15/linux-amd64/depot_demo/1.1/depot_demo-1.1.tar.zst": the downloaded file is not the one that was signed',
-		detail => qr/^Its sha256 is [0-9a-f]{64}, the signed metadata says [0-9a-f]{64}\.$/);
+		message => qr/${no_package}it is not the file that was signed$/,
+		detail => qr/^Its sha256 is [0-9a-f]{64}, the signed metadata says [0-9a-f]{64}\.$/,
+		hint => q{It was altered or damaged there or on its way; tell the repository's publisher.});
+	sql_ok("UPDATE depot.repository SET mirrors = ARRAY['file://$web/good2']", 'a mirror that has the right bytes');
+	sql_ok($install, 'installed from it');
+	sql_ok($uninstall, 'and removed');
+	sql_ok("UPDATE depot.repository SET mirrors = '{}'", 'no mirror');
 	serve($live, "$web/good2");
 }
 sql_ok($install, 'the package in order is installed');
