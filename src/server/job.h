@@ -125,6 +125,8 @@ typedef struct DepotRefreshResult
 /* record is called in the transaction that notes the result (to insert the repository's row); may be NULL. */
 extern void depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep record, DepotJobStep then);
 extern const DepotRefreshResult *depot_refresh_result(DepotJob *job);
+/* Tells whether this server holds trusted metadata of a repository, without which no package of it can be checked. */
+extern bool depot_refresh_has_metadata(const char *repository);
 
 /* Fetches a package and has it checked and unpacked into a new staging directory. */
 typedef struct DepotPackageRequest

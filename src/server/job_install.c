@@ -242,7 +242,8 @@ explain_unknown(InstallJob *state, DepotError *error)
 static bool
 is_stale(const DepotRepositoryRow *row)
 {
-	return !row->is_refreshed || row->is_expired || row->refreshed_age_s > FRESH_SECONDS;
+	return !row->is_refreshed || row->is_expired || row->refreshed_age_s > FRESH_SECONDS ||
+		!depot_refresh_has_metadata(row->name);
 }
 
 static void

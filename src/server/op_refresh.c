@@ -74,6 +74,16 @@ depot_refresh_result(DepotJob *job)
 	return &((Refresh *) job->operation)->result;
 }
 
+bool
+depot_refresh_has_metadata(const char *repository)
+{
+	char	   *path = psprintf("metadata/%s/%s.json", repository, depot_platform_role());
+	bool		is_there = faccessat(depot_applied_var_fd(), path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+	pfree(path);
+	return is_there;
+}
+
 static void
 begin_when_free(DepotJob *job)
 {

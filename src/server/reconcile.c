@@ -28,6 +28,7 @@ typedef struct ReconcileJob
 	DepotInstalledRow *rows;
 	int			row_count;
 	int			next;
+	int			refreshed_for;	/* row for which its repository's lost metadata was fetched; -1: none */
 	DepotRepositoryRow *repositories;
 	int			repository_count;
 	bool	   *is_resumed;		/* per row: activated from what a crash left, to be verified */
@@ -54,6 +55,7 @@ depot_reconcile_start(DepotJob *job)
 	bool		exists;
 
 	job->state = state;
+	state->refreshed_for = -1;
 	if (depot_paths_inactive_reason() != NULL)
 	{
 		depot_job_finish(job, "");
@@ -218,16 +220,24 @@ fetch_missing(DepotJob *job)
 		return;
 	}
 
-	ereport(WARNING,
-			(errcode(ERRCODE_UNDEFINED_FILE),
-			 errmsg("files of package \"%s\" %s are missing or damaged", row->package, row->version),
-			 errdetail("They are fetched again from repository \"%s\".", row->repository)));
+	if (state->refreshed_for != state->next)
+		ereport(WARNING,
+				(errcode(ERRCODE_UNDEFINED_FILE),
+				 errmsg("files of package \"%s\" %s are missing or damaged", row->package, row->version),
+				 errdetail("They are fetched again from repository \"%s\".", row->repository)));
 	repository = repository_of(state, row->repository);
 	if (repository == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("repository \"%s\" does not exist", row->repository),
 				 errhint("Add it again, or uninstall package \"%s\".", row->package)));
+	if (!depot_refresh_has_metadata(row->repository) && state->refreshed_for != state->next)
+	{
+		/* The depot directory was lost or is another one: trust starts again at the recorded root. */
+		state->refreshed_for = state->next;
+		depot_refresh_begin(job, repository, NULL, fetch_missing);
+		return;
+	}
 	request = (DepotPackageRequest)
 	{
 		.repository = row->repository,
