@@ -80,6 +80,8 @@ depot_leader_register(void)
 void
 depot_leader_main(Datum argument)
 {
+	bool		was_active;		/* as far as the postmaster could tell, who said it if not */
+
 	/* die, not the handler bgworkers start with, so that every wait can be interrupted cleanly. */
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -94,8 +96,9 @@ depot_leader_main(Datum argument)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	wait_for_promotion();
 	depot_applied_open();
+	was_active = depot_paths_inactive_reason() == NULL;
 	depot_paths_probe_executable();
-	if (depot_paths_inactive_reason() != NULL)
+	if (was_active && depot_paths_inactive_reason() != NULL)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pg_depot is inactive"),
