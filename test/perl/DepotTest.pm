@@ -434,25 +434,18 @@ sub add_repository
 		"SELECT * FROM add_extension_repository('$name', '$url', trusted_root => \$root\$$root\$root\$)");
 }
 
-# Runs a statement; returns {status, sqlstate, message, detail, hint, severity, stdout, stderr}, the first three of its error.
+# Runs statements; returns {status, stdout, stderr} and of the error {sqlstate, message, detail, hint}.
+# Unlike safe_psql it does not mind a server that is not there or goes away.
 sub psql_error
 {
 	my ($node, $database, $sql, %options) = @_;
-	my ($stdout, $stderr) = ('', '');
-	my $status = $node->psql(
-		$database, "\\set VERBOSITY verbose\n$sql",
-		stdout => \$stdout,
-		stderr => \$stderr,
-		timeout => $options{timeout} // 60,
-		on_error_stop => 1,
-		%{ $options{psql} // {} });
-	my %result = (status => $status, stdout => $stdout, stderr => $stderr);
-	($result{sqlstate}, $result{message}) = ($1, $2)
-	  if $stderr =~ /^(?:psql:\S+ )?(?:ERROR|FATAL):  ([0-9A-Z]{5}): (.*)$/m;
-	my $after = defined $result{message} ? substr($stderr, index($stderr, $result{message})) : '';
-	$result{detail} = $1 if $after =~ /^DETAIL:  (.*)$/m;
-	$result{hint} = $1 if $after =~ /^HINT:  (.*)$/m;
-	return \%result;
+	my $result = finish_psql(start_psql($node, $database, $sql, stop => 1), $options{timeout} // 60);
+	my $stderr = $result->{stderr};
+	$result->{message} = $1 if $stderr =~ /(?:ERROR|FATAL):  [0-9A-Z]{5}: (.*)$/m;
+	my $after = defined $result->{message} ? substr($stderr, index($stderr, $result->{message})) : '';
+	$result->{detail} = $1 if $after =~ /^DETAIL:  (.*)$/m;
+	$result->{hint} = $1 if $after =~ /^HINT:  (.*)$/m;
+	return $result;
 }
 
 # The NOTICE and WARNING lines of a statement that must succeed.
@@ -480,7 +473,8 @@ my $session_number = 0;
 
 sub start_psql
 {
-	my ($node, $database, $sql) = @_;
+	my ($node, $database, $sql, %options) = @_;
+	my $stop = $options{stop} ? 1 : 0;
 	my $base = "$ENV{DEPOT_TEST_WORK}/psql-" . $session_number++;
 	write_file("$base.sql", $sql);
 	my $pid = fork() // die "fork: $!";
@@ -489,26 +483,31 @@ sub start_psql
 		open(STDIN, '<', '/dev/null');
 		open(STDOUT, '>', "$base.out");
 		open(STDERR, '>', "$base.err");
-		exec 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v', 'ON_ERROR_STOP=0', '-d', $node->connstr($database),
+		exec 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v', "ON_ERROR_STOP=$stop", '-d', $node->connstr($database),
 		  '-f', "$base.sql"
 		  or POSIX::_exit(127);
 	}
 	return { pid => $pid, base => $base };
 }
 
-# Waits for it; returns {stdout, stderr, sqlstate, seconds}, or dies.
+# Waits for it; returns {status, stdout, stderr, sqlstate, seconds}, or dies.
 sub finish_psql
 {
 	my ($session, $seconds) = @_;
 	my $start = time;
-	if (!wait_until(sub { waitpid($session->{pid}, POSIX::WNOHANG) != 0 }, $seconds // 60))
+	my $status;
+	if (!wait_until(sub { waitpid($session->{pid}, POSIX::WNOHANG) != 0 && defined($status = $?) }, $seconds // 60))
 	{
 		stop_psql($session);
 		die 'psql does not end: ' . file_contents("$session->{base}.err");
 	}
 	my $stderr = file_contents("$session->{base}.err");
+	my $stdout = file_contents("$session->{base}.out");
+	chomp $stdout;
+	unlink map { "$session->{base}.$_" } qw(sql out err);
 	return {
-		stdout => file_contents("$session->{base}.out"),
+		status => $status >> 8,
+		stdout => $stdout,
 		stderr => $stderr,
 		sqlstate => $stderr =~ /(?:ERROR|FATAL):  ([0-9A-Z]{5}):/ ? $1 : '',
 		seconds => time - $start
@@ -526,10 +525,8 @@ sub stop_psql
 sub leader_pid
 {
 	my ($node) = @_;
-	my ($stdout, $stderr) = ('', '');
-	$node->psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_depot leader'",
-		stdout => \$stdout, stderr => \$stderr);
-	return $stdout =~ /^(\d+)$/ ? $1 : 0;
+	my $answer = psql_error($node, 'postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_depot leader'");
+	return $answer->{stdout} =~ /^(\d+)$/ ? $1 : 0;
 }
 
 # Waits until the leader takes requests.
@@ -537,12 +534,7 @@ sub wait_for_leader
 {
 	my ($node, $seconds) = @_;
 	my $is_there = wait_until(
-		sub {
-			my ($stdout, $stderr) = ('', '');
-			my $status = $node->psql('postgres', 'SELECT count(*) FROM verify_extension_files()',
-				stdout => \$stdout, stderr => \$stderr, timeout => 20);
-			return defined $status && $status == 0;
-		},
+		sub { psql_error($node, 'postgres', 'SELECT count(*) FROM verify_extension_files()')->{status} == 0 },
 		$seconds // 30);
 	die 'the leader does not answer: ' . substr(file_contents($node->logfile), -3000) if !$is_there;
 	return;

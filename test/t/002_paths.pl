@@ -198,12 +198,30 @@ is($away->safe_psql('postgres', 'SELECT hll_cardinality(hll_empty())'), 0, 'and 
 ok(-e "$outside" . pg_config_value('sharedir') . '/extension/hll.control', 'the files of the old place stay');
 $away->stop;
 
-foreach my $bad ("''", "'../x'", "'a b'", "'a:b'", "'\$libdir'")
+# A depot directory that was removed, while the server was down and while it ran.
+$away->start;
+wait_for_leader($away);
+$away->stop;
+run_ok('rm', '-rf', $away->data_dir . "/$inside");
+$away->start;
+wait_for_leader($away);
+is(oracle_is_ok($away, 30, '--quiet-server'), '', 'a depot directory that was removed is made again');
+run_ok('rm', '-rf', $away->data_dir . "/$inside/var/metadata/main");
+is($away->safe_psql('postgres', "SELECT action FROM install_extension('semver')"), 'install', 'trusted metadata that was removed is fetched again');
+oracle_ok($away, 'after that');
+$away->stop;
+
+# PostgreSQL itself goes on with the default when a setting of a library is refused at the start.
+foreach my $bad ("''", "'../x'", "'a b'", "'a:b'", "'\$libdir'", "'/tmp/../x'")
 {
+	my $refusals = () = DepotTest::file_contents($away->logfile) =~ /invalid value for parameter "depot\.directory"/g;
 	$away->append_conf('postgresql.conf', "depot.directory = $bad");
-	ok(!$away->start(fail_ok => 1), "depot.directory = $bad is refused");
+	$away->start;
+	is($away->safe_psql('postgres', 'SHOW depot.directory'), 'pg_depot', "depot.directory = $bad: the default counts");
+	$away->stop;
+	is(scalar(() = DepotTest::file_contents($away->logfile) =~ /invalid value for parameter "depot\.directory"/g),
+		$refusals + 1, "depot.directory = $bad is refused by name");
 }
-like(DepotTest::file_contents($away->logfile), qr/invalid value for parameter "depot\.directory"/, 'by name');
 $away->append_conf('postgresql.conf', "depot.directory = '/proc/nowhere'");
 $away->start;
 like(DepotTest::file_contents($away->logfile), qr/WARNING:  pg_depot is inactive\n.*DETAIL:  Could not create directory "\/proc\/nowhere"/,

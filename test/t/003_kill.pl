@@ -103,9 +103,8 @@ sub stop_load
 	stop_psql($session);
 	DepotTest::wait_until(
 		sub {
-			my ($stdout, $stderr) = ('', '');
-			my $status = $node->psql('postgres', 'SELECT count(*) FROM depot.activity', stdout => \$stdout, stderr => \$stderr);
-			return $status != 0 || $stdout eq '0';
+			my $answer = DepotTest::psql_error($node, 'postgres', 'SELECT count(*) FROM depot.activity');
+			return $answer->{status} != 0 || $answer->{stdout} eq '0';
 		},
 		30);
 	return;
@@ -160,22 +159,21 @@ sub run_scenario
 {
 	my ($scenario, $round) = @_;
 	my $name = join(' then ', @{ $scenario->{points} });
-	my ($stdout, $stderr) = ('', '');
 
 	$node->safe_psql('postgres', 'SELECT install_extension(\'depot_wide\')') if $round % 2;
-	my $status = $node->psql('postgres', $scenario->{prepare}, stderr => \$stderr);
-	if ($status != 0 && $stderr !~ /was not installed by pg_depot/)
+	my $answer = DepotTest::psql_error($node, 'postgres', $scenario->{prepare});
+	if ($answer->{status} != 0 && $answer->{stderr} !~ /was not installed by pg_depot/)
 	{
-		fail("preparing $name: $stderr");
+		fail("preparing $name: $answer->{stderr}");
 		return;
 	}
 	DepotTest::write_file("$points/$_", '') foreach @{ $scenario->{points} };
-	$status = $node->psql('postgres', $scenario->{run}, stdout => \$stdout, stderr => \$stderr, timeout => 60);
+	$answer = DepotTest::psql_error($node, 'postgres', $scenario->{run});
 	my $is_reached = DepotTest::wait_until(sub { !grep { -e "$points/$_" } @{ $scenario->{points} } }, 20);
-	ok($is_reached, "$name: reached") or diag($stderr);
+	ok($is_reached, "$name: reached") or diag($answer->{stderr});
 	unlink map { "$points/$_" } @{ $scenario->{points} };
 	$reached{$_} += $is_reached ? 1 : 0 foreach @{ $scenario->{points} };
-	isnt($status, 0, "$name: the call fails") if $is_reached;
+	isnt($answer->{status}, 0, "$name: the call fails") if $is_reached;
 	recovers_ok("$name: files equal rows");
 	return;
 }
