@@ -14,7 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+static bool load_set(DepotTufClient *client, const char *delegated_role, bool check_expiry,
+					 DepotError *error);
+static void forget_documents(DepotTufClient *client);
 static bool start_from_disk(DepotTufClient *client, DepotError *error);
 static bool start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, DepotError *error);
 static bool load_required(const DepotTufClient *client, const DepotTufExpect *expect, bool check_expiry,
@@ -33,6 +37,7 @@ depot_tuf_open(int metadata_directory_fd, const char *initial_root, size_t initi
 		return NULL;
 	}
 	client->directory_fd = metadata_directory_fd;
+	client->whole_fd = -1;
 	client->reference_time_s = reference_time_s;
 	if (initial_root != NULL)
 		ok = start_from_pin(client, initial_root, initial_root_bytes, error);
@@ -58,10 +63,32 @@ bool
 depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry,
 					   DepotError *error)
 {
+	DepotError	whole_error;
+
+	depot_tuf_forget(client);
+	if (load_set(client, delegated_role, check_expiry, error))
+		return true;
+
+	/* A refresh that failed halfway must not take away what was accepted before it. */
+	client->whole_fd = depot_tuf_store_open_whole(client->directory_fd);
+	if (client->whole_fd < 0)
+		return false;
+	if (load_set(client, delegated_role, check_expiry, &whole_error))
+		return true;
+	if (whole_error.code == DEPOT_ERROR_METADATA_EXPIRED)
+		*error = whole_error;
+	depot_tuf_forget(client);
+	return false;
+}
+
+/* Loads timestamp, snapshot, targets and the delegated role from one directory. */
+static bool
+load_set(DepotTufClient *client, const char *delegated_role, bool check_expiry, DepotError *error)
+{
 	DepotTufExpect expect;
 	const json_t *delegation;
 
-	depot_tuf_forget(client);
+	forget_documents(client);
 	client->check_expiry = check_expiry;
 	if ((check_expiry &&
 		 !depot_tuf_check_expiry(&client->root, "root metadata", client->reference_time_s, error)) ||
@@ -78,7 +105,7 @@ depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool 
 		return true;
 
 failed:
-	depot_tuf_forget(client);
+	forget_documents(client);
 	return false;
 }
 
@@ -227,6 +254,15 @@ depot_tuf_add_delegated(DepotTufClient *client, const char *delegator, const jso
 void
 depot_tuf_forget(DepotTufClient *client)
 {
+	forget_documents(client);
+	if (client->whole_fd >= 0)
+		(void) close(client->whole_fd);
+	client->whole_fd = -1;
+}
+
+static void
+forget_documents(DepotTufClient *client)
+{
 	depot_tuf_document_free(&client->timestamp);
 	depot_tuf_document_free(&client->snapshot);
 	for (int i = client->delegated_count - 1; i >= 0; i--)
@@ -322,6 +358,7 @@ static bool
 load_required(const DepotTufClient *client, const DepotTufExpect *expect, bool check_expiry,
 			  DepotTufDocument *document, DepotError *error)
 {
+	const int	fd = client->whole_fd >= 0 ? client->whole_fd : client->directory_fd;
 	char		what[DEPOT_TUF_LABEL_BYTES];
 	DepotBuffer bytes;
 	bool		present;
@@ -329,7 +366,7 @@ load_required(const DepotTufClient *client, const DepotTufExpect *expect, bool c
 
 	depot_tuf_label(expect->role, what);
 	depot_buffer_init(&bytes);
-	if (!depot_tuf_store_read(client->directory_fd, expect->role, expect->max_bytes, &bytes, &present, error))
+	if (!depot_tuf_store_read(fd, expect->role, expect->max_bytes, &bytes, &present, error))
 		goto done;
 	if (!present)
 	{

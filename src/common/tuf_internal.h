@@ -50,6 +50,7 @@ typedef struct DepotTufDelegated
 struct DepotTufClient
 {
 	int			directory_fd;	/* the caller's */
+	int			whole_fd;		/* where what is loaded comes from instead, or -1 */
 	int64_t		reference_time_s;
 	DepotTufDocument root;
 	DepotTufDocument timestamp;
@@ -101,6 +102,16 @@ extern bool depot_tuf_store_read_root(int directory_fd, int64_t version, DepotBu
 									  DepotError *error);
 extern bool depot_tuf_store_write_root(int directory_fd, int64_t version, const DepotBuffer *bytes,
 									   DepotError *error);
+
+/*
+ * Keeps copies of these roles' files as the last set that was whole: a refresh
+ * replaces file by file, and one that fails halfway leaves files of two times.
+ */
+extern bool depot_tuf_store_keep_whole(int directory_fd, const char *const *roles, int role_count,
+									   DepotError *error);
+
+/* Opens what was kept so; -1 when there is nothing. */
+extern int	depot_tuf_store_open_whole(int directory_fd);
 
 /* Writes "<version>.<role, percent-encoded>.json", or without "<version>." when version is 0. */
 extern bool depot_tuf_file_name(const char *role, int64_t version, char out[DEPOT_TUF_FILE_NAME_BYTES],

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 typedef struct Refresh
 {
@@ -38,6 +39,7 @@ static bool take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufD
 						   DepotTufDocument *fresh, DepotError *error);
 static bool update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *document,
 						  DepotError *error);
+static bool keep_whole(const Refresh *refresh, DepotError *error);
 static bool update_delegated(Refresh *refresh, const char *role, DepotError *error);
 static bool check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fresh,
 									DepotError *error);
@@ -71,12 +73,32 @@ depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFe
 		update_listed(&refresh, &expect, &client->snapshot, error) &&
 		depot_tuf_expect_top_level(client, "targets", &expect, error) &&
 		update_listed(&refresh, &expect, &client->targets, error) &&
-		(delegated_role == NULL || update_delegated(&refresh, delegated_role, error));
+		(delegated_role == NULL || update_delegated(&refresh, delegated_role, error)) &&
+		keep_whole(&refresh, error);
 	flock(client->directory_fd, LOCK_UN);
 	if (!ok)
 		depot_tuf_forget(client);
 	*changed = refresh.changed;
 	return ok;
+}
+
+/* Everything is valid together: from now on this set is what a failed refresh falls back to. */
+static bool
+keep_whole(const Refresh *refresh, DepotError *error)
+{
+	const DepotTufClient *client = refresh->client;
+	const char *roles[3 + DEPOT_TUF_MAX_DELEGATIONS] = {"timestamp", "snapshot", "targets"};
+	int			count = 3;
+	int			fd;
+
+	if (!refresh->changed && (fd = depot_tuf_store_open_whole(client->directory_fd)) >= 0)
+	{
+		(void) close(fd);
+		return true;
+	}
+	for (int i = 0; i < client->delegated_count; i++)
+		roles[count++] = client->delegated[i].name;
+	return depot_tuf_store_keep_whole(client->directory_fd, roles, count, error);
 }
 
 static bool

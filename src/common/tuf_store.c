@@ -16,11 +16,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/files.h"
 
 #define FILE_MODE 0600
 #define ROOT_HISTORY "root_history"
+#define WHOLE "whole"
+#define WHOLE_NEW "whole.new"
 
 /* Longest name that leaves the file layer room for the suffix of its temporary file. */
 #define ENCODED_MAX_BYTES 220
@@ -68,6 +71,44 @@ depot_tuf_store_write_root(int directory_fd, int64_t version, const DepotBuffer 
 	return depot_files_make_directories(directory_fd, ROOT_HISTORY, 0700, true, error) &&
 		depot_files_write_durable(directory_fd, path, bytes->data, bytes->length_bytes, FILE_MODE, error) &&
 		depot_tuf_store_write(directory_fd, "root", bytes, error);
+}
+
+/* A crash between the last two steps leaves none, while the files themselves are whole. */
+bool
+depot_tuf_store_keep_whole(int directory_fd, const char *const *roles, int role_count, DepotError *error)
+{
+	DepotBuffer bytes;
+	int			fd = -1;
+	bool		ok;
+
+	depot_buffer_init(&bytes);
+	ok = depot_files_remove_tree(directory_fd, WHOLE_NEW, error) &&
+		depot_files_make_directories(directory_fd, WHOLE_NEW, 0700, true, error) &&
+		(fd = depot_files_open_directory(directory_fd, WHOLE_NEW, error)) >= 0;
+	for (int i = 0; i < role_count && ok; i++)
+	{
+		char		name[DEPOT_TUF_FILE_NAME_BYTES];
+
+		depot_buffer_reset(&bytes);
+		ok = depot_tuf_file_name(roles[i], 0, name, error) &&
+			depot_files_read(directory_fd, name, DEPOT_TUF_TARGETS_MAX_BYTES, &bytes, error) &&
+			depot_tuf_store_write(fd, roles[i], &bytes, error);
+	}
+	ok = ok && depot_files_remove_tree(directory_fd, WHOLE, error) &&
+		depot_files_rename(directory_fd, WHOLE_NEW, directory_fd, WHOLE, error) &&
+		depot_files_fsync(directory_fd, "", error);
+	if (fd >= 0)
+		(void) close(fd);
+	depot_buffer_free(&bytes);
+	return ok;
+}
+
+int
+depot_tuf_store_open_whole(int directory_fd)
+{
+	DepotError	ignored;
+
+	return depot_files_open_directory(directory_fd, WHOLE, &ignored);
 }
 
 bool

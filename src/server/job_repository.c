@@ -162,7 +162,7 @@ read_added(DepotJob *job, DepotRepositoryRow *row)
 }
 
 /* The longest name of a file below a repository's metadata directory, while it is being written. */
-#define LONGEST_METADATA_FILE "/root_history/99999.root.json.new"
+#define LONGEST_METADATA_FILE "/whole.new/pg15-linux-amd64.json.new"
 
 /* Its metadata must not make paths that no base backup takes. */
 static void

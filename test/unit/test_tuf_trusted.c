@@ -90,7 +90,10 @@ damaged_files(void **state)
 		{"root.json", "1.root.json", DEPOT_ERROR_ROOT_INVALID},
 	};
 
+	DepotError	error;
+
 	first_refresh();
+	assert_true(depot_files_remove_tree(fixture.scratch.fd, "whole", &error));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		const char *good = fixture_text(&fixture, cases[i].served);
@@ -104,11 +107,12 @@ damaged_files(void **state)
 	}
 }
 
-/* A refresh that ended half-way leaves a timestamp that names another snapshot. */
+/* A refresh that ended half-way leaves a timestamp that names another snapshot; what was whole before it still counts. */
 static void
 half_refreshed(void **state)
 {
 	DepotTufClient *client;
+	DepotTufRole roles[5];
 	DepotError	error;
 	bool		changed;
 	char	   *snapshot;
@@ -120,6 +124,13 @@ half_refreshed(void **state)
 	snapshot = strdup(fixture_text(&fixture, "2.snapshot.json"));
 	json_object_del(fixture.files, "2.snapshot.json");
 	expect_failure(DEPOT_ERROR_NOT_FOUND, "version 2 of its snapshot metadata");
+	assert_true(load(FIXTURE_NOW, true, &client, &error));
+	assert_int_equal(depot_tuf_roles(client, roles, 5), 5);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(roles[i].version, 1);
+	depot_tuf_close(client);
+	expect_load_failure(FIXTURE_NOW + INT64_C(100) * 365 * 86400, true, DEPOT_ERROR_METADATA_EXPIRED, "expired");
+	assert_true(depot_files_remove_tree(fixture.scratch.fd, "whole", &error));
 	expect_load_failure(FIXTURE_NOW, true, DEPOT_ERROR_METADATA_MISMATCH, "snapshot metadata");
 
 	/* The next refresh goes on from there, and says that something changed. */
