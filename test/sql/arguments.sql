@@ -1,0 +1,71 @@
+-- Names and versions that are no names and versions.
+\c postgres
+SET client_min_messages = warning;
+CREATE EXTENSION pg_depot;
+\set outcome `cat test/tools/outcome.sql`
+:outcome
+\pset format unaligned
+\pset tuples_only on
+
+-- names
+SELECT outcome($$SELECT install_extension('')$$);
+SELECT outcome($$SELECT install_extension('a''b')$$);
+SELECT outcome($$SELECT install_extension('a"b')$$);
+SELECT outcome($$SELECT install_extension('../x')$$);
+SELECT outcome($$SELECT install_extension('/etc/passwd')$$);
+SELECT outcome($$SELECT install_extension('a--b')$$);
+SELECT outcome($$SELECT install_extension('-a')$$);
+SELECT outcome($$SELECT install_extension('a-')$$);
+SELECT outcome($$SELECT install_extension('a..b')$$);
+SELECT outcome($$SELECT install_extension(E'a\nb')$$);
+SELECT outcome($$SELECT install_extension(E'a\tb\rc')$$);
+SELECT outcome($$SELECT install_extension(repeat('a', 63))$$);
+SELECT outcome($$SELECT install_extension(repeat('a', 64))$$);
+SELECT outcome($$SELECT install_extension(repeat('x', 65536))$$);
+SELECT outcome($$SELECT install_extension(repeat('x', 3000000))$$);
+SELECT outcome($$SELECT install_extension(NULL)$$);
+-- not valid in the database's encoding: the server itself refuses it
+SELECT outcome($$SELECT install_extension(E'\xff')$$);
+
+-- versions and constraints
+SELECT outcome($$SELECT install_extension('hll', '')$$);
+SELECT outcome($$SELECT install_extension('hll', '1--2')$$);
+SELECT outcome($$SELECT install_extension('hll', '../1')$$);
+SELECT outcome($$SELECT install_extension('hll', '1''2')$$);
+SELECT outcome($$SELECT install_extension('hll', E'1\n2')$$);
+SELECT outcome($$SELECT install_extension('hll', '>=')$$);
+SELECT outcome($$SELECT install_extension('hll', '>= 1,')$$);
+SELECT outcome($$SELECT install_extension('hll', '*')$$);
+SELECT outcome($$SELECT install_extension('hll', '1.*.2')$$);
+SELECT outcome($$SELECT install_extension('hll', repeat('1', 65536))$$);
+
+-- repositories by name
+SELECT outcome($$SELECT install_extension('hll', repository => '../main')$$);
+SELECT outcome($$SELECT install_extension('hll', repository => 'absent')$$);
+SELECT outcome($$SELECT install_extension('hll', repository => repeat('r', 65536))$$);
+
+-- there is no repository
+SELECT outcome($$SELECT install_extension('hll')$$);
+SELECT outcome($$SELECT install_extension('hll', dry_run => true)$$);
+
+-- what the installation itself provides is there already
+SELECT * FROM install_extension('plpgsql');
+SELECT * FROM install_extension('plpgsql', '99.*');
+
+-- the same gate for removal
+SELECT outcome($$SELECT uninstall_extension('a/b')$$);
+SELECT outcome($$SELECT uninstall_extension(E'a\nb')$$);
+SELECT outcome($$SELECT uninstall_extension(repeat('x', 65536))$$);
+SELECT outcome($$SELECT uninstall_extension(NULL)$$);
+SELECT outcome($$SELECT uninstall_extension('hll')$$);
+SELECT outcome($$SELECT uninstall_extension('plpgsql')$$);
+
+-- nothing of this left a trace
+SELECT count(*) FROM depot.installed_packages;
+SELECT count(*) FROM depot.activity_log;
+SELECT count(*) FROM depot.activity;
+SELECT generation FROM depot.generation;
+SELECT count(*) FROM verify_extension_files();
+
+DROP FUNCTION outcome;
+DROP EXTENSION pg_depot;
