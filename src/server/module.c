@@ -33,8 +33,11 @@ extern PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	/* Loaded by a session, when settings can no longer be defined: the functions say what is missing. */
+	if (!process_shared_preload_libraries_in_progress)
+		return;
 	depot_settings_define();
-	if (!process_shared_preload_libraries_in_progress || !IsPostmasterEnvironment || IsUnderPostmaster)
+	if (!IsPostmasterEnvironment || IsUnderPostmaster)
 		return;
 
 	depot_paths_init();
