@@ -121,7 +121,8 @@ lint-cppcheck:
 	$(CPPCHECK) --library=test/tools/cppcheck-server.cfg src/server
 
 lint-scripts:
-	shellcheck -x quickstart run-tests .ci/run $(wildcard test/check-*) $(wildcard test/tools/*.sh)
+	shellcheck -x quickstart run-tests .ci/run test/check-library test/tools/indent $(wildcard test/tools/*.sh)
+	for file in test/check-includes test/check-style; do perl -wc $$file || exit 1; done
 
 lint-tree: all
 	test/check-includes
@@ -130,9 +131,16 @@ lint-tree: all
 
 # ---- style ----
 
-# Types of ours are taken from the sources, the server's from typedefs.list when there is one.
+# typedefs.list names every type that the code uses, ours and others'; "make typedefs" brings it up
+# to date from the debug information of what was built.  "text" is a variable more often than a type.
 indent:
-	test/tools/indent $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch])
+	test/tools/indent typedefs.list $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch])
 
-.PHONY: unit unit-asan unit-valgrind tools indent
+typedefs: all $(PLAIN_TESTS) tools
+	objdump --dwarf=info pg_depot.so $(CLI) $(PLAIN_TESTS) build/tools/* 2>/dev/null | \
+		awk '/DW_TAG_/ { is_typedef = /DW_TAG_typedef/ } is_typedef && /DW_AT_name/ { print $$NF }' | LC_ALL=C sort -u >build/typedefs
+	cat $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) | \
+		grep -ow '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u | LC_ALL=C comm -12 - build/typedefs | grep -vx text >typedefs.list
+
+.PHONY: unit unit-asan unit-valgrind tools indent typedefs
 .PHONY: lint lint-gcc lint-clang lint-tidy lint-cppcheck lint-scripts lint-tree
