@@ -5,7 +5,7 @@
  *
  *	  hostile [OPTIONS] CASE OUTFILE
  *	  hostile --custom [OPTIONS] CASE OUTFILE    also prints the custom.pg_depot object to sign it under
- *	  hostile --list                             case and the code of its refusal, one a line
+ *	  hostile --list                             case, code of its refusal, words of it, tab-separated, one a line
  *
  *	  --major N               PostgreSQL major it claims to be for (default 15)
  *	  --entries N             members of entries-bomb (default 10000000)
@@ -368,7 +368,8 @@ main(int argc, char **argv)
 		if (c == 'l')
 		{
 			for (const HostileCase *hostile = hostile_cases; hostile->name != NULL; hostile++)
-				printf("%s %s\n", hostile->name, hostile->code == DEPOT_OK ? "ok" : depot_error_wire_name(hostile->code));
+				printf("%s\t%s\t%s\n", hostile->name,
+					   hostile->code == DEPOT_OK ? "ok" : depot_error_wire_name(hostile->code), hostile->message);
 			return 0;
 		}
 		else if (c == 'c')

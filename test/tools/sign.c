@@ -216,6 +216,7 @@ spoil_body(const DepotRepo *repo, DepotRepoRole *role, const Options *options, D
 	return depot_repo_stamp(role->next, options->version > 0 ? options->version : version, expires, error);
 }
 
+/* Appends text, with each splice's bytes in place of its text. */
 static bool
 append_spliced(DepotBuffer *out, const char *text, size_t length, const Options *options)
 {
@@ -239,10 +240,10 @@ append_spliced(DepotBuffer *out, const char *text, size_t length, const Options 
 	return !out->failed;
 }
 
-/* Appends {"signatures":[...],"signed":...} with the signatures that the options leave. */
+/* Appends {"signatures":[...],"signed":signed_text} with the signatures of canonical text that the options leave. */
 static bool
-append_envelope(DepotBuffer *out, const DepotRepoRole *role, const DepotBuffer *body, const Options *options,
-				DepotError *error)
+append_envelope(DepotBuffer *out, const DepotRepoRole *role, const DepotBuffer *body, const DepotBuffer *signed_text,
+				const Options *options, DepotError *error)
 {
 	const bool	has_signer = options->signer.count > 0;
 	const DepotRepoKeys *keys = has_signer ? &options->signer : &options->keys;
@@ -271,7 +272,7 @@ append_envelope(DepotBuffer *out, const DepotRepoRole *role, const DepotBuffer *
 		count++;
 	}
 	depot_buffer_append_string(out, "],\"signed\":");
-	depot_buffer_append(out, body->data, body->length_bytes);
+	depot_buffer_append(out, signed_text->data, signed_text->length_bytes);
 	return depot_buffer_append_string(out, "}\n") || out_of_memory(error);
 }
 
@@ -283,12 +284,15 @@ write_spoiled(const DepotRepo *repo, const DepotRepoRole *role, const Options *o
 	const json_int_t version = json_integer_value(json_object_get(role->next, "version"));
 	DepotBuffer canonical;
 	DepotBuffer body;
+	DepotBuffer plain;
 	DepotBuffer text;
 	char		path[DEPOT_REPO_PATH_BYTES];
 	char		hex[DEPOT_SHA256_HEX_BYTES];
+	char	   *dumped = json_dumps(role->next, JSON_COMPACT | JSON_SORT_KEYS);
 	bool		ok;
 
 	depot_buffer_init(&canonical);
+	depot_buffer_init(&plain);
 	depot_buffer_init(&body);
 	depot_buffer_init(&text);
 	if (strcmp(role->name, "timestamp") == 0)
@@ -298,7 +302,8 @@ write_spoiled(const DepotRepo *repo, const DepotRepoRole *role, const Options *o
 	ok = depot_json_canonical(role->next, &canonical, DEPOT_ERROR_METADATA_FORMAT, error) &&
 		depot_buffer_append_string(&canonical, "") &&
 		(append_spliced(&body, canonical.data, canonical.length_bytes, options) || out_of_memory(error)) &&
-		append_envelope(&text, role, &body, options, error) &&
+		((dumped != NULL && append_spliced(&plain, dumped, strlen(dumped), options)) || out_of_memory(error)) &&
+		append_envelope(&text, role, &body, &plain, options, error) &&
 		depot_files_write_durable(repo->fd, path, text.data, text.length_bytes, 0644, error);
 	if (ok && parent_meta != NULL)
 	{
@@ -311,8 +316,10 @@ write_spoiled(const DepotRepo *repo, const DepotRepoRole *role, const Options *o
 										   "length", (json_int_t) text.length_bytes, "hashes", "sha256", hex)) == 0 ||
 			out_of_memory(error);
 	}
+	free(dumped);
 	depot_buffer_free(&canonical);
 	depot_buffer_free(&body);
+	depot_buffer_free(&plain);
 	depot_buffer_free(&text);
 	return ok;
 }
