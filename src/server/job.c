@@ -281,7 +281,9 @@ depot_job_warn(DepotJob *job, const DepotReport *report, const char *format,...)
 	va_start(arguments, format);
 	vsnprintf(prefix, sizeof(prefix), format, arguments);
 	va_end(arguments);
-	snprintf(warning.message, sizeof(warning.message), "%s: %s", prefix, report->message);
+	/* The check agent names the repository already. */
+	if (strncmp(report->message, prefix, strlen(prefix)) != 0)
+		snprintf(warning.message, sizeof(warning.message), "%s: %s", prefix, report->message);
 	append_notice(job, WARNING, &warning);
 }
 

@@ -57,12 +57,14 @@ depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("package \"%s\" is larger than \"depot.max_package_size\"", request->target),
-				 errdetail("It has %lld bytes.", (long long) request->size_bytes)));
+				 errdetail("It has %lld bytes.", (long long) request->size_bytes),
+				 errhint("Raise the setting if the package is meant to be that large.")));
 	if (request->unpacked_bytes > depot_settings_max_unpacked_mb * MEGABYTE)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("package \"%s\" is larger than \"depot.max_unpacked_size\"", request->target),
-				 errdetail("It has %lld bytes unpacked.", (long long) request->unpacked_bytes)));
+				 errdetail("It has %lld bytes unpacked.", (long long) request->unpacked_bytes),
+				 errhint("Raise the setting if the package is meant to be that large.")));
 
 	depot_job_begin_staging(job);
 	depot_job_need_agents(job, true);
