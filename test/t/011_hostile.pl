@@ -237,7 +237,7 @@ sub publish_tree
 	return;
 }
 
-my $system_data = pg_config_value('sharedir') . '/timezonesets/Default';
+my $system_data = pg_config_value('sharedir') . '/postgres.bki';
 my $common = pg_config_value('sharedir') . '/depot_common/words';
 publish_tree('sys_extension', extension => 'hstore');
 publish_tree('sys_library', copies => { "$libraries/hstore.so" => "$libraries/hstore.so" });
