@@ -392,5 +392,5 @@ serve($live, "$web/other");
 sql_ok(add_sql('main', $url, root => $other_root), 'another repository under the name is another repository');
 is(sql_ok('SELECT version FROM depot.packages', 'the catalogue'), '9.0', 'and offers its own');
 
-oracle_ok($node, 'after all of it');
+oracle_ok($node, 'after all of it', '--repository', "$web/good2");
 done_testing();
