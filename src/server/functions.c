@@ -89,17 +89,21 @@ depot_check_home_database(PG_FUNCTION_ARGS)
 
 /* ---- arguments ---- */
 
-/* Appends "name":value as UTF-8 JSON text. value is in the database's encoding. */
+/* Appends a JSON string in UTF-8. value is in the database's encoding. */
+static void
+append_utf8(StringInfo out, const char *value)
+{
+	escape_json(out, pg_server_to_any(value, (int) strlen(value), PG_UTF8));
+}
+
+/* Appends "name":value, unless value is NULL. */
 static void
 append_text(StringInfo out, const char *name, const char *value)
 {
-	char	   *utf8;
-
 	if (value == NULL)
 		return;
-	utf8 = pg_server_to_any(value, (int) strlen(value), PG_UTF8);
 	appendStringInfo(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
-	escape_json(out, utf8);
+	append_utf8(out, value);
 }
 
 static char *
@@ -144,7 +148,7 @@ append_mirrors(StringInfo out, ArrayType *mirrors)
 					 errmsg("a mirror must not be null")));
 		if (i > 0)
 			appendStringInfoChar(out, ',');
-		escape_json(out, TextDatumGetCString(elements[i]));
+		append_utf8(out, TextDatumGetCString(elements[i]));
 	}
 	appendStringInfoChar(out, ']');
 }

@@ -15,12 +15,11 @@
 
 #include <sys/stat.h>
 
-#include "common/cryptohash.h"
 #include "common/fetch.h"
 #include "common/files.h"
 #include "common/name.h"
-#include "common/sha2.h"
 #include "miscadmin.h"
+#include "server/anchor.h"
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job.h"
@@ -30,10 +29,6 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-
-/* Digest of the root that a repository's trusted metadata began with, beside it. */
-#define ANCHOR_FILE "anchor"
-#define ANCHOR_MAX_BYTES ((size_t) 64)
 
 typedef struct RepositoryJob
 {
@@ -49,7 +44,6 @@ static void add_when_free(DepotJob *job);
 static void read_added(DepotJob *job, DepotRepositoryRow *row);
 static void check_added(const DepotRepositoryRow *row);
 static bool is_same(const DepotRepositoryRow *a, const DepotRepositoryRow *b);
-static void prepare_metadata_directory(RepositoryJob *state);
 static void record_added(DepotJob *job);
 static void finish_added(DepotJob *job);
 static void clean_up_added(DepotJob *job);
@@ -121,9 +115,8 @@ add_when_free(DepotJob *job)
 		return;
 	}
 
-	/* In the transaction, as PostgreSQL's digests need a resource owner. */
 	job->on_failure = clean_up_added;
-	prepare_metadata_directory(state);
+	state->is_new_directory = depot_anchor_prepare(state->rows);
 	depot_catalog_commit();
 	depot_refresh_begin(job, state->rows, record_added, finish_added);
 }
@@ -145,7 +138,7 @@ read_added(DepotJob *job, DepotRepositoryRow *row)
 	url = depot_message_string(argument, "url");
 	root = depot_message_string(argument, "trusted_root");
 	sha256 = depot_message_string(argument, "root_sha256");
-	row->name = pstrdup(name != NULL ? name : "");
+	row->name = name != NULL ? pstrdup(name) : NULL;
 	row->url = pstrdup(url != NULL ? url : "");
 	row->trusted_root = root != NULL ? pstrdup(root) : NULL;
 	row->root_sha256 = sha256 != NULL ? pstrdup(sha256) : NULL;
@@ -182,12 +175,21 @@ check_name_length(const char *name)
 }
 
 static void
+check_name(const char *name)
+{
+	DepotError	error;
+
+	if (!depot_name_check_package(name, "repository", &error))
+		depot_job_raise(&error);
+}
+
+static void
 check_added(const DepotRepositoryRow *row)
 {
 	DepotError	error;
 
-	if (!depot_name_check_package(row->name, "repository", &error) ||
-		!depot_fetch_check_url(row->url, depot_settings_allow_http, &error))
+	check_name(row->name);
+	if (!depot_fetch_check_url(row->url, depot_settings_allow_http, &error))
 		depot_job_raise(&error);
 	check_name_length(row->name);
 	for (int i = 0; i < row->mirror_count; i++)
@@ -225,116 +227,6 @@ is_same(const DepotRepositoryRow *a, const DepotRepositoryRow *b)
 		if (strcmp(a->mirrors[i], b->mirrors[i]) != 0)
 			return false;
 	return true;
-}
-
-/* Appends the sha256 of text, in hexadecimal digits. */
-static void
-append_sha256(StringInfo out, const char *text, size_t length)
-{
-	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
-	uint8		digest[PG_SHA256_DIGEST_LENGTH];
-	bool		ok = context != NULL && pg_cryptohash_init(context) >= 0 &&
-		pg_cryptohash_update(context, (const uint8 *) text, length) >= 0 &&
-		pg_cryptohash_final(context, digest, sizeof(digest)) >= 0;
-
-	pg_cryptohash_free(context);
-	if (!ok)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not compute a digest")));
-	for (size_t i = 0; i < sizeof(digest); i++)
-		appendStringInfo(out, "%02x", digest[i]);
-}
-
-/*
- * One anchor in either form: the digest of the first root.  A root that was given as text counts as the file it
- * was read from, whose last newline psql's backticks take away.
- */
-static char *
-anchor_of(const DepotRepositoryRow *row)
-{
-	StringInfoData root;
-	StringInfoData anchor;
-
-	if (row->root_sha256 != NULL)
-		return pstrdup(row->root_sha256);
-	initStringInfo(&root);
-	initStringInfo(&anchor);
-	appendStringInfoString(&root, row->trusted_root);
-	while (root.len > 0 && isspace((unsigned char) root.data[root.len - 1]))
-		root.len--;
-	appendStringInfoChar(&root, '\n');
-	append_sha256(&anchor, root.data, (size_t) root.len);
-	return anchor.data;
-}
-
-/* Reads the anchor of a metadata directory; NULL when there is none. */
-static char *
-read_anchor(const char *directory)
-{
-	DepotBuffer buffer;
-	DepotError	error;
-	char	   *anchor = NULL;
-
-	depot_buffer_init(&buffer);
-	if (depot_files_read(depot_applied_root_fd(), psprintf("%s/" ANCHOR_FILE, directory), ANCHOR_MAX_BYTES,
-						 &buffer, &error) && buffer.length_bytes > 0)
-		anchor = pnstrdup(buffer.data, buffer.length_bytes);
-	depot_buffer_free(&buffer);
-	return anchor;
-}
-
-/* Where metadata waits that began with an anchor other than the present one of its name. */
-static char *
-waiting_directory(const char *name, const char *anchor)
-{
-	char	   *both = psprintf("%s %s", name, anchor);
-	StringInfoData digest;
-
-	initStringInfo(&digest);
-	append_sha256(&digest, both, strlen(both));
-	return psprintf("%s/~%.16s", DEPOT_METADATA, digest.data);
-}
-
-/*
- * Trusted metadata that began with the same anchor is kept: a repository that was
- * dropped, or whose row was lost, does not come back with less than was seen before.
- * With another anchor it is another repository, whose metadata starts empty; what was
- * there waits for the day its own anchor comes back.
- */
-static void
-prepare_metadata_directory(RepositoryJob *state)
-{
-	const char *name = state->rows->name;
-	char	   *anchor = anchor_of(state->rows);
-	char	   *directory = psprintf("%s/%s", DEPOT_METADATA, name);
-	char	   *present = read_anchor(directory);
-	char	   *waiting = waiting_directory(name, anchor);
-	int			root_fd = depot_applied_root_fd();
-	DepotError	error;
-
-	if (present != NULL && strcmp(present, anchor) == 0)
-		return;
-	if (present != NULL)
-	{
-		char	   *aside = waiting_directory(name, present);
-
-		if (!depot_files_remove_tree(root_fd, aside, &error) ||
-			!depot_files_rename(root_fd, directory, root_fd, aside, &error))
-			depot_job_raise(&error);
-	}
-	else if (!depot_files_remove_tree(root_fd, directory, &error))
-		depot_job_raise(&error);
-	if (depot_files_exists(root_fd, waiting))
-	{
-		if (!depot_files_rename(root_fd, waiting, root_fd, directory, &error) ||
-			!depot_files_fsync(root_fd, DEPOT_METADATA, &error))
-			depot_job_raise(&error);
-		return;
-	}
-	state->is_new_directory = true;
-	if (!depot_files_make_directories(root_fd, directory, S_IRWXU, true, &error) ||
-		!depot_files_write_durable(root_fd, psprintf("%s/" ANCHOR_FILE, directory), anchor, strlen(anchor),
-								   S_IRUSR | S_IWUSR, &error))
-		depot_job_raise(&error);
 }
 
 /* Runs in the transaction that records what the repository offers. */
@@ -395,6 +287,7 @@ depot_drop_repository_start(DepotJob *job)
 
 	state->rows = palloc0(sizeof(DepotRepositoryRow));
 	read_added(job, state->rows);
+	check_name(state->rows->name);
 	job->on_wake = drop_when_free;
 	drop_when_free(job);
 }
@@ -439,7 +332,9 @@ depot_refresh_repository_start(DepotJob *job)
 	DepotRepositoryRow *asked = palloc0(sizeof(DepotRepositoryRow));
 
 	read_added(job, asked);
-	state->is_single = asked->name[0] != '\0';
+	state->is_single = asked->name != NULL;
+	if (state->is_single)
+		check_name(asked->name);
 
 	depot_catalog_begin();
 	depot_job_check_usable(job);
