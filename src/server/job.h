@@ -26,6 +26,9 @@
 #include "server/rows.h"
 #include "server/shmem.h"
 
+/* Not a bare name: that one is only found while dynamic_library_path has $libdir. */
+#define DEPOT_WORKER_LIBRARY "$libdir/pg_depot"
+
 #define DEPOT_JOB_MAX_STAGINGS 65	/* a plan's packages, and one for metadata */
 
 typedef struct DepotJob DepotJob;
@@ -157,6 +160,11 @@ extern const char *depot_verify_rows(DepotJob *job, int *problem_count);
 
 /* Looks into each database for extensions of names (separated by spaces); raises IN_USE when one has one. */
 extern void depot_usage_begin(DepotJob *job, const char *names, DepotJobStep then);
+/* Entry point of its background workers, found by name in the library. */
+extern PGDLLEXPORT void depot_usage_main(Datum argument);
+
+/* Has the leader reconcile again after a growing pause: what was recorded could not all be carried out. */
+extern void depot_job_retry_reconcile(void);
 
 /* Kinds of jobs. */
 extern void depot_install_start(DepotJob *job);

@@ -17,7 +17,6 @@
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job_install.h"
-#include "server/leader.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
@@ -233,7 +232,7 @@ record_and_activate(DepotJob *job)
 		return;
 	}
 
-	depot_leader_retry_reconcile();
+	depot_job_retry_reconcile();
 	ereport(ERROR,
 			(errcode(ERRCODE_IO_ERROR),
 			 errmsg("installation of \"%s\" is recorded, but not yet active here", state->request.name),

@@ -18,7 +18,6 @@
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job.h"
-#include "server/leader.h"
 #include "server/plan.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -229,7 +228,7 @@ remove_package(DepotJob *job)
 
 	if (!depot_applied_deactivate(state->package, &error))
 	{
-		depot_leader_retry_reconcile();
+		depot_job_retry_reconcile();
 		ereport(ERROR,
 				(errcode(ERRCODE_IO_ERROR),
 				 errmsg("removal of \"%s\" is recorded, but its files are still here", state->name),

@@ -89,15 +89,17 @@ depot_leader_main(Datum argument)
 
 	pause_after_failed_starts();
 	BackgroundWorkerInitializeConnection(depot_settings_database, NULL, BGWORKER_BYPASS_ALLOWCONN);
-	depot_shmem_clear_failed_starts();
 
 	depot_catalog_pin_session();
 	pgstat_report_appname("pg_depot leader");
 	pgstat_report_activity(STATE_IDLE, NULL);
 	wait_for_promotion();
-	depot_applied_open();
 	was_active = depot_paths_inactive_reason() == NULL;
-	depot_paths_probe_executable();
+	if (depot_paths_is_made())
+	{
+		depot_applied_open();
+		depot_paths_probe_executable();
+	}
 	if (was_active && depot_paths_inactive_reason() != NULL)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -107,13 +109,14 @@ depot_leader_main(Datum argument)
 	reconcile_at = GetCurrentTimestamp();
 	start_due_reconcile();
 	depot_shmem_announce_leader();
+	depot_shmem_clear_failed_starts();
 	for (;;)
 		loop_once();
 }
 
 /*
- * The connection fails for good while the home database does not exist.  A
- * growing pause keeps that from filling the log.
+ * A start fails again and again while the home database does not exist, or the
+ * depot's state cannot be read.  A growing pause keeps that from filling the log.
  */
 static void
 pause_after_failed_starts(void)
@@ -194,7 +197,7 @@ guard(DepotJob *job, DepotJobStep step, const DepotReport *handled)
 	{
 		if (handled != NULL)
 			job->on_error(job, handled);
-		else
+		else if (step != NULL)
 			step(job);
 	}
 	PG_CATCH();
@@ -245,7 +248,7 @@ start_job(int place, DepotJob *job)
 }
 
 void
-depot_leader_retry_reconcile(void)
+depot_job_retry_reconcile(void)
 {
 	long		pause_ms = Min(1000L << Min(reconcile_failures, 10), LONGEST_RECONCILE_PAUSE_MS);
 

@@ -5,9 +5,9 @@
  *
  * In the postmaster (shared_preload_libraries) it defines the settings, adds
  * the depot to the server's path settings, asks for shared memory and registers
- * the leader.  Under binary upgrade it stops after the paths.  Anywhere else, a
- * single-user server or a session that loads it by itself, it only defines the
- * settings, and its functions say what is missing.
+ * the leader.  Under binary upgrade it stops after the paths.  In a single-user
+ * server it only defines the settings, in a session that loads it by itself not
+ * even those; its functions then say what is missing.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -43,6 +43,6 @@ _PG_init(void)
 	depot_paths_init();
 	if (IsBinaryUpgrade)
 		return;
-	depot_shmem_register();
+	depot_shmem_register(depot_settings_database);
 	depot_leader_register();
 }

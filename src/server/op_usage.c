@@ -18,7 +18,6 @@
 #include "postmaster/bgworker.h"
 #include "server/catalog.h"
 #include "server/job.h"
-#include "server/leader.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 

@@ -258,6 +258,12 @@ depot_paths_probe_executable(void)
 				 directory, strerror(saved_errno));
 }
 
+bool
+depot_paths_is_made(void)
+{
+	return start_reason[0] == '\0';
+}
+
 const char *
 depot_paths_directory(void)
 {

@@ -27,6 +27,9 @@
  */
 extern void depot_paths_init(void);
 
+/* Whether the depot directory is there with its tree; when it could not be made, not before a restart. */
+extern bool depot_paths_is_made(void);
+
 /* Absolute path of the depot directory; valid after depot_paths_init. */
 extern const char *depot_paths_directory(void);
 

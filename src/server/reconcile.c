@@ -18,7 +18,6 @@
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job.h"
-#include "server/leader.h"
 #include "server/paths.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -315,6 +314,6 @@ finish(DepotJob *job)
 	ReconcileJob *state = job->state;
 
 	if (state->has_failed)
-		depot_leader_retry_reconcile();
+		depot_job_retry_reconcile();
 	depot_job_finish(job, "");
 }

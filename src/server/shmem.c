@@ -11,7 +11,6 @@
 
 #include "miscadmin.h"
 #include "server/compat.h"
-#include "server/settings.h"
 #include "server/shmem.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -32,6 +31,7 @@ typedef struct DepotBoard
 
 static DepotBoard *board = NULL;
 static LWLock *board_lock = NULL;
+static const char *home_database = "";
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 
@@ -42,8 +42,9 @@ static pid_t finish_slot(DepotSlot *slot);
 static void wake(pid_t pid);
 
 void
-depot_shmem_register(void)
+depot_shmem_register(const char *database)
 {
+	home_database = database;
 	previous_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shmem;
 	previous_startup_hook = shmem_startup_hook;
@@ -127,10 +128,11 @@ depot_shmem_leader_gone_report(DepotReport *report)
 	strlcpy(report->message, "the pg_depot leader is not running", sizeof(report->message));
 	if (board->failed_starts > 1)
 	{
-		snprintf(report->detail, sizeof(report->detail), "It could not connect to database \"%s\".",
-				 depot_settings_database);
-		strlcpy(report->hint, "Create that database, or correct \"depot.database\" and restart the server. "
-				"The server's log has the reason.", sizeof(report->hint));
+		snprintf(report->detail, sizeof(report->detail),
+				 "It could not start %d times in a row; the server's log has the reason.", board->failed_starts);
+		snprintf(report->hint, sizeof(report->hint),
+				 "It needs database \"%s\": if that does not exist, create it, or correct \"depot.database\" "
+				 "and restart the server.", home_database);
 		return;
 	}
 	strlcpy(report->hint, "It starts again by itself; the call can then be repeated. The server's log says why it ended.",

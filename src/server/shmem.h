@@ -105,8 +105,8 @@ typedef struct DepotUsage
 	char		found[DEPOT_NAME_MAX_BYTES + 1];	/* the first of them that exists there */
 }			DepotUsage;
 
-/* Hooks for shared memory; called from _PG_init in the postmaster. */
-extern void depot_shmem_register(void);
+/* Hooks for shared memory; called from _PG_init in the postmaster.  database, for messages, is not copied. */
+extern void depot_shmem_register(const char *database);
 extern bool depot_shmem_is_attached(void);
 
 /* Leader: announce this process, and withdraw it at exit (before_shmem_exit). */
@@ -118,7 +118,7 @@ extern void depot_shmem_wake_leader(void);
 /* What a caller is told when it has gone: 57P03, repeat the call. */
 extern void depot_shmem_leader_gone_report(DepotReport *report);
 
-/* Failed connections to the home database since the last good one, for a growing pause. */
+/* Starts of the leader that failed since the last good one, for a growing pause. */
 extern int	depot_shmem_count_failed_start(void);
 extern void depot_shmem_clear_failed_starts(void);
 
