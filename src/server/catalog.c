@@ -189,7 +189,7 @@ depot_catalog_bump_generation(void)
 int64
 depot_catalog_generation(void)
 {
-	if (depot_catalog_execute(SPI_OK_SELECT, "SELECT generation FROM depot.generation", 0, NULL, NULL, NULL) == 0)
+	if (depot_catalog_execute(SPI_OK_SELECT, "SELECT generation::bigint FROM depot.generation", 0, NULL, NULL, NULL) == 0)
 		return 0;
 	return depot_catalog_int64(0, 1);
 }
@@ -221,12 +221,14 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 	uint64		count;
 
 	count = depot_catalog_execute(SPI_OK_SELECT,
-								  "SELECT name, url, mirrors, priority::bigint, trusted_root, root_sha256,"
+								  "SELECT name, coalesce(url, ''), mirrors::text[], priority::bigint, trusted_root,"
+								  " CASE WHEN trusted_root IS NULL THEN coalesce(root_sha256, '') END,"
 								  " refreshed_at IS NOT NULL,"
 								  " extract(epoch FROM clock_timestamp() - refreshed_at)::bigint,"
-								  " coalesce(expires_at <= clock_timestamp(), false), snapshot_version,"
+								  " coalesce(expires_at <= clock_timestamp(), false), snapshot_version::bigint,"
 								  " EXISTS (SELECT FROM depot.available a WHERE a.repository = name)"
-								  " FROM depot.repository WHERE $1 IS NULL OR name = $1 ORDER BY priority, name",
+								  " FROM depot.repository WHERE name IS NOT NULL AND ($1 IS NULL OR name = $1)"
+								  " ORDER BY priority, name",
 								  1, types, values, name != NULL ? " " : "n");
 	*rows = depot_catalog_alloc(sizeof(DepotRepositoryRow) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
@@ -380,7 +382,7 @@ depot_catalog_near_names(const char *name, int limit, char **names)
 
 	limit = Min(limit, (int) lengthof(distances));
 	rows = depot_catalog_execute(SPI_OK_SELECT,
-								 "SELECT DISTINCT unnest(names) FROM depot.available ORDER BY 1",
+								 "SELECT DISTINCT n FROM depot.available, unnest(names) n WHERE n IS NOT NULL ORDER BY 1",
 								 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{

@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "common/name.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -77,9 +78,10 @@ depot_catalog_read_available(const char *name, DepotAvailableRow **rows)
 		uint64		found;
 
 		found = depot_catalog_execute(SPI_OK_SELECT,
-									  "SELECT a.repository, r.priority::bigint, a.target, a.sha256, a.size_bytes, a.custom"
+									  "SELECT a.repository, r.priority::bigint, a.target, a.sha256, a.size_bytes::bigint, a.custom"
 									  " FROM depot.available a JOIN depot.repository r ON r.name = a.repository"
-									  " WHERE a.names @> ARRAY[$1] ORDER BY r.priority, a.repository, a.target",
+									  " WHERE a.names @> ARRAY[$1] AND a.target IS NOT NULL AND a.sha256 ~ '^[0-9a-f]{64}$'"
+									  " AND a.custom IS NOT NULL ORDER BY r.priority, a.repository, a.target",
 									  1, types, values, NULL);
 		for (uint64 i = 0; i < found; i++)
 		{
@@ -119,6 +121,34 @@ depot_catalog_read_available(const char *name, DepotAvailableRow **rows)
 	return count;
 }
 
+/*
+ * Reads the build of a row.  Somebody may have written the row by hand: has_build stays
+ * false unless all of it is what our own code relies on.
+ */
+static void
+read_build(DepotInstalledRow *row, const char *custom)
+{
+	char		manifest_sha256[65];
+	DepotError	error;
+
+	if (row->digest == NULL || row->manifest_sha256 == NULL || row->repository == NULL || row->target == NULL ||
+		!depot_name_is_sha256(row->digest) || !depot_name_is_sha256(row->manifest_sha256))
+		depot_error_set(&error, DEPOT_ERROR_MANIFEST, "it has no digest, repository or target");
+	else
+	{
+		row->manifest = depot_catalog_manifest(custom, row->target, manifest_sha256, &error);
+		row->has_build = row->manifest != NULL && strcmp(row->manifest->package, row->package) == 0 &&
+			strcmp(row->manifest->version, row->version) == 0;
+		if (row->manifest != NULL && !row->has_build)
+			depot_error_set(&error, DEPOT_ERROR_MANIFEST, "it describes package \"%s\" %s",
+							row->manifest->package, row->manifest->version);
+	}
+	if (row->has_build)
+		return;
+	depot_error_prefix(&error, "row of depot.installed_build for \"%s\"", row->package);
+	depot_errors_raise(WARNING, &error);
+}
+
 int
 depot_catalog_read_installed(DepotInstalledRow **rows)
 {
@@ -127,11 +157,12 @@ depot_catalog_read_installed(DepotInstalledRow **rows)
 	uint64		count;
 
 	count = depot_catalog_execute(SPI_OK_SELECT,
-								  "SELECT i.package, i.version, i.why, i.state = 'removed', b.digest, b.manifest_sha256,"
-								  " b.repository, b.target, b.size_bytes, b.unpacked_bytes, b.custom"
+								  "SELECT i.package, coalesce(i.version, ''), i.why, i.state = 'removed', b.digest,"
+								  " b.manifest_sha256, b.repository, b.target, b.size_bytes::bigint,"
+								  " b.unpacked_bytes::bigint, b.custom"
 								  " FROM depot.installed i LEFT JOIN depot.installed_build b"
 								  " ON b.package = i.package AND b.version = i.version AND b.major = $1 AND b.platform = $2"
-								  " ORDER BY i.package",
+								  " WHERE i.package IS NOT NULL ORDER BY i.package",
 								  2, types, values, NULL);
 	*rows = depot_catalog_alloc(sizeof(DepotInstalledRow) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
@@ -150,18 +181,7 @@ depot_catalog_read_installed(DepotInstalledRow **rows)
 		row->size_bytes = depot_catalog_int64(i, 9);
 		row->unpacked_bytes = depot_catalog_int64(i, 10);
 		if (custom != NULL)
-		{
-			char		manifest_sha256[65];
-			DepotError	error;
-
-			row->manifest = depot_catalog_manifest(custom, row->target, manifest_sha256, &error);
-			row->has_build = row->manifest != NULL;
-			if (!row->has_build)
-			{
-				depot_error_prefix(&error, "row of depot.installed_build for \"%s\"", row->package);
-				depot_errors_raise(WARNING, &error);
-			}
-		}
+			read_build(row, custom);
 	}
 	return (int) count;
 }

@@ -1,0 +1,100 @@
+# What a careless or hostile superuser may do to the server's own parts: none of it may take the leader down.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DepotTest;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $repository = depot_repository();
+my $node = new_depot_node('server');
+create_depot($node);
+add_repository($node, $repository->{directory});
+$node->safe_psql('postgres', "SELECT install_extension('$_')") foreach qw(hll semver);
+
+sub query
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+# How often a line is in the server's log from offset on.
+sub count_in_log
+{
+	my ($pattern, $offset) = @_;
+	my $text = substr(DepotTest::file_contents($node->logfile), $offset);
+	return scalar(() = $text =~ /$pattern/g);
+}
+
+# ---- rows altered by hand ----
+
+my $leader = leader_pid($node);
+my %altered = (
+	'a digest that is NULL' => 'ALTER TABLE depot.installed_build ALTER digest DROP NOT NULL; UPDATE depot.installed_build SET digest = NULL',
+	'a digest that is no digest' => q(UPDATE depot.installed_build SET digest = '"}' || E'\n'),
+	'a manifest digest with a quote' => q(UPDATE depot.installed_build SET manifest_sha256 = '","file":"x'),
+	'a target that is NULL' => 'ALTER TABLE depot.installed_build ALTER target DROP NOT NULL; UPDATE depot.installed_build SET target = NULL',
+	'a description that is garbage' => q(UPDATE depot.installed_build SET custom = '[1]'),
+	'a description of another package' =>
+	  q(UPDATE depot.installed_build b SET custom = o.custom, target = o.target FROM depot.installed_build o WHERE o.package <> b.package),
+	'a version with a quote' => q(UPDATE depot.installed SET version = E'1"\'; --'),
+	'a size that is huge' => 'UPDATE depot.installed_build SET size_bytes = 9223372036854775807, unpacked_bytes = -1',
+	'names that are NULL' => 'UPDATE depot.available SET names = ARRAY[NULL]::text[]',
+	'available packages without a digest' => q(UPDATE depot.available SET sha256 = 'x'),
+	'a repository without a URL' => 'ALTER TABLE depot.repository ALTER url DROP NOT NULL; UPDATE depot.repository SET url = NULL',
+	'a repository without an anchor' =>
+	  'ALTER TABLE depot.repository DROP CONSTRAINT repository_check; UPDATE depot.repository SET trusted_root = NULL, root_sha256 = NULL',
+	'mirrors that are NULL' => 'UPDATE depot.repository SET mirrors = ARRAY[NULL]::text[]',
+	'mirrors of another type' => 'ALTER TABLE depot.repository ALTER mirrors DROP DEFAULT, ALTER mirrors TYPE text',
+	'a repository with another name' => q(UPDATE depot.repository SET name = '../../x')
+);
+
+foreach my $what (sort keys %altered)
+{
+	query($altered{$what});
+	my @errors = map { psql_error($node, 'postgres', $_) } 'SELECT verify_extension_files()', 'SELECT refresh_extension_repository()',
+	  "SELECT install_extension('hll')", "SELECT install_extension('hlx')", "SELECT uninstall_extension('semver', dry_run => true)";
+	my @internal = grep { ($_->{sqlstate} // '') =~ /^XX/ || $_->{status} == 2 } @errors;
+	ok(!@internal, "$what: no internal error") or diag(map { $_->{stderr} } @internal);
+	is(leader_pid($node), $leader, "$what: the leader lives");
+
+	# It has to come up with such rows as well.
+	$node->restart;
+	ok(DepotTest::wait_until(sub { leader_pid($node) }, 10), "$what: the leader starts");
+	query('DROP EXTENSION pg_depot; CREATE EXTENSION pg_depot');
+	wait_for_leader($node);
+	add_repository($node, $repository->{directory});
+	query("SELECT install_extension('$_')") foreach qw(hll semver);
+	oracle_ok($node, "$what: taken back");
+	$leader = leader_pid($node);
+}
+is(count_in_log(qr/terminated by signal/, 0), 0, 'no process crashed');
+
+# ---- a directory that cannot be used ----
+
+$node->append_conf('postgresql.conf', "depot.directory = '/proc/depot'");
+$node->restart;
+my $offset = -s $node->logfile;
+ok(DepotTest::wait_until(sub { leader_pid($node) }, 10), 'the leader starts without a directory');
+is_error($node, 'postgres', "SELECT install_extension('hll')", '55000', qr/inactive/, 'install without a directory');
+is(count_in_log(qr/pg_depot leader" .* exited/, $offset), 0, 'and stays');
+$node->append_conf('postgresql.conf', "depot.directory = 'pg_depot'");
+
+# Nor does a state that cannot be read fill the log.
+my $state = $node->data_dir . '/pg_depot/var/state.json';
+$node->stop;
+rename($state, "$state.kept") && mkdir($state) or die "could not replace $state: $!";
+$offset = -s $node->logfile;
+$node->start;
+sleep 4;
+cmp_ok(count_in_log(qr/pg_depot leader" .* exited/, $offset), '<=', 2, 'the leader pauses after starts that failed');
+is_error($node, 'postgres', "SELECT install_extension('hll')", '57P03', qr/leader is not running/, 'install without a leader');
+rmdir($state) && rename("$state.kept", $state) or die "could not put $state back: $!";
+$node->restart;
+wait_for_leader($node);
+oracle_ok($node, 'with the directory and its state again');
+
+$node->stop;
+done_testing();
