@@ -19,7 +19,8 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
 	--errors-for-leak-kinds=definite,indirect --child-silent-after-fork=yes
 # cmocka prints what prove counts; a test that hangs is a failure.
-PROVE_UNIT = CMOCKA_MESSAGE_OUTPUT=TAP PG_DEPOT_TEST_BUILD=build/check prove --timer
+UNIT_JOBS = 1
+PROVE_UNIT = CMOCKA_MESSAGE_OUTPUT=TAP prove --timer -j $(UNIT_JOBS)
 UNIT_SECONDS = 300
 
 # What can be tested without a server: all of common, and the server's pure functions.
