@@ -44,7 +44,7 @@ use constant PR_SET_CHILD_SUBREAPER => 36;
 # Waits for every orphan below us until the test itself has ended.
 sub become_reaper
 {
-	return if ($ENV{DEPOT_TEST_REAPED_BY} // 0) == getppid();
+	return if ($ENV{DEPOT_TEST_REAPED_BY} // -1) == getppid();
 
 	# Number of the system call prctl; perl has no other way to it.
 	my %prctl_number = (x86_64 => 157, aarch64 => 167);
@@ -52,7 +52,6 @@ sub become_reaper
 	die "DepotTest: unknown machine $machine\n" if !exists $prctl_number{$machine};
 	syscall($prctl_number{$machine}, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 or die "DepotTest: prctl: $!\n";
 
-	local $ENV{DEPOT_TEST_REAPED_BY} = $$;
 	my $test = fork() // die "DepotTest: fork: $!\n";
 	if ($test == 0)
 	{
@@ -130,7 +129,7 @@ my @web_servers;
 END
 {
 	my $status = $?;
-	show_end_of_log() if $status != 0 && Test::More->builder->is_passing;
+	show_end_of_log() if $status != 0 && (Test::More->builder->is_passing || $status == 29 || $status == 255);
 	kill 'TERM', $_ foreach @web_servers;
 	waitpid $_, 0 foreach @web_servers;
 	$? = $status;
