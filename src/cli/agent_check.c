@@ -393,6 +393,19 @@ finish_refresh(Refresh *refresh, DepotTufClient *client, bool changed, bool only
 	return true;
 }
 
+/* Says what to do about an error that does not say it by itself. */
+static void
+add_hint(DepotError *error)
+{
+	if (error->hint[0] != '\0')
+		return;
+	if (error->code == DEPOT_ERROR_ROOT_INVALID)
+		depot_error_hint(error, "Give the publisher's root.json as it is, from a source you trust.");
+	else if (error->code == DEPOT_ERROR_METADATA_FORMAT || error->code == DEPOT_ERROR_METADATA_MISMATCH)
+		depot_error_hint(error, "The file was altered or damaged there or on its way; "
+						 "tell the publisher of the repository.");
+}
+
 bool
 depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *error)
 {
@@ -429,7 +442,10 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 		depot_tuf_refresh(client, refresh.role, fetch_through_leader, &refresh, &changed, error) &&
 		finish_refresh(&refresh, client, changed, only_if_changed, error);
 	if (!ok)
+	{
 		depot_error_prefix(error, "repository \"%s\"", refresh.repository);
+		add_hint(error);
+	}
 done:
 	depot_tuf_close(client);
 	depot_buffer_free(&root);

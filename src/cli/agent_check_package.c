@@ -373,6 +373,8 @@ depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *
 	{
 		depot_error_prefix(error, "package %s %s", check.signed_manifest->package,
 						   check.signed_manifest->version);
+		if (error->hint[0] == '\0' && error->code >= DEPOT_ERROR_DIGEST_MISMATCH)
+			depot_error_hint(error, "It is signed, but must not be installed; tell the publisher of the repository.");
 		goto done;
 	}
 	unpacked_bytes = depot_manifest_unpacked_bytes(manifest);

@@ -242,6 +242,22 @@ order_bases(const DepotFetch *fetch, const DepotFetchRequest *request, int *orde
 				order[count++] = i;
 }
 
+/* Says what to do about an error that does not say it by itself. */
+static void
+add_hint(DepotError *error)
+{
+	if (error->hint[0] != '\0')
+		return;
+	if (error->code == DEPOT_ERROR_UNREACHABLE)
+		depot_error_hint(error, "Check the repository's address and the network of this server; "
+						 "a mirror would help.");
+	else if (error->code == DEPOT_ERROR_TRANSFER)
+		depot_error_hint(error, "The call can be repeated. If it fails again, "
+						 "tell the publisher of the repository.");
+	else if (error->code == DEPOT_ERROR_TOO_LARGE)
+		depot_error_hint(error, "Another file is served than was signed; tell the publisher of the repository.");
+}
+
 bool
 depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchResult *result,
 				 DepotFetchProgress progress, void *context, DepotError *error)
@@ -285,6 +301,7 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 	if (result->missing)
 		return true;
 	*error = first_error;
+	add_hint(error);
 	if (request->base_count > 1 && error->detail[0] == '\0')
 		depot_error_detail(error, "None of the repository's %d addresses delivered it.", request->base_count);
 	return false;
