@@ -15,10 +15,12 @@
 #include "postgres.h"
 
 #include "common/testpoint.h"
+#include "miscadmin.h"
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job.h"
 #include "server/paths.h"
+#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -32,6 +34,7 @@ typedef struct ReconcileJob
 	int			repository_count;
 	bool	   *is_resumed;		/* per row: activated from what a crash left, to be verified */
 	bool	   *is_damaged;		/* per row: served, but not as its manifest says */
+	bool		is_fetching;	/* past verifying: next is the row to fetch */
 	bool		has_failed;
 }			ReconcileJob;
 
@@ -45,6 +48,8 @@ static void note_verified(DepotJob *job);
 static void fetch_missing(DepotJob *job);
 static void note_package(DepotJob *job);
 static void note_failure(DepotJob *job, const DepotReport *report);
+static void go_on(DepotJob *job);
+static void retry_later(DepotJob *job);
 static void finish(DepotJob *job);
 
 void
@@ -55,6 +60,7 @@ depot_reconcile_start(DepotJob *job)
 
 	job->state = state;
 	state->refreshed_for = -1;
+	job->on_failure = retry_later;
 	if (depot_paths_inactive_reason() != NULL)
 	{
 		depot_job_finish(job, "");
@@ -161,6 +167,7 @@ verify_resumed(DepotJob *job)
 	if (state->next == state->row_count)
 	{
 		state->next = 0;
+		state->is_fetching = true;
 		fetch_missing(job);
 		return;
 	}
@@ -292,7 +299,10 @@ note_package(DepotJob *job)
 	fetch_missing(job);
 }
 
-/* One package that cannot be had does not keep the others away; it is tried again later. */
+/*
+ * One package that cannot be had does not keep the others away; it is tried again later.  The
+ * loop goes on with the next one, whose error then comes here, too.
+ */
 static void
 note_failure(DepotJob *job, const DepotReport *report)
 {
@@ -303,9 +313,36 @@ note_failure(DepotJob *job, const DepotReport *report)
 	depot_job_end_stagings(job);
 	depot_job_unlock_repository(job);
 	state->has_failed = true;
-	state->is_resumed[state->next] = false;
-	state->next++;
-	fetch_missing(job);
+	if (state->is_fetching)
+		state->next++;
+	else
+	{
+		/* What could not be verified counts as damaged. */
+		state->is_resumed[state->next] = false;
+		state->is_damaged[state->next] = true;
+	}
+	job->on_message = NULL;
+	job->on_wake = go_on;
+	SetLatch(MyLatch);
+}
+
+static void
+go_on(DepotJob *job)
+{
+	ReconcileJob *state = job->state;
+
+	job->on_wake = NULL;
+	if (state->is_fetching)
+		fetch_missing(job);
+	else
+		verify_resumed(job);
+}
+
+/* What could not even be read is not given up either: a lock on a table may be in the way. */
+static void
+retry_later(DepotJob *job)
+{
+	depot_job_retry_reconcile();
 }
 
 static void

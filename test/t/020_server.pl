@@ -72,6 +72,28 @@ foreach my $what (sort keys %altered)
 }
 is(count_in_log(qr/terminated by signal/, 0), 0, 'no process crashed');
 
+# ---- reconcile goes on ----
+
+my $extensions = $node->data_dir . '/pg_depot' . pg_config_value('sharedir') . '/extension';
+add_repository($node, $repository->{directory}, name => 'second');
+query("SELECT install_extension('rational', repository => 'second'); SELECT drop_extension_repository('main')");
+$node->stop;
+run_ok('rm', map { "$extensions/$_.control" } qw(hll semver pg_rational));
+$node->start;
+ok(DepotTest::wait_until(sub { -e "$extensions/pg_rational.control" }, 20), 'two packages that cannot be had do not keep a third away');
+ok(!-e "$extensions/hll.control", 'what has no repository is not there');
+add_repository($node, $repository->{directory});
+is(DepotTest::oracle_is_ok($node, 60), '', 'the others are fetched when their repository is back');
+
+# A lock on what it has to read only delays it.
+my $session = start_psql($node, 'postgres', 'BEGIN; LOCK TABLE depot.installed; SELECT pg_sleep(3); COMMIT;');
+ok(DepotTest::wait_until(sub { query("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'depot.installed'::regclass") }, 10),
+	'a table is locked');
+run_ok('rm', "$extensions/hll.control");
+query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_depot leader'");
+is(DepotTest::oracle_is_ok($node, 60), '', 'a lock while the leader starts only delays it');
+finish_psql($session);
+
 # ---- a directory that cannot be used ----
 
 $node->append_conf('postgresql.conf', "depot.directory = '/proc/depot'");
