@@ -67,8 +67,8 @@ extern DepotFetch *depot_fetch_open(const DepotFetchOptions *options, DepotError
 extern void depot_fetch_close(DepotFetch *fetch);
 
 /*
- * Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DIGEST_MISMATCH, DISK_FULL, IO, CANCELED; each names the base's host and
- * the path, not the query.
+ * Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DIGEST_MISMATCH, DISK_FULL, IO, CANCELED; each names
+ * the base's host and the path, not the query.
  */
 extern bool depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchResult *result,
 							 DepotFetchProgress progress, void *context, DepotError *error);

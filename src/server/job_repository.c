@@ -203,7 +203,8 @@ check_added(const DepotRepositoryRow *row)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("exactly one of trusted_root and root_sha256 must be given"),
-				 errhint("Take the publisher's root.json, or the sha256 of its 1.root.json, from a source you trust.")));
+				 errhint("Take the publisher's root.json, or the sha256 of its 1.root.json, "
+						 "from a source you trust.")));
 	if (row->root_sha256 != NULL && !depot_name_is_sha256(row->root_sha256))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -98,7 +98,8 @@ send_fetch(DepotJob *job)
 	depot_job_append_bases(&line, &package->repository);
 	appendStringInfoString(&line, ",\"path\":");
 	escape_json(&line, path.data);
-	appendStringInfo(&line, ",\"file\":\"" PACKAGE_FILE "\",\"max_bytes\":" INT64_FORMAT ",\"expected_bytes\":" INT64_FORMAT
+	appendStringInfo(&line, ",\"file\":\"" PACKAGE_FILE "\",\"max_bytes\":" INT64_FORMAT
+					 ",\"expected_bytes\":" INT64_FORMAT
 					 ",\"sha256\":\"%s\"}",
 					 package->request.size_bytes, package->request.size_bytes, package->request.sha256);
 	depot_agent_send(job->fetch, line.data);

@@ -34,7 +34,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -74,9 +73,9 @@ out_of_memory(DepotError *error)
 }
 
 static bool
-bad_option(const char *option, DepotError *error)
+bad_argument(const char *what, DepotError *error)
 {
-	return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "bad value for --%s", option);
+	return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "%s does not do", what);
 }
 
 /* Takes TEXT=HEX apart. */
@@ -87,14 +86,14 @@ add_splice(Options *options, const char *argument, DepotError *error)
 	const char *equals = strchr(argument, '=');
 
 	if (equals == NULL || equals == argument || options->splice_count == MAX_SPLICES)
-		return bad_option("splice", error);
+		return bad_argument("splice", error);
 	splice->length = strlen(equals + 1) / 2;
 	splice->text = strndup(argument, (size_t) (equals - argument));
 	splice->bytes = malloc(splice->length + 1);
 	if (splice->text == NULL || splice->bytes == NULL)
 		return out_of_memory(error);
 	options->splice_count++;
-	return depot_digest_from_hex(equals + 1, splice->bytes, splice->length) || bad_option("splice", error);
+	return depot_digest_from_hex(equals + 1, splice->bytes, splice->length) || bad_argument("splice", error);
 }
 
 static bool
@@ -104,7 +103,7 @@ parse_number(const char *option, const char *text, int64_t minimum, int64_t *out
 	int64_t		value = strtoll(text, &end, 10);
 
 	if (end == text || *end != '\0' || value < minimum)
-		return bad_option(option, error);
+		return bad_argument(option, error);
 	*out = value;
 	return true;
 }
@@ -164,7 +163,7 @@ parse_options(Options *options, int argc, char **argv, DepotError *error)
 	while ((c = getopt_long(argc, argv, "", long_options, &index)) != -1)
 	{
 		if (c != 0)
-			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "unknown option");
+			return bad_argument("an unknown option", error);
 		if (!take_option(options, long_options[index].name, optarg, error))
 			return false;
 	}
@@ -207,11 +206,11 @@ spoil_body(const DepotRepo *repo, DepotRepoRole *role, const Options *options, D
 		json_t	   *entry;
 
 		if (equals == NULL || !parse_number("meta", equals + 1, 0, &number, error))
-			return bad_option("meta", error);
+			return bad_argument("meta", error);
 		snprintf(file, sizeof(file), "%.*s", (int) (equals - options->meta), options->meta);
 		entry = json_object_get(json_object_get(role->next, "meta"), file);
 		if (json_object_set_new(entry, "version", json_integer(number)) != 0)
-			return bad_option("meta", error);
+			return bad_argument("meta", error);
 	}
 	return depot_repo_stamp(role->next, options->version > 0 ? options->version : version, expires, error);
 }
@@ -441,7 +440,7 @@ publish_target(DepotRepo *repo, const Options *options, const char *file, DepotE
 	json_t	   *target;
 
 	if (role == NULL)
-		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "no role for --path; publish a package there first");
+		return bad_argument("a --path without a role; publish a package there first: it", error);
 	if (options->size != NULL && !parse_number("size", options->size, 0, &said, error))
 		return false;
 	if (!copy_file(repo, file, options->path, hex, &size, error) || !begin_next(repo, role, error))
@@ -466,7 +465,7 @@ publish_role(DepotRepo *repo, const Options *options, const char *name, DepotErr
 	DepotRepoRole *role = depot_repo_find_role(repo, name);
 
 	if (role == NULL)
-		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "there is no role \"%s\"", name);
+		return bad_argument("a role that is not there", error);
 	return begin_next(repo, role, error) && publish(repo, role, options, error);
 }
 
@@ -481,29 +480,21 @@ main(int argc, char **argv)
 
 	if (argc < 4 || (strcmp(argv[1], "target") != 0 && strcmp(argv[1], "role") != 0))
 	{
-		fprintf(stderr, "usage: sign target DIR [OPTIONS] FILE, or sign role DIR ROLE [OPTIONS]\n");
+		fputs("usage: sign target DIR [OPTIONS] FILE, or sign role DIR ROLE [OPTIONS]\n", stderr);
 		return 2;
 	}
 	is_target = strcmp(argv[1], "target") == 0;
 	ok = depot_digest_init(&error) && parse_options(&options, argc - 1, argv + 1, &error);
 	if (ok && argc - 1 - optind != 2)
-		ok = depot_error_set(&error, DEPOT_ERROR_INVALID_ARGUMENT, "a directory and one more argument are needed");
-	if (ok && depot_repo_open(&repo, argv[1 + optind], true, &error))
+		ok = bad_argument("another number of arguments than a directory and one more", &error);
+	ok = ok && depot_repo_open(&repo, argv[1 + optind], true, &error);
+	if (ok)
 	{
-		const char *argument = argv[2 + optind];
-
-		ok = is_target ? publish_target(&repo, &options, argument, &error) :
-			publish_role(&repo, &options, argument, &error);
+		ok = is_target ? publish_target(&repo, &options, argv[2 + optind], &error) :
+			publish_role(&repo, &options, argv[2 + optind], &error);
 		depot_repo_close(&repo);
 	}
-	else
-		ok = false;
 	depot_repo_keys_free(&options.keys);
 	depot_repo_keys_free(&options.signer);
-	for (int i = 0; i < options.splice_count; i++)
-	{
-		free(options.splices[i].text);
-		free(options.splices[i].bytes);
-	}
 	return ok ? 0 : depot_cli_report_error(&error);
 }

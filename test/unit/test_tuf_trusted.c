@@ -107,7 +107,7 @@ damaged_files(void **state)
 	}
 }
 
-/* A refresh that ended half-way leaves a timestamp that names another snapshot; what was whole before it still counts. */
+/* A refresh that ended half-way leaves a timestamp that names another snapshot; what was whole before still counts. */
 static void
 half_refreshed(void **state)
 {
