@@ -137,6 +137,7 @@ typedef struct DepotPackageRequest
 	const char *repository;
 	const char *target;
 	const char *sha256;
+	const char *manifest_sha256;
 	int64		size_bytes;
 	int64		unpacked_bytes;
 	bool		check_expiry;

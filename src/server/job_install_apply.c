@@ -17,6 +17,7 @@
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job_install.h"
+#include "server/paths.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
@@ -72,6 +73,7 @@ fetch_package(DepotJob *job)
 		.repository = build->repository,
 		.target = build->target,
 		.sha256 = build->sha256,
+		.manifest_sha256 = build->manifest_sha256,
 		.size_bytes = build->size_bytes,
 		.unpacked_bytes = (int64) depot_manifest_unpacked_bytes(build->manifest),
 		.check_expiry = true
@@ -115,6 +117,8 @@ static void
 prepare_items(DepotJob *job)
 {
 	InstallJob *state = job->state;
+	uint64		state_bytes = 0;
+	int			count = 0;
 
 	job->on_failure = cancel_items;
 	for (int i = 0; i < state->plan->count; i++)
@@ -126,7 +130,10 @@ prepare_items(DepotJob *job)
 		depot_applied_prepare(state->items[i].manifest, state->items[i].staging->name, build->sha256,
 							  build->manifest_sha256);
 		state->items[i].is_prepared = true;
+		state_bytes += depot_store_state_bytes(depot_paths_layout(), state->items[i].manifest);
+		count++;
 	}
+	depot_applied_reserve(count, state_bytes);
 }
 
 static void
@@ -134,6 +141,7 @@ cancel_items(DepotJob *job)
 {
 	InstallJob *state = job->state;
 
+	depot_applied_release();
 	for (int i = 0; i < state->plan->count; i++)
 		if (state->items[i].is_prepared)
 			depot_applied_cancel(state->items[i].manifest);
@@ -226,6 +234,7 @@ record_and_activate(DepotJob *job)
 	for (int i = 0; i < state->plan->count; i++)
 		if (!activate_item(state, i, &error) && first_error.code == DEPOT_OK)
 			first_error = error;
+	depot_applied_release();
 	if (first_error.code == DEPOT_OK)
 	{
 		depot_install_answer(job);

@@ -4,7 +4,8 @@
  *	  Operation: fetch one package and have it checked and unpacked.
  *
  * The fetch agent writes bytes into a new staging directory; the check agent
- * finds the target in the trusted metadata on disk, compares, and unpacks.
+ * finds the target in the trusted metadata on disk, compares, and unpacks.  By
+ * then the fetch agent is gone: nobody else writes where the check agent reads.
  * What the rows say is only where to look: the metadata decides.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -31,7 +32,8 @@ typedef struct Package
 	DepotPackageRequest request;
 	DepotRepositoryRow repository;
 	DepotJobStep then;
-	char	   *source;
+	char	   *source;			/* NULL until the package is here */
+	bool		is_checking;	/* the check agent was told to */
 }			Package;
 
 static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
@@ -136,6 +138,8 @@ on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
 				 errhint("The repository or its mirror is incomplete; try again later, or tell its publisher.")));
 	else if (base >= 0)
 	{
+		depot_agent_stop(job->fetch);
+		job->fetch = NULL;
 		package->source = MemoryContextStrdup(job->context,
 											  base == 0 || base > package->repository.mirror_count ?
 											  package->repository.url : package->repository.mirrors[base - 1]);
@@ -154,6 +158,7 @@ check_when_free(DepotJob *job)
 	if (!depot_job_lock_repository(job, package->request.repository))
 		return;
 	job->on_wake = NULL;
+	package->is_checking = true;
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_CHECKING, 0, package->request.size_bytes);
 
 	initStringInfo(&line);
@@ -161,10 +166,12 @@ check_when_free(DepotJob *job)
 	escape_json(&line, package->request.repository);
 	appendStringInfoString(&line, ",\"target\":");
 	escape_json(&line, package->request.target);
-	appendStringInfo(&line, ",\"sha256\":\"%s\",\"role\":\"%s\",\"job\":\"%s\",\"file\":\"" PACKAGE_FILE "\""
+	appendStringInfoString(&line, ",\"sha256\":");
+	escape_json(&line, package->request.sha256);
+	appendStringInfo(&line, ",\"role\":\"%s\",\"job\":\"%s\",\"file\":\"" PACKAGE_FILE "\""
 					 ",\"reference_time\":" INT64_FORMAT ",\"check_expiry\":%s"
 					 ",\"max_unpacked_bytes\":" INT64_FORMAT ",\"max_package_bytes\":" INT64_FORMAT,
-					 package->request.sha256, depot_platform_role(), depot_job_staging(job)->name,
+					 depot_platform_role(), depot_job_staging(job)->name,
 					 (int64) time(NULL), package->request.check_expiry ? "true" : "false",
 					 depot_settings_max_unpacked_mb * MEGABYTE, depot_settings_max_package_mb * MEGABYTE);
 	appendStringInfo(&line, ",\"server\":{\"major\":%d,\"minor\":%d,\"os\":\"%s\",\"arch\":\"%s\","
@@ -172,6 +179,23 @@ check_when_free(DepotJob *job)
 					 PG_MAJORVERSION_NUM, depot_platform_minor(), depot_platform_os(),
 					 depot_platform_arch(), depot_platform_libc_version());
 	depot_agent_send(job->check, line.data);
+}
+
+/* What was checked must be what was asked for, not an answer to something earlier. */
+static void
+check_answer(DepotJob *job, const char *manifest_sha256)
+{
+	Package    *package = job->operation;
+	DepotError	error;
+
+	if (!package->is_checking || manifest_sha256 == NULL)
+		depot_job_raise_agent_nonsense(job->check, "a result nobody asked for");
+	if (strcmp(manifest_sha256, package->request.manifest_sha256) == 0)
+		return;
+	depot_error_set(&error, DEPOT_ERROR_DIGEST_MISMATCH, "package \"%s\" has another manifest than was recorded",
+					package->request.target);
+	depot_error_hint(&error, "Uninstall the package and install it again.");
+	depot_job_raise(&error);
 }
 
 static void
@@ -191,6 +215,7 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 	}
 	else if (strcmp(type, "done") == 0)
 	{
+		check_answer(job, depot_message_string(message, "manifest_sha256"));
 		depot_job_staging(job)->has_package = true;
 		depot_job_unlock_repository(job);
 		job->on_message = NULL;

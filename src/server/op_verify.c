@@ -81,7 +81,9 @@ send_next(DepotJob *job)
 	escape_json(&line, depot_paths_layout()->lib);
 	appendStringInfoString(&line, ",\"package\":");
 	escape_json(&line, request->package);
-	appendStringInfo(&line, ",\"manifest_sha256\":\"%s\"}", request->manifest_sha256);
+	appendStringInfoString(&line, ",\"manifest_sha256\":");
+	escape_json(&line, request->manifest_sha256);
+	appendStringInfoChar(&line, '}');
 	depot_agent_send(job->check, line.data);
 }
 

@@ -249,6 +249,7 @@ fetch_missing(DepotJob *job)
 		.repository = row->repository,
 			.target = row->target,
 			.sha256 = row->digest,
+			.manifest_sha256 = row->manifest_sha256,
 			.size_bytes = row->size_bytes,
 			.unpacked_bytes = row->unpacked_bytes,
 			.check_expiry = false
