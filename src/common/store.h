@@ -165,6 +165,22 @@ extern bool depot_store_prepare_activation(int root_fd, const DepotLayout *layou
 										   const char *system_share, const char *system_lib,
 										   DepotError *error);
 
+/*
+ * Sets space aside for so many times writing state.json, grown by added_bytes
+ * at most: the last thing before the commit that can fail for want of space.
+ * On failure nothing is set aside.
+ */
+extern bool depot_store_reserve_state(int root_fd, int writes, uint64_t added_bytes, DepotError *error);
+
+/* Returns how much manifest's package adds to state.json at most. */
+extern uint64_t depot_store_state_bytes(const DepotLayout *layout, const DepotManifest *manifest);
+
+/* Gives back what is left of what depot_store_reserve_state set aside. */
+extern void depot_store_release_state(int root_fd);
+
+/* How often activating or deactivating one package writes state.json. */
+#define DEPOT_STORE_STATE_WRITES 2
+
 /* Removes the empty directories that depot_store_prepare_activation made, when no commit followed it. */
 extern void depot_store_cancel_activation(int root_fd, const DepotLayout *layout,
 										  const DepotManifest *manifest);

@@ -81,4 +81,7 @@ extern const DepotAppliedFile *depot_store_find_file(const DepotAppliedPackage *
 extern bool depot_store_replace(int root_fd, DepotState *state, const char *package,
 								DepotAppliedPackage *entry, DepotError *error);
 
+/* Writes state.json durably, into space that depot_store_reserve_state set aside where there is some. */
+extern bool depot_store_write_state(int root_fd, const void *bytes, size_t length_bytes, DepotError *error);
+
 #endif							/* DEPOT_STORE_INTERNAL_H */

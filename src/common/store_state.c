@@ -281,8 +281,7 @@ depot_store_save_state(int root_fd, const DepotState *state, DepotError *error)
 		(depot_buffer_append(&text, "\n", 1) || out_of_memory(error));
 	if (ok && text.length_bytes > STATE_MAX_BYTES)
 		ok = depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "the list of applied files is too large");
-	ok = ok && depot_files_write_durable(root_fd, DEPOT_STATE_FILE, text.data, text.length_bytes, 0600,
-										 error);
+	ok = ok && depot_store_write_state(root_fd, text.data, text.length_bytes, error);
 
 done:
 	json_decref(packages);

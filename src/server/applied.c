@@ -141,6 +141,21 @@ depot_applied_prepare(const DepotManifest *manifest, const char *staging, const 
 }
 
 void
+depot_applied_reserve(int package_count, uint64 added_bytes)
+{
+	DepotError	error;
+
+	if (!depot_store_reserve_state(root_fd, DEPOT_STORE_STATE_WRITES * package_count, added_bytes, &error))
+		depot_errors_raise(ERROR, &error);
+}
+
+void
+depot_applied_release(void)
+{
+	depot_store_release_state(root_fd);
+}
+
+void
 depot_applied_cancel(const DepotManifest *manifest)
 {
 	depot_store_cancel_activation(root_fd, depot_paths_layout(), manifest);
@@ -151,6 +166,7 @@ depot_applied_clean_up(void)
 {
 	DepotError	error;
 
+	depot_applied_release();
 	if (!depot_store_clean_staging(root_fd, NULL, &error) ||
 		!depot_store_sweep_directories(root_fd, depot_paths_layout(), &error))
 		depot_errors_raise(WARNING, &error);

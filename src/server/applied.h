@@ -40,10 +40,15 @@ extern DepotManifest *depot_applied_read_manifest(const char *staging, const cha
 extern void depot_applied_prepare(const DepotManifest *manifest, const char *staging, const char *digest,
 								  const char *manifest_sha256);
 
+/* Sets space aside for what activating or deactivating writes after the commit.  May ereport. */
+extern void depot_applied_reserve(int package_count, uint64 added_bytes);
+/* Gives it back; when nothing was set aside, too. */
+extern void depot_applied_release(void);
+
 /* Takes back what prepare did, when no commit followed it.  Never ereports. */
 extern void depot_applied_cancel(const DepotManifest *manifest);
 
-/* Removes what a leader that died left in staging and in empty directories; for the start. */
+/* Removes what a leader that died left set aside, in staging and in empty directories; for the start. */
 extern void depot_applied_clean_up(void);
 
 /* Makes staged files served.  false: *error says why, and what was begun can be resumed. */

@@ -188,6 +188,13 @@ find_unclaimed(UninstallJob *state)
 }
 
 static void
+release_reserve(DepotJob *job)
+{
+	depot_applied_release();
+	job->on_failure = NULL;
+}
+
+static void
 remove_package(DepotJob *job)
 {
 	UninstallJob *state = job->state;
@@ -208,12 +215,15 @@ remove_package(DepotJob *job)
 	}
 
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_RECORDING, 0, 0);
+	job->on_failure = release_reserve;
+	depot_applied_reserve(1, 0);
 	depot_catalog_begin();
 	depot_job_check_usable(job);
 	if (depot_catalog_generation() != state->generation)
 	{
 		/* Something was installed while other databases were looked at; it may need this package. */
 		depot_catalog_commit();
+		release_reserve(job);
 		look(job);
 		return;
 	}
@@ -235,6 +245,7 @@ remove_package(DepotJob *job)
 				 errdetail("%s.", error.message),
 				 errhint("The leader tries again by itself.")));
 	}
+	release_reserve(job);
 	depot_job_notice(job, "removed package \"%s\" %s", state->package, state->version);
 	answer(job);
 }
