@@ -24,13 +24,14 @@
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/statfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MOUNTS_MAX 16
 #define WATCHED (FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO | FAN_MODIFY | FAN_ATTRIB | \
 				 FAN_CLOSE_WRITE | FAN_ONDIR)
-/* Events that were under way at the end have arrived after this time. */
-#define LINGER_MS 300
+/* What had happened by the end has been read after so long, however busy others are. */
+#define LINGER_MS 1000
 
 typedef struct Mount
 {
@@ -169,9 +170,19 @@ print_events(const char *buffer, ssize_t length)
 	}
 }
 
+static long
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 int
 main(int argc, char **argv)
 {
+	long		end_ms = 0;
 	static char buffer[256 * 1024] __attribute__((aligned(8)));
 	struct sigaction action = {.sa_handler = end};
 	struct pollfd waiting = {.events = POLLIN};
@@ -188,10 +199,12 @@ main(int argc, char **argv)
 
 	for (;;)
 	{
-		int			ready = poll(&waiting, 1, is_ending ? LINGER_MS : 1000);
+		int			ready = poll(&waiting, 1, LINGER_MS);
 		ssize_t		length;
 
-		if (ready == 0 && is_ending)
+		if (is_ending && end_ms == 0)
+			end_ms = now_ms() + LINGER_MS;
+		if (end_ms != 0 && (ready == 0 || now_ms() > end_ms))
 			return 0;
 		if (ready <= 0)
 			continue;
