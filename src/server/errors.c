@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "server/errors.h"
 
 /* Raises report at elevel with its own SQLSTATE, detail and hint. */
@@ -24,6 +25,24 @@ depot_errors_raise_report(int elevel, const DepotReport *report)
 			 report->hint[0] != '\0' ? errhint("%s", report->hint) : 0));
 }
 
+/*
+ * Copies what fits of a text, whole characters only.  A text that is none in the
+ * database's encoding, an agent's perhaps, loses what is not ASCII.
+ */
+static void
+copy_text(char *to, size_t bytes, const char *from)
+{
+	int			length = pg_mbcliplen(from, (int) strlen(from), (int) bytes - 1);
+
+	memcpy(to, from, length);
+	to[length] = '\0';
+	if (pg_verifymbstr(to, length, true))
+		return;
+	for (char *c = to; *c != '\0'; c++)
+		if (IS_HIGHBIT_SET(*c))
+			*c = '?';
+}
+
 void
 depot_errors_raise(int elevel, const DepotError *error)
 {
@@ -37,16 +56,16 @@ void
 depot_errors_to_report(const DepotError *error, DepotReport *report)
 {
 	strlcpy(report->sqlstate, depot_error_sqlstate(error->code), sizeof(report->sqlstate));
-	strlcpy(report->message, error->message, sizeof(report->message));
-	strlcpy(report->detail, error->detail, sizeof(report->detail));
-	strlcpy(report->hint, error->hint, sizeof(report->hint));
+	copy_text(report->message, sizeof(report->message), error->message);
+	copy_text(report->detail, sizeof(report->detail), error->detail);
+	copy_text(report->hint, sizeof(report->hint), error->hint);
 }
 
 void
 depot_errors_data_to_report(const ErrorData *error_data, DepotReport *report)
 {
 	strlcpy(report->sqlstate, unpack_sql_state(error_data->sqlerrcode), sizeof(report->sqlstate));
-	strlcpy(report->message, error_data->message ? error_data->message : "", sizeof(report->message));
-	strlcpy(report->detail, error_data->detail ? error_data->detail : "", sizeof(report->detail));
-	strlcpy(report->hint, error_data->hint ? error_data->hint : "", sizeof(report->hint));
+	copy_text(report->message, sizeof(report->message), error_data->message ? error_data->message : "");
+	copy_text(report->detail, sizeof(report->detail), error_data->detail ? error_data->detail : "");
+	copy_text(report->hint, sizeof(report->hint), error_data->hint ? error_data->hint : "");
 }
