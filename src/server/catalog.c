@@ -47,6 +47,7 @@ depot_catalog_pin_session(void)
 		{"session_replication_role", "origin"},
 		{"row_security", "off"},
 		{"DateStyle", "ISO, MDY"},
+		{"role", "none"},
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
@@ -240,6 +241,10 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 		row->mirror_count = read_text_array(i, 3, &row->mirrors);
 		row->priority = (int) depot_catalog_int64(i, 4);
 		row->trusted_root = depot_catalog_text(i, 5);
+		if (row->trusted_root != NULL)
+			row->trusted_root = MemoryContextStrdup(result_context,
+													pg_server_to_any(row->trusted_root,
+																	 (int) strlen(row->trusted_root), PG_UTF8));
 		row->root_sha256 = depot_catalog_text(i, 6);
 		row->is_refreshed = depot_catalog_bool(i, 7);
 		row->refreshed_age_s = depot_catalog_int64(i, 8);
@@ -259,7 +264,8 @@ depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by
 		CStringGetTextDatum(row->url),
 		depot_catalog_text_array(row->mirrors, row->mirror_count),
 		Int32GetDatum(row->priority),
-		row->trusted_root != NULL ? CStringGetTextDatum(row->trusted_root) : (Datum) 0,
+		row->trusted_root != NULL ?
+		CStringGetTextDatum(pg_any_to_server(row->trusted_root, (int) strlen(row->trusted_root), PG_UTF8)) : (Datum) 0,
 		row->root_sha256 != NULL ? CStringGetTextDatum(row->root_sha256) : (Datum) 0,
 		CStringGetTextDatum(added_by)
 	};
