@@ -129,12 +129,18 @@ activate_staged(ReconcileJob *state)
 		DepotError	error;
 		bool		ok;
 
-		if (row->is_removed || !row->has_build || is_served(row))
+		if (!row->has_build)
 			continue;
 		if (!depot_store_find_staged(depot_applied_root_fd(), row->digest, staging, &is_found, &error))
 			depot_errors_raise(WARNING, &error);
 		if (!is_found)
 			continue;
+		if (row->is_removed || is_served(row))
+		{
+			/* Kept for this run, but others have come before it. */
+			depot_store_end_job(depot_applied_root_fd(), staging, -1);
+			continue;
+		}
 
 		depot_test_point("reconcile_activate");
 		manifest = depot_applied_read_manifest(staging, row->package);

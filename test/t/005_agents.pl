@@ -207,6 +207,28 @@ kill 'CONT', $leader;
 is(finish_psql($session, 20)->{stdout}, 'keep', 'a leader that goes on answers');
 oracle_ok($node, 'a stopped leader');
 
+# ---- what fails after the commit ----
+
+my $lib = $depot . pg_config_value('pkglibdir');
+chmod 0500, $lib;
+my $late = is_error($node, 'postgres', "SELECT install_extension('ip4r')", '58030', qr/"ip4r" is recorded, but not yet active here/,
+	'a directory that cannot be written');
+like($late->{detail} // '', qr/ip4r\.so.*Permission denied/, 'says why');
+is($node->safe_psql('postgres', "SELECT state FROM depot.installed_packages WHERE package = 'ip4r'"), 'pending', 'the row stands');
+chmod 0700, $lib;
+is(oracle_is_ok($node, 30, '--quiet-server'), '', 'the leader carries it out when it can');
+is($node->safe_psql('postgres', "SELECT state FROM depot.installed_packages WHERE package = 'ip4r'"), 'active', 'and shows it');
+chmod 0500, $lib;
+is_error($node, 'postgres', "SELECT uninstall_extension('ip4r')", '58030', qr/removal of "ip4r" is recorded, but its files are still here/,
+	'a removal, too');
+chmod 0700, $lib;
+is(oracle_is_ok($node, 30, '--quiet-server'), '', 'the leader carries that out, too');
+chmod 0500, $lib;
+is_error($node, 'postgres', "SELECT install_extension('ip4r')", '58030', qr/not yet active/, 'once more');
+chmod 0700, $lib;
+$node->safe_psql('postgres', "SELECT uninstall_extension('ip4r')");
+is(oracle_is_ok($node, 30, '--quiet-server'), '', 'a removal before the leader comes to it leaves nothing');
+
 # ---- who, and in which transaction ----
 
 $node->safe_psql('postgres', 'CREATE ROLE nobody LOGIN; CREATE ROLE owner LOGIN CREATEDB CREATEROLE; GRANT pg_monitor TO owner');
