@@ -46,13 +46,17 @@ hex_value(char c)
 	return -1;
 }
 
+/* What may hold a password is not repeated: messages end up in logs. */
 static bool
 reject(DepotError *error, const char *url, const char *reason)
 {
 	char		shown[128];
 
-	depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "invalid repository URL \"%s\": %s",
-					depot_name_printable(url, shown, sizeof(shown)), reason);
+	if (strchr(url, '@') != NULL)
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "invalid repository URL: %s", reason);
+	else
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "invalid repository URL \"%s\": %s",
+						depot_name_printable(url, shown, sizeof(shown)), reason);
 	return depot_error_hint(error, "Write https://HOST/PATH, http://HOST/PATH or file:///PATH.");
 }
 
