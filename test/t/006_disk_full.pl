@@ -25,11 +25,14 @@ BEGIN
 			'sh', $directory);
 		if (system(@unshare, 'true') != 0)
 		{
+			rmdir $directory;
 			print "1..0 # SKIP cannot mount a tmpfs: no namespaces here\n";
 			exit 0;
 		}
 		$ENV{DEPOT_TEST_SMALL} = $directory;
-		exec @unshare, @again or die "unshare: $!\n";
+		my $status = system(@unshare, @again);
+		rmdir $directory;
+		exit($status & 127 ? 255 : $status >> 8);
 	}
 }
 
