@@ -36,6 +36,7 @@ typedef struct UninstallJob
 static void read_request(DepotJob *job, UninstallJob *state);
 static void look(DepotJob *job);
 static bool find_package(DepotJob *job, UninstallJob *state);
+static bool append_served(UninstallJob *state, const DepotAppliedPackage *package);
 static bool find_unclaimed(UninstallJob *state);
 static void remove_package(DepotJob *job);
 static void answer(DepotJob *job);
@@ -104,6 +105,7 @@ find_package(DepotJob *job, UninstallJob *state)
 	int			count;
 	const DepotInstalledRow *row;
 	const DepotInstalledRow *dependent;
+	const DepotAppliedPackage *applied;
 	bool		was_removed = false;
 
 	depot_catalog_begin();
@@ -139,50 +141,62 @@ find_package(DepotJob *job, UninstallJob *state)
 	state->package = pstrdup(row->package);
 	state->version = pstrdup(row->version);
 	state->size_bytes = row->unpacked_bytes;
-	if (row->has_build)
+	applied = depot_applied_find(row->package);
+	if (applied != NULL)
+		(void) append_served(state, applied);
+	else if (row->has_build)
 		for (int i = 0; i < row->manifest->extension_count; i++)
 			append_extension(state, row->manifest->extensions[i].name);
 	return true;
 }
 
-/* Files without a row do not say what they provide, except by the names of their control files. */
+/*
+ * Appends the extensions whose control files package serves, which counts more than what rows say of it.
+ * Returns whether one of them is what is to be uninstalled.
+ */
+static bool
+append_served(UninstallJob *state, const DepotAppliedPackage *package)
+{
+	const char *directory = "/extension/";
+	const char *suffix = ".control";
+	bool		is_meant = false;
+
+	for (int i = 0; i < package->file_count; i++)
+	{
+		const char *base_name = strstr(package->files[i].path, directory);
+		size_t		length;
+		char	   *extension;
+
+		base_name = base_name != NULL ? base_name + strlen(directory) : "";
+		length = strlen(base_name);
+		if (length <= strlen(suffix) || strstr(base_name, "--") != NULL ||
+			strcmp(base_name + length - strlen(suffix), suffix) != 0)
+			continue;
+		extension = pnstrdup(base_name, length - strlen(suffix));
+		append_extension(state, extension);
+		is_meant |= strcmp(extension, state->name) == 0;
+	}
+	return is_meant;
+}
+
 static bool
 find_unclaimed(UninstallJob *state)
 {
 	const DepotState *applied = depot_applied_state();
-	const char *directory = "/extension/";
-	const char *suffix = ".control";
 
 	for (int i = 0; i < applied->package_count; i++)
 	{
 		const DepotAppliedPackage *package = &applied->packages[i];
-		bool		is_meant = strcmp(package->package, state->name) == 0;
 
 		resetStringInfo(&state->extensions);
+		if (!append_served(state, package) && strcmp(package->package, state->name) != 0)
+			continue;
+		state->package = pstrdup(package->package);
+		state->version = pstrdup(package->version);
 		state->size_bytes = 0;
 		for (int j = 0; j < package->file_count; j++)
-		{
-			const char *path = package->files[j].path;
-			const char *base_name = strstr(path, directory);
-			size_t		length;
-			char	   *extension;
-
 			state->size_bytes += (int64) package->files[j].size_bytes;
-			base_name = base_name != NULL ? base_name + strlen(directory) : "";
-			length = strlen(base_name);
-			if (length <= strlen(suffix) || strstr(base_name, "--") != NULL ||
-				strcmp(base_name + length - strlen(suffix), suffix) != 0)
-				continue;
-			extension = pnstrdup(base_name, length - strlen(suffix));
-			append_extension(state, extension);
-			is_meant |= strcmp(extension, state->name) == 0;
-		}
-		if (is_meant)
-		{
-			state->package = pstrdup(package->package);
-			state->version = pstrdup(package->version);
-			return true;
-		}
+		return true;
 	}
 	return false;
 }

@@ -19,7 +19,11 @@
 #include "server/catalog.h"
 #include "server/job.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
+
+/* How long a worker waits for a database that somebody creates another from, renames or drops. */
+#define CONNECT_LOCK_TIMEOUT "5s"
 
 typedef struct Usage
 {
@@ -58,6 +62,11 @@ depot_usage_begin(DepotJob *job, const char *names, DepotJobStep then)
 
 	job->operation = usage;
 	job->on_message = NULL;
+	if (strlen(names) >= DEPOT_USAGE_NAMES_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the package has too many extensions to look for"),
+				 errdetail("Their names have more than %d bytes.", DEPOT_USAGE_NAMES_BYTES - 1)));
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_LOOKING_FOR_USE, 0, 0);
 
 	depot_catalog_begin();
@@ -180,6 +189,9 @@ depot_usage_main(Datum argument)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	depot_shmem_read_usage(&usage);
+
+	/* The caller itself may hold a lock on the database, which no deadlock detector would find. */
+	SetConfigOption("lock_timeout", CONNECT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	BackgroundWorkerInitializeConnectionByOid(usage.database, InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
 	depot_catalog_pin_session();
 

@@ -72,6 +72,29 @@ foreach my $what (sort keys %altered)
 }
 is(count_in_log(qr/terminated by signal/, 0), 0, 'no process crashed');
 
+# ---- uninstall looks for use, whatever the rows say ----
+
+query('CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION semver');
+query(q(UPDATE depot.installed_build SET custom = '[]' WHERE package = 'semver'));
+is_error($node, 'postgres', "SELECT uninstall_extension('semver')", '2BP01', qr/used in database "other"/,
+	'uninstall of a package whose row is garbage');
+query(q(UPDATE depot.installed_build b SET custom = a.custom FROM depot.available a WHERE a.package = b.package));
+is_error($node, 'postgres', "BEGIN; ALTER DATABASE other RENAME TO another; SELECT uninstall_extension('semver')", '55000',
+	qr/could not look into database "other"/, 'uninstall while the caller itself locks a database');
+
+# ---- what a database may set for the leader ----
+
+query('CREATE ROLE nobody_special; ' . join('; ', map { "ALTER DATABASE postgres SET $_" } 'search_path = public',
+	"default_transaction_isolation = 'serializable'", 'default_transaction_read_only = on', 'role = nobody_special'));
+{
+	local $ENV{PGOPTIONS} = '-c role=none -c default_transaction_read_only=off';
+	query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_depot leader'");
+	wait_for_leader($node);
+	is(query("SELECT action FROM install_extension('depot_demo')"), 'install', 'install in a database with a role and settings of its own');
+	query('ALTER DATABASE postgres RESET ALL; DROP ROLE nobody_special');
+}
+
 # ---- reconcile goes on ----
 
 my $extensions = $node->data_dir . '/pg_depot' . pg_config_value('sharedir') . '/extension';
