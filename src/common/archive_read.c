@@ -171,7 +171,8 @@ check_limits(ArchiveReader *reader, uint64_t manifest_bytes)
 		total / (uint64_t) limits->ratio > reader->stream->file_bytes)
 		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT,
 							   "archive of %llu bytes unpacks to %llu bytes, more than %d times as many",
-							   (unsigned long long) reader->stream->file_bytes, (unsigned long long) total, limits->ratio);
+							   (unsigned long long) reader->stream->file_bytes, (unsigned long long) total,
+							   limits->ratio);
 	if (members > (uint64_t) limits->entries)
 		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT, "archive has %llu members, %d are allowed",
 							   (unsigned long long) members, limits->entries);
@@ -308,7 +309,8 @@ refuse_unknown(ArchiveReader *reader, const char *path, const char *shown)
 	{
 		if (strcasecmp(path, manifest->files[i].path) == 0)
 			return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
-								   "member \"%s\" of the archive differs from \"%s\" of its manifest only in case", shown,
+								   "member \"%s\" of the archive differs from \"%s\" of its manifest"
+								   " only in case", shown,
 								   manifest->files[i].path);
 	}
 	return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,

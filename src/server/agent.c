@@ -79,6 +79,44 @@ depot_agent_start(DepotAgentKind kind, int directory_fd, int64 memory_bytes)
 	return agent;
 }
 
+/* The socket becomes 0 and 1, the directory 3; 2 is /dev/null and nothing else stays open. */
+static int
+set_descriptors(posix_spawn_file_actions_t *actions, int socket, int directory)
+{
+	int			result = posix_spawn_file_actions_adddup2(actions, socket, 0);
+
+	if (result == 0)
+		result = posix_spawn_file_actions_adddup2(actions, socket, 1);
+	if (result == 0)
+		result = posix_spawn_file_actions_adddup2(actions, directory, 3);
+	if (result == 0)
+		result = posix_spawn_file_actions_addopen(actions, 2, "/dev/null", O_RDWR, 0);
+	if (result == 0)
+		result = posix_spawn_file_actions_addclosefrom_np(actions, 4);
+	return result;
+}
+
+/* A process group of its own, no signal blocked or handled. */
+static int
+set_attributes(posix_spawnattr_t *attributes)
+{
+	sigset_t	no_signals;
+	sigset_t	all_signals;
+	int			result;
+
+	sigemptyset(&no_signals);
+	sigfillset(&all_signals);
+	result = posix_spawnattr_setpgroup(attributes, 0);
+	if (result == 0)
+		result = posix_spawnattr_setsigmask(attributes, &no_signals);
+	if (result == 0)
+		result = posix_spawnattr_setsigdefault(attributes, &all_signals);
+	if (result == 0)
+		result = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+										  POSIX_SPAWN_SETSIGDEF);
+	return result;
+}
+
 /*
  * posix_spawn with a process group of its own, an empty signal mask, default
  * signals, and no descriptor but the socket (0, 1), /dev/null (2) and the
@@ -100,8 +138,6 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 	posix_spawnattr_t attributes;
 	int			socket_copy;
 	int			directory_copy;
-	sigset_t	no_signals;
-	sigset_t	all_signals;
 	int			result;
 
 	snprintf(parent, sizeof(parent), "%d", MyProcPid);
@@ -110,8 +146,6 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 			 Max(depot_settings_max_package_mb, depot_settings_max_unpacked_mb) * INT64CONST(1048576));
 	if (test_points != NULL)
 		environment[3] = psprintf("%s=%s", DEPOT_TEST_POINTS_VARIABLE, test_points);
-	sigemptyset(&no_signals);
-	sigfillset(&all_signals);
 
 	if (posix_spawn_file_actions_init(&actions) != 0)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -126,24 +160,9 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 	directory_copy = fcntl(directory_fd, F_DUPFD_CLOEXEC, 4);
 	result = socket_copy < 0 || directory_copy < 0 ? errno : 0;
 	if (result == 0)
-		result = posix_spawn_file_actions_adddup2(&actions, socket_copy, 0);
+		result = set_descriptors(&actions, socket_copy, directory_copy);
 	if (result == 0)
-		result = posix_spawn_file_actions_adddup2(&actions, socket_copy, 1);
-	if (result == 0)
-		result = posix_spawn_file_actions_adddup2(&actions, directory_copy, 3);
-	if (result == 0)
-		result = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_RDWR, 0);
-	if (result == 0)
-		result = posix_spawn_file_actions_addclosefrom_np(&actions, 4);
-	if (result == 0)
-		result = posix_spawnattr_setpgroup(&attributes, 0);
-	if (result == 0)
-		result = posix_spawnattr_setsigmask(&attributes, &no_signals);
-	if (result == 0)
-		result = posix_spawnattr_setsigdefault(&attributes, &all_signals);
-	if (result == 0)
-		result = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-										  POSIX_SPAWN_SETSIGDEF);
+		result = set_attributes(&attributes);
 	if (result == 0)
 		result = posix_spawn(&agent->pid, program, &actions, &attributes, arguments, environment);
 

@@ -190,7 +190,8 @@ depot_catalog_bump_generation(void)
 int64
 depot_catalog_generation(void)
 {
-	if (depot_catalog_execute(SPI_OK_SELECT, "SELECT generation::bigint FROM depot.generation", 0, NULL, NULL, NULL) == 0)
+	if (depot_catalog_execute(SPI_OK_SELECT, "SELECT generation::bigint FROM depot.generation",
+							  0, NULL, NULL, NULL) == 0)
 		return 0;
 	return depot_catalog_int64(0, 1);
 }
@@ -274,7 +275,8 @@ depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by
 	nulls[4] = row->trusted_root != NULL ? ' ' : 'n';
 	nulls[5] = row->root_sha256 != NULL ? ' ' : 'n';
 	depot_catalog_execute(SPI_OK_INSERT,
-						  "INSERT INTO depot.repository (name, url, mirrors, priority, trusted_root, root_sha256, added_by)"
+						  "INSERT INTO depot.repository (name, url, mirrors, priority, trusted_root,"
+						  " root_sha256, added_by)"
 						  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
 						  lengthof(types), types, values, nulls);
 }
@@ -388,7 +390,8 @@ depot_catalog_near_names(const char *name, int limit, char **names)
 
 	limit = Min(limit, (int) lengthof(distances));
 	rows = depot_catalog_execute(SPI_OK_SELECT,
-								 "SELECT DISTINCT n FROM depot.available, unnest(names) n WHERE n IS NOT NULL ORDER BY 1",
+								 "SELECT DISTINCT n FROM depot.available, unnest(names) n WHERE n IS"
+								 " NOT NULL ORDER BY 1",
 								 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{

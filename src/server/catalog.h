@@ -38,7 +38,10 @@ extern int	depot_catalog_read_repositories(const char *name, DepotRepositoryRow 
 extern void depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by);
 extern bool depot_catalog_drop_repository(const char *name);
 
-/* Notes a successful refresh; false when there is no such repository any more.  What it offers is replaced by clearing and adding. */
+/*
+ * Notes a successful refresh; false when there is no such repository any more.  What it offers is replaced
+ * by clearing and adding.
+ */
 extern bool depot_catalog_note_refresh(const char *repository, int64 snapshot_version, int64 expires_epoch_s);
 extern void depot_catalog_clear_available(const char *repository);
 extern void depot_catalog_add_available(const char *repository, const DepotAvailableRow *row);

@@ -78,9 +78,11 @@ depot_catalog_read_available(const char *name, DepotAvailableRow **rows)
 		uint64		found;
 
 		found = depot_catalog_execute(SPI_OK_SELECT,
-									  "SELECT a.repository, r.priority::bigint, a.target, a.sha256, a.size_bytes::bigint, a.custom"
+									  "SELECT a.repository, r.priority::bigint, a.target, a.sha256,"
+									  " a.size_bytes::bigint, a.custom"
 									  " FROM depot.available a JOIN depot.repository r ON r.name = a.repository"
-									  " WHERE a.names @> ARRAY[$1] AND a.target IS NOT NULL AND a.sha256 ~ '^[0-9a-f]{64}$'"
+									  " WHERE a.names @> ARRAY[$1] AND a.target IS NOT NULL AND"
+									  " a.sha256 ~ '^[0-9a-f]{64}$'"
 									  " AND a.custom IS NOT NULL ORDER BY r.priority, a.repository, a.target",
 									  1, types, values, NULL);
 		for (uint64 i = 0; i < found; i++)
@@ -161,7 +163,8 @@ depot_catalog_read_installed(DepotInstalledRow **rows)
 								  " b.manifest_sha256, b.repository, b.target, b.size_bytes::bigint,"
 								  " b.unpacked_bytes::bigint, b.custom"
 								  " FROM depot.installed i LEFT JOIN depot.installed_build b"
-								  " ON b.package = i.package AND b.version = i.version AND b.major = $1 AND b.platform = $2"
+								  " ON b.package = i.package AND b.version = i.version AND b.major ="
+								  " $1 AND b.platform = $2"
 								  " WHERE i.package IS NOT NULL ORDER BY i.package",
 								  2, types, values, NULL);
 	*rows = depot_catalog_alloc(sizeof(DepotInstalledRow) * Max(count, 1));
@@ -206,9 +209,11 @@ depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
 
 	/* What somebody once asked for by name stays requested when it is later needed as well. */
 	depot_catalog_execute(SPI_OK_INSERT,
-						  "INSERT INTO depot.installed AS i (package, version, why, state) VALUES ($1, $2, $3, 'installed')"
+						  "INSERT INTO depot.installed AS i (package, version, why, state) VALUES"
+						  " ($1, $2, $3, 'installed')"
 						  " ON CONFLICT (package) DO UPDATE SET version = excluded.version, changed_at = now(),"
-						  " why = CASE WHEN i.state = 'installed' AND i.why = 'requested' THEN i.why ELSE excluded.why END,"
+						  " why = CASE WHEN i.state = 'installed' AND i.why = 'requested' THEN i.why"
+						  " ELSE excluded.why END,"
 						  " state = 'installed'",
 						  lengthof(installed_types), installed_types, installed_values, NULL);
 
@@ -225,7 +230,8 @@ depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
 	build_values[10] = depot_catalog_text_array(extensions, manifest->extension_count);
 	build_values[11] = CStringGetTextDatum(row->custom);
 	depot_catalog_execute(SPI_OK_INSERT,
-						  "INSERT INTO depot.installed_build (package, major, platform, version, digest, manifest_sha256,"
+						  "INSERT INTO depot.installed_build (package, major, platform, version,"
+						  " digest, manifest_sha256,"
 						  " repository, target, size_bytes, unpacked_bytes, extensions, custom)"
 						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::json)"
 						  " ON CONFLICT (package, major, platform) DO UPDATE SET version = excluded.version,"
@@ -243,7 +249,8 @@ depot_catalog_record_removal(const char *package, const char *version)
 	Datum		values[] = {CStringGetTextDatum(package), CStringGetTextDatum(version)};
 
 	depot_catalog_execute(SPI_OK_INSERT,
-						  "INSERT INTO depot.installed (package, version, why, state) VALUES ($1, $2, 'requested', 'removed')"
+						  "INSERT INTO depot.installed (package, version, why, state) VALUES ($1,"
+						  " $2, 'requested', 'removed')"
 						  " ON CONFLICT (package) DO UPDATE SET state = 'removed', changed_at = now()",
 						  lengthof(types), types, values, NULL);
 }
@@ -255,7 +262,8 @@ depot_catalog_add_history(const DepotHistoryRow *row)
 	row->repository, row->digest, row->source};
 	char	   *role_name = OidIsValid(row->role) ? GetUserNameFromId(row->role, true) : NULL;
 	char	   *database_name = OidIsValid(row->database) ? get_database_name(row->database) : NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, INT4OID};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID,
+	TEXTOID, TEXTOID, INT4OID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types) + 1] = "           ";
 	long		seconds = 0;

@@ -29,7 +29,10 @@
 #error "pg_depot needs PostgreSQL 15 or newer"
 #endif
 
-/* 18 searches control files along extension_control_path; before, only Debian's extension_destdir can lead it elsewhere. */
+/*
+ * 18 searches control files along extension_control_path; before, only Debian's extension_destdir can lead
+ * it elsewhere.
+ */
 #if PG_VERSION_NUM >= 180000
 #define DEPOT_HAS_CONTROL_PATH true
 #else

@@ -83,7 +83,8 @@ depot_check_home_database(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("pg_depot belongs into database \"%s\"", depot_settings_database),
 				 errdetail("There is one set of tables per cluster, in the database that \"depot.database\" names."),
-				 errhint("Connect to that database and create it there; what it installs is available in every database.")));
+				 errhint("Connect to that database and create it there; what it installs is"
+						 " available in every database.")));
 	PG_RETURN_VOID();
 }
 
@@ -341,7 +342,8 @@ call_leader(DepotRequestKind kind, const char *subject, const StringInfo argumen
 	{
 		depot_shmem_submit(call.slot, kind, depot_name_printable(subject, short_subject, sizeof(short_subject)),
 						   argument->data, argument->len,
-						   call.argument_segment != NULL ? dsm_segment_handle(call.argument_segment) : DSM_HANDLE_INVALID);
+						   call.argument_segment != NULL ?
+						   dsm_segment_handle(call.argument_segment) : DSM_HANDLE_INVALID);
 		answer = wait_for_answer(&call);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(abandon_at_exit, Int32GetDatum(call.slot));

@@ -58,7 +58,8 @@ struct DepotJob
 	DepotJobStep on_wake;		/* called whenever the leader wakes */
 	void		(*on_error) (DepotJob *job, const DepotReport *report); /* NULL: the job fails */
 
-	DepotJobStep on_failure;	/* undoes what the job did outside transactions, before its error is answered; NULL: nothing */
+	/* undoes what the job did outside transactions, before its error is answered; NULL: nothing */
+	DepotJobStep on_failure;
 
 	DepotAgent *fetch;
 	DepotAgent *check;

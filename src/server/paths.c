@@ -59,7 +59,8 @@ depot_paths_init(void)
 	{
 		if (!wrap_setting(&control_path, check_control_path))
 			snprintf(start_reason, sizeof(start_reason),
-					 "This server has no \"%s\" setting: PostgreSQL 15 to 17 need Debian's, Ubuntu's or PGDG's packages.",
+					 "This server has no \"%s\" setting: PostgreSQL 15 to 17 need Debian's, Ubuntu's"
+					 " or PGDG's packages.",
 					 control_path.name);
 		else
 			(void) wrap_setting(&library_path, check_library_path);
@@ -235,7 +236,8 @@ depot_paths_probe_executable(void)
 	int			saved_errno = 0;
 
 	if (root_fd >= 0)
-		fd = openat(root_fd, "var/executable-probe", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+		fd = openat(root_fd, "var/executable-probe", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+					S_IRUSR | S_IWUSR);
 	if (fd >= 0 && ftruncate(fd, BLCKSZ) == 0)
 		page = mmap(NULL, BLCKSZ, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
 	if (page == MAP_FAILED)

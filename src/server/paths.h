@@ -48,7 +48,10 @@ extern const char *depot_paths_system_lib(void);
 /* Says why nothing can be served from the depot at present, in a sentence, or returns NULL. */
 extern const char *depot_paths_inactive_reason(void);
 
-/* Maps a file of the depot executable, once; a mount or policy that forbids it makes the depot inactive. For the leader. */
+/*
+ * Maps a file of the depot executable, once; a mount or policy that forbids it makes the depot inactive.
+ * For the leader.
+ */
 extern void depot_paths_probe_executable(void);
 
 #endif							/* DEPOT_PATHS_H */

@@ -35,9 +35,11 @@ static bool is_provided_by_system(const DepotPlanInput *input, const Wanted *wan
 								  const DepotVersionConstraint *constraint, DepotPlan *plan);
 static bool add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error);
 static bool satisfies(const DepotManifest *manifest, const char *name, const DepotVersionConstraint *constraint);
-static const char *misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason, size_t reason_bytes);
+static const char *misfit(const DepotPlanInput *input, const DepotManifest *manifest,
+						  char *reason, size_t reason_bytes);
 static const char *owning_repository(const DepotPlanInput *input, const Wanted *wanted);
-static bool no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository, DepotError *error);
+static bool no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
+						   DepotError *error);
 
 bool
 depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request, DepotPlan *plan,
@@ -102,7 +104,10 @@ plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotErro
 	if (item.build == NULL)
 		return no_build_error(input, wanted, repository, error);
 
-	/* The package of that name may be there in a version that does not do, under whatever extension name it was found. */
+	/*
+	 * The package of that name may be there in a version that does not do, under whatever extension name
+	 * it was found.
+	 */
 	for (int i = 0; i < input->installed_count && item.installed == NULL; i++)
 		if (!input->installed[i].is_removed && input->installed[i].has_build &&
 			strcmp(input->installed[i].package, item.build->manifest->package) == 0)

@@ -21,7 +21,10 @@
 
 #define DEPOT_PLAN_MAX_ITEMS 64
 
-/* What the plan is made from.  system_extension says whether the installation itself has an extension, and its default version. */
+/*
+ * What the plan is made from.  system_extension says whether the installation itself has an extension, and
+ * its default version.
+ */
 typedef struct DepotPlanInput
 {
 	const DepotAvailableRow *available; /* everything that provides a name in question */

@@ -135,8 +135,8 @@ depot_shmem_leader_gone_report(DepotReport *report)
 				 "and restart the server.", home_database);
 		return;
 	}
-	strlcpy(report->hint, "It starts again by itself; the call can then be repeated. The server's log says why it ended.",
-			sizeof(report->hint));
+	strlcpy(report->hint, "It starts again by itself; the call can then be repeated. "
+			"The server's log says why it ended.", sizeof(report->hint));
 }
 
 /* Callers that wait find out at once instead of at their next look. */
@@ -485,54 +485,4 @@ depot_shmem_answer_usage(uint64 number, const char *found)
 	}
 	LWLockRelease(board_lock);
 	depot_shmem_wake_leader();
-}
-
-const char *
-depot_shmem_kind_name(DepotRequestKind kind)
-{
-	switch (kind)
-	{
-		case DEPOT_REQUEST_INSTALL:
-			return "install_extension";
-		case DEPOT_REQUEST_UNINSTALL:
-			return "uninstall_extension";
-		case DEPOT_REQUEST_ADD_REPOSITORY:
-			return "add_extension_repository";
-		case DEPOT_REQUEST_DROP_REPOSITORY:
-			return "drop_extension_repository";
-		case DEPOT_REQUEST_REFRESH_REPOSITORY:
-			return "refresh_extension_repository";
-		case DEPOT_REQUEST_VERIFY_FILES:
-			return "verify_extension_files";
-	}
-	return "unknown";
-}
-
-const char *
-depot_shmem_phase_name(DepotPhase phase)
-{
-	switch (phase)
-	{
-		case DEPOT_PHASE_WAITING:
-			return "waiting";
-		case DEPOT_PHASE_REFRESHING:
-			return "refreshing";
-		case DEPOT_PHASE_RESOLVING:
-			return "resolving";
-		case DEPOT_PHASE_FETCHING:
-			return "fetching";
-		case DEPOT_PHASE_CHECKING:
-			return "checking";
-		case DEPOT_PHASE_UNPACKING:
-			return "unpacking";
-		case DEPOT_PHASE_LOOKING_FOR_USE:
-			return "looking for use";
-		case DEPOT_PHASE_RECORDING:
-			return "recording";
-		case DEPOT_PHASE_ACTIVATING:
-			return "activating";
-		case DEPOT_PHASE_VERIFYING:
-			return "verifying";
-	}
-	return "unknown";
 }

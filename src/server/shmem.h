@@ -139,7 +139,10 @@ extern void depot_shmem_set_phase(int index, DepotPhase phase, int64 bytes_done,
 extern bool depot_shmem_is_abandoned(int index);
 /* From here on the request cannot be cancelled; false when it was abandoned before. */
 extern bool depot_shmem_begin_commit(int index);
-/* Posts the answer and wakes the caller; an abandoned slot is released.  False: the result does not fit, see RESULT_WAITS. */
+/*
+ * Posts the answer and wakes the caller; an abandoned slot is released.  False: the result does not fit,
+ * see RESULT_WAITS.
+ */
 extern void depot_shmem_answer_error(int index, const DepotReport *report);
 extern bool depot_shmem_answer(int index, const char *result, Size result_bytes);
 /* Copies a result that did not fit into the segment the caller made meanwhile; false: not there yet. */

@@ -187,7 +187,8 @@ main(int argc, char **argv)
 	struct sigaction action = {.sa_handler = end};
 	struct pollfd waiting = {.events = POLLIN};
 
-	waiting.fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_UNLIMITED_QUEUE | FAN_CLOEXEC | FAN_NONBLOCK,
+	waiting.fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_UNLIMITED_QUEUE |
+							   FAN_CLOEXEC | FAN_NONBLOCK,
 							   O_RDONLY);
 	if (waiting.fd < 0)
 		die("fanotify_init");

@@ -4,7 +4,6 @@
  *	  File operations relative to a directory descriptor, links not followed.
  *
  * SPDX-License-Identifier: PostgreSQL
- *
  *-------------------------------------------------------------------------
  */
 #include <setjmp.h>

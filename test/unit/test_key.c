@@ -57,7 +57,8 @@ keyid_known_answer(void **state)
 	assert_non_null(key);
 	assert_null(key->secret_key);
 	depot_key_free(key);
-	assert_null(depot_key_from_json(object, "1bf1c6e3cdd3d3a8420b19199e27511999850f4b376c4547b2f32fba7e80fca4", &error));
+	assert_null(depot_key_from_json(object, "1bf1c6e3cdd3d3a8420b19199e27511999850f4b376c4547b2f32fba7e80fca4",
+									&error));
 	assert_int_equal(error.code, DEPOT_ERROR_KEY);
 	json_decref(object);
 }

@@ -90,13 +90,15 @@ describe(const Build *build, int index)
 	if (build->depends != NULL)
 	{
 		catalog.depends[index].package = (char *) build->depends;
-		catalog.depends[index].constraint = (char *) (build->depends_constraint != NULL ? build->depends_constraint : "");
+		catalog.depends[index].constraint =
+			(char *) (build->depends_constraint != NULL ? build->depends_constraint : "");
 		manifest->depends = &catalog.depends[index];
 		manifest->depend_count = 1;
 	}
 	if (build->is_preloaded)
 	{
-		catalog.modules[index] = (DepotManifestModule) {.name = (char *) build->package, .preload = DEPOT_PRELOAD_SHARED};
+		catalog.modules[index].name = (char *) build->package;
+		catalog.modules[index].preload = DEPOT_PRELOAD_SHARED;
 		manifest->modules = &catalog.modules[index];
 		manifest->module_count = 1;
 	}
@@ -213,7 +215,8 @@ static void
 test_extension_version_counts_too(void **state)
 {
 	const Build builds[] = {
-		{.repository = "main", .package = "rational", .version = "2022a", .extension = "pg_rational", .extension_version = "0.0.2"},
+		{.repository = "main", .package = "rational", .version = "2022a", .extension = "pg_rational",
+		.extension_version = "0.0.2"},
 	};
 
 	offer(builds, 1, 1);
@@ -245,7 +248,8 @@ test_needs_come_first(void **state)
 {
 	const Build builds[] = {
 		{.repository = "main", .package = "top", .version = "1", .extension = "top", .requires = "middle"},
-		{.repository = "main", .package = "mid", .version = "1", .extension = "middle", .depends = "base", .depends_constraint = "< 3"},
+		{.repository = "main", .package = "mid", .version = "1", .extension = "middle", .depends = "base",
+		.depends_constraint = "< 3"},
 		{.repository = "main", .package = "base", .version = "2"},
 		{.repository = "main", .package = "base", .version = "3"},
 		{.repository = "main", .package = "cubic", .version = "1", .extension = "cubic", .requires = "cube"},
