@@ -5,7 +5,6 @@
 
 CREATE SCHEMA depot;
 COMMENT ON SCHEMA depot IS 'pg_depot: what is installed on this cluster, from where, and what could be';
-GRANT USAGE ON SCHEMA depot TO PUBLIC;
 
 CREATE FUNCTION depot.check_home_database() RETURNS void
     LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'depot_check_home_database';
@@ -242,7 +241,33 @@ COMMENT ON COLUMN depot.activity_log.role_name IS 'who asked';
 COMMENT ON COLUMN depot.activity_log.database_name IS 'from which database';
 COMMENT ON COLUMN depot.activity_log.duration_ms IS 'time from the request to the record';
 
+-- Whoever writes these tables decides whom this server trusts, so ALTER DEFAULT PRIVILEGES must not reach them.
+DO $$
+DECLARE
+    granted record;
+BEGIN
+    FOR granted IN
+        SELECT 'SCHEMA depot' AS object, a.grantee
+            FROM pg_namespace n, aclexplode(n.nspacl) a
+            WHERE n.nspname = 'depot' AND a.grantee <> n.nspowner
+        UNION
+        SELECT 'TABLE ' || c.oid::regclass, a.grantee
+            FROM pg_class c, aclexplode(c.relacl) a
+            WHERE c.relnamespace = 'depot'::regnamespace AND a.grantee <> c.relowner
+        UNION
+        SELECT 'FUNCTION ' || p.oid::regprocedure, a.grantee
+            FROM pg_proc p, aclexplode(p.proacl) a
+            WHERE p.pronamespace = 'depot'::regnamespace AND a.grantee <> p.proowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %s', granted.object,
+            CASE granted.grantee WHEN 0 THEN 'PUBLIC' ELSE granted.grantee::regrole::text END);
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA depot TO PUBLIC;
 GRANT SELECT ON depot.packages, depot.installed_packages TO PUBLIC;
+GRANT EXECUTE ON FUNCTION depot.applied_packages() TO PUBLIC;
 GRANT SELECT ON depot.activity, depot.activity_log TO pg_monitor;
 REVOKE ALL ON FUNCTION depot.running_requests() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION depot.running_requests() TO pg_monitor;

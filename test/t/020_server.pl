@@ -95,6 +95,23 @@ query('CREATE ROLE nobody_special; ' . join('; ', map { "ALTER DATABASE postgres
 	query('ALTER DATABASE postgres RESET ALL; DROP ROLE nobody_special');
 }
 
+# ---- nobody else writes the tables ----
+
+query('CREATE ROLE grantee LOGIN; ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO grantee, PUBLIC;'
+	  . ' ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO grantee; ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO grantee');
+query('DROP EXTENSION pg_depot; CREATE EXTENSION pg_depot');
+foreach my $statement ("UPDATE depot.repository SET url = 'file:///tmp'", 'SELECT FROM depot.history', 'CREATE TABLE depot.mine ()',
+	'SELECT depot.running_requests()')
+{
+	is_error($node, 'postgres', "SET ROLE grantee; $statement", '42501', qr/permission denied/, "default privileges do not allow $statement");
+}
+is(query('SET ROLE grantee; SELECT count(*) FROM depot.installed_packages'), 3, 'everybody reads what is installed');
+query('ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM grantee, PUBLIC; ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM grantee;'
+	  . ' DROP OWNED BY grantee; DROP ROLE grantee');
+wait_for_leader($node);
+add_repository($node, $repository->{directory});
+query("SELECT install_extension('$_')") foreach qw(hll semver depot_demo);
+
 # ---- reconcile goes on ----
 
 my $extensions = $node->data_dir . '/pg_depot' . pg_config_value('sharedir') . '/extension';
