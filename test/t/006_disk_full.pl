@@ -19,8 +19,12 @@ BEGIN
 		my $directory = File::Temp::tempdir('depot-small-XXXXXX', TMPDIR => 1);
 		my $mount = 'mount -t tmpfs -o size=' . SIZE_BYTES . ',mode=777 depot "$1"';
 		my @again = ($^X, "-I$FindBin::RealBin/../perl", "$FindBin::RealBin/$FindBin::RealScript", @ARGV);
+		# In a plain chroot the root is no mount whose propagation could be changed.
+		my @propagation = system('unshare -m true 2>/dev/null') == 0 ? () : ('--propagation', 'unchanged');
 		my @unshare = $> == 0
-		  ? ('unshare', '-m', 'sh', '-c', "$mount && shift && exec \"\$@\"", 'sh', $directory)
+		  ? ('unshare', '-m', @propagation, 'sh', '-c',
+			"$mount || exit; directory=\$1; shift; \"\$@\"; status=\$?; umount \"\$directory\"; exit \$status",
+			'sh', $directory)
 		  : ('unshare', '-Ur', '-m', 'sh', '-c', "$mount && shift && exec unshare -U --map-user=$> --map-group=" . ($) + 0) . ' "$@"',
 			'sh', $directory);
 		if (system(@unshare, 'true') != 0)
