@@ -1,4 +1,4 @@
--- Who may do what, and when.
+-- Who may do what, and when.  Holds promise 8 (trust is the superuser's).
 \c postgres
 SET client_min_messages = warning;
 CREATE EXTENSION pg_depot;

@@ -1,4 +1,6 @@
 # Installing, using and removing extensions that Debian ships, from file:, http and https.
+#
+# Holds promises 10 (repeatable) and 11 (nothing vanishes by absence).
 
 use strict;
 use warnings;

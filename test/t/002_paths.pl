@@ -1,4 +1,6 @@
 # The path settings: whoever sets them, wherever, what is installed stays reachable.
+#
+# Holds promise 4 (the server starts).
 
 use strict;
 use warnings;

@@ -1,5 +1,7 @@
 # kill -9 of the postmaster, the leader and agents, at random and at named points: each restart comes
 # up, and files equal rows.
+#
+# Holds promises 2 (never in place) and 3 (nothing half-done).
 
 use strict;
 use warnings;

@@ -2,6 +2,8 @@
 # and nothing of ours is written outside the depot directory.
 #
 # Runs in its own mount and pid namespaces, which take root to make.
+#
+# Holds promise 9 (system files are not ours).
 
 use strict;
 use warnings;

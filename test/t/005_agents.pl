@@ -1,4 +1,6 @@
 # Agents while they run, callers that go away, a leader that is not there, and who may call.
+#
+# Holds promises 6 (no waiting inside) and 8 (trust is the superuser's).
 
 use strict;
 use warnings;
@@ -95,6 +97,13 @@ is($node->safe_psql('postgres',
 		"SELECT request, subject, phase, bytes_done < bytes_total, role_name FROM depot.activity"),
 	'install_extension|depot_big|fetching|t|' . $node->safe_psql('postgres', 'SELECT current_user'),
 	'depot.activity shows the running request');
+
+# Promise 6: meanwhile the leader has no transaction, no snapshot and no lock.
+is($node->safe_psql('postgres', <<"SQL"), 't|0', 'the leader waits outside transactions and holds no lock');
+SELECT bool_and(xact_start IS NULL AND backend_xid IS NULL AND backend_xmin IS NULL),
+	(SELECT count(*) FROM pg_locks WHERE pid = $leader)
+FROM pg_stat_activity WHERE pid = $leader
+SQL
 
 # ---- callers that go away ----
 

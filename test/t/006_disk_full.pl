@@ -2,6 +2,8 @@
 #
 # The depot directory is a small tmpfs.  Root mounts it; anybody else does so in
 # a user namespace of its own, as one who is nobody special in it.
+#
+# Holds promise 3 (nothing half-done).
 
 use strict;
 use warnings;

@@ -1,5 +1,7 @@
 # Repositories, mirrors and networks that are not to be trusted: each is refused
 # with a reason, changes nothing, and takes nothing away.
+#
+# Holds promises 1 (verified first) and 12 (clear refusals).
 
 use strict;
 use warnings;

@@ -1,5 +1,7 @@
 # Hostile packages, correctly signed and published: each is refused with a reason,
 # in little time, memory and space, and leaves nothing.
+#
+# Holds promises 1 (verified first) and 9 (system files are not ours).
 
 use strict;
 use warnings;

@@ -1,5 +1,7 @@
 # Names and versions that are none, for every argument of every function, in home
 # databases of three encodings: a clear error, and nothing has changed.
+#
+# Holds promises 7 (one gate for names) and 12 (clear refusals).
 
 use strict;
 use warnings;

@@ -4,6 +4,8 @@
  *	  Promises 2 and 3 on the file side: activation and removal, stopped
  *	  before every single change, and with every change failing.
  *
+ * Holds promises 2 (never in place) and 3 (nothing half-done).
+ *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
