@@ -23,6 +23,7 @@
 #include "common/store.h"
 #include "common/store_internal.h"
 
+#define RESERVE_DIRECTORY "var/reserve"
 #define RESERVE_PATH_BYTES 64
 /* More than one plan's packages, twice each. */
 #define RESERVES_MAX 256
@@ -35,7 +36,7 @@
 static void
 reserve_path(int index, char out[RESERVE_PATH_BYTES])
 {
-	snprintf(out, RESERVE_PATH_BYTES, "var/state.reserve.%d", index);
+	snprintf(out, RESERVE_PATH_BYTES, RESERVE_DIRECTORY "/%d", index);
 }
 
 uint64_t
@@ -56,7 +57,7 @@ depot_store_reserve_state(int root_fd, int writes, uint64_t added_bytes, DepotEr
 	struct stat status;
 	size_t		size = (size_t) added_bytes + SLACK_BYTES;
 	char	   *nothing;
-	bool		ok = true;
+	bool		ok;
 
 	if (fstatat(root_fd, DEPOT_STATE_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0)
 		size += (size_t) status.st_size;
@@ -66,6 +67,7 @@ depot_store_reserve_state(int root_fd, int writes, uint64_t added_bytes, DepotEr
 	if (nothing == NULL)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	memset(nothing, ' ', size);
+	ok = depot_files_make_directories(root_fd, RESERVE_DIRECTORY, S_IRWXU, false, error);
 	for (int i = 0; i < writes && ok; i++)
 	{
 		reserve_path(i, path);
@@ -77,16 +79,11 @@ depot_store_reserve_state(int root_fd, int writes, uint64_t added_bytes, DepotEr
 	return ok;
 }
 
+/* Also what a kill in the middle of reserving left. */
 void
 depot_store_release_state(int root_fd)
 {
-	char		path[RESERVE_PATH_BYTES];
-
-	for (int i = 0; i < RESERVES_MAX; i++)
-	{
-		reserve_path(i, path);
-		(void) depot_files_remove(root_fd, path, NULL);
-	}
+	(void) depot_files_remove_tree(root_fd, RESERVE_DIRECTORY, NULL);
 }
 
 /* Overwrites one reserved file; false when it is not there, too small, or cannot be written. */
@@ -110,7 +107,7 @@ depot_store_write_state(int root_fd, const void *bytes, size_t length_bytes, Dep
 {
 	char		path[RESERVE_PATH_BYTES];
 
-	for (int i = 0; i < RESERVES_MAX; i++)
+	for (int i = 0; i < RESERVES_MAX && depot_files_exists(root_fd, RESERVE_DIRECTORY); i++)
 	{
 		reserve_path(i, path);
 		if (overwrite(root_fd, path, bytes, length_bytes))
