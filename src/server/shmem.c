@@ -135,6 +135,13 @@ depot_shmem_leader_gone_report(DepotReport *report)
 				 "and restart the server.", home_database);
 		return;
 	}
+	if (board->incarnation == 0 && board->failed_starts == 0)
+	{
+		strlcpy(report->detail, "It has not started since the server did.", sizeof(report->detail));
+		strlcpy(report->hint, "\"max_worker_processes\" may leave no room for it; the server's log would say so.",
+				sizeof(report->hint));
+		return;
+	}
 	strlcpy(report->hint, "It starts again by itself; the call can then be repeated. "
 			"The server's log says why it ended.", sizeof(report->hint));
 }

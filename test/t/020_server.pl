@@ -134,6 +134,16 @@ query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type
 is(DepotTest::oracle_is_ok($node, 60), '', 'a lock while the leader starts only delays it');
 finish_psql($session);
 
+# ---- no room for the leader ----
+
+$node->append_conf('postgresql.conf', 'max_worker_processes = 0');
+$node->restart;
+my $error = is_error($node, 'postgres', "SELECT install_extension('hll')", '57P03', qr/leader is not running/, 'no worker process for the leader');
+like($error->{hint} // '', qr/max_worker_processes/, 'and the hint says so');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+$node->restart;
+wait_for_leader($node);
+
 # ---- a directory that cannot be used ----
 
 $node->append_conf('postgresql.conf', "depot.directory = '/proc/depot'");
