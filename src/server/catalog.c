@@ -32,6 +32,8 @@
 
 static MemoryContext result_context = NULL;
 
+static void raise_altered(void) pg_attribute_noreturn();
+
 /* What ALTER ROLE or ALTER DATABASE may have set, a search_path above all, must not reach our own statements. */
 void
 depot_catalog_pin_session(void)
@@ -75,6 +77,16 @@ depot_catalog_commit(void)
 	MemoryContextSwitchTo(result_context);
 }
 
+static void
+raise_altered(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("a table of extension pg_depot does not take what is written to it"),
+			 errhint("Somebody has put a trigger or a rule on it: remove that.")));
+	pg_unreachable();
+}
+
 /*
  * Runs a statement with text, bigint, boolean and array parameters; types as in
  * SPI_execute_with_args.  Fails unless it ends with expected.
@@ -85,8 +97,15 @@ depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datu
 	int			result = SPI_execute_with_args(sql, count, types, values, nulls, false, 0);
 
 	if (result != expected)
-		elog(ERROR, "unexpected result %d of \"%s\"", result, sql);
+		raise_altered();
 	return SPI_processed;
+}
+
+void
+depot_catalog_execute_one(int expected, const char *sql, int count, Oid *types, Datum *values)
+{
+	if (depot_catalog_execute(expected, sql, count, types, values, NULL) != 1)
+		raise_altered();
 }
 
 /* Value of a column of the current result as text in the result context; NULL for NULL. */

@@ -208,14 +208,14 @@ depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
 		extensions[i] = manifest->extensions[i].name;
 
 	/* What somebody once asked for by name stays requested when it is later needed as well. */
-	depot_catalog_execute(SPI_OK_INSERT,
-						  "INSERT INTO depot.installed AS i (package, version, why, state) VALUES"
-						  " ($1, $2, $3, 'installed')"
-						  " ON CONFLICT (package) DO UPDATE SET version = excluded.version, changed_at = now(),"
-						  " why = CASE WHEN i.state = 'installed' AND i.why = 'requested' THEN i.why"
-						  " ELSE excluded.why END,"
-						  " state = 'installed'",
-						  lengthof(installed_types), installed_types, installed_values, NULL);
+	depot_catalog_execute_one(SPI_OK_INSERT,
+							  "INSERT INTO depot.installed AS i (package, version, why, state) VALUES"
+							  " ($1, $2, $3, 'installed')"
+							  " ON CONFLICT (package) DO UPDATE SET version = excluded.version, changed_at = now(),"
+							  " why = CASE WHEN i.state = 'installed' AND i.why = 'requested' THEN i.why"
+							  " ELSE excluded.why END,"
+							  " state = 'installed'",
+							  lengthof(installed_types), installed_types, installed_values);
 
 	build_values[0] = installed_values[0];
 	build_values[1] = Int32GetDatum(PG_MAJORVERSION_NUM);
@@ -229,17 +229,17 @@ depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
 	build_values[9] = Int64GetDatum((int64) depot_manifest_unpacked_bytes(manifest));
 	build_values[10] = depot_catalog_text_array(extensions, manifest->extension_count);
 	build_values[11] = CStringGetTextDatum(row->custom);
-	depot_catalog_execute(SPI_OK_INSERT,
-						  "INSERT INTO depot.installed_build (package, major, platform, version,"
-						  " digest, manifest_sha256,"
-						  " repository, target, size_bytes, unpacked_bytes, extensions, custom)"
-						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::json)"
-						  " ON CONFLICT (package, major, platform) DO UPDATE SET version = excluded.version,"
-						  " digest = excluded.digest, manifest_sha256 = excluded.manifest_sha256,"
-						  " repository = excluded.repository, target = excluded.target,"
-						  " size_bytes = excluded.size_bytes, unpacked_bytes = excluded.unpacked_bytes,"
-						  " extensions = excluded.extensions, custom = excluded.custom",
-						  lengthof(build_types), build_types, build_values, NULL);
+	depot_catalog_execute_one(SPI_OK_INSERT,
+							  "INSERT INTO depot.installed_build (package, major, platform, version,"
+							  " digest, manifest_sha256,"
+							  " repository, target, size_bytes, unpacked_bytes, extensions, custom)"
+							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::json)"
+							  " ON CONFLICT (package, major, platform) DO UPDATE SET version = excluded.version,"
+							  " digest = excluded.digest, manifest_sha256 = excluded.manifest_sha256,"
+							  " repository = excluded.repository, target = excluded.target,"
+							  " size_bytes = excluded.size_bytes, unpacked_bytes = excluded.unpacked_bytes,"
+							  " extensions = excluded.extensions, custom = excluded.custom",
+							  lengthof(build_types), build_types, build_values);
 }
 
 void
@@ -248,11 +248,11 @@ depot_catalog_record_removal(const char *package, const char *version)
 	Oid			types[] = {TEXTOID, TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(package), CStringGetTextDatum(version)};
 
-	depot_catalog_execute(SPI_OK_INSERT,
-						  "INSERT INTO depot.installed (package, version, why, state) VALUES ($1,"
-						  " $2, 'requested', 'removed')"
-						  " ON CONFLICT (package) DO UPDATE SET state = 'removed', changed_at = now()",
-						  lengthof(types), types, values, NULL);
+	depot_catalog_execute_one(SPI_OK_INSERT,
+							  "INSERT INTO depot.installed (package, version, why, state) VALUES ($1,"
+							  " $2, 'requested', 'removed')"
+							  " ON CONFLICT (package) DO UPDATE SET state = 'removed', changed_at = now()",
+							  lengthof(types), types, values);
 }
 
 void

@@ -18,6 +18,9 @@
 extern uint64 depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datum *values,
 									const char *nulls);
 
+/* Runs a statement that changes one row; raises an error when it did not. */
+extern void depot_catalog_execute_one(int expected, const char *sql, int count, Oid *types, Datum *values);
+
 /* Columns (from 1) of the current result, copied into the result context. */
 extern char *depot_catalog_text(uint64 row, int column);
 extern int64 depot_catalog_int64(uint64 row, int column);

@@ -72,6 +72,20 @@ foreach my $what (sort keys %altered)
 }
 is(count_in_log(qr/terminated by signal/, 0), 0, 'no process crashed');
 
+# ---- triggers and rules on the tables ----
+
+unchanged_ok(
+	$node,
+	'tables with triggers and rules',
+	sub {
+		query('CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;'
+			  . ' CREATE TRIGGER swallow BEFORE INSERT ON depot.installed FOR EACH ROW EXECUTE FUNCTION swallow()');
+		is_error($node, 'postgres', "SELECT install_extension('rational')", '55000', qr/does not take/, 'a trigger that swallows rows');
+		query('DROP TRIGGER swallow ON depot.installed; CREATE RULE swallow AS ON INSERT TO depot.history DO INSTEAD NOTHING');
+		is_error($node, 'postgres', "SELECT install_extension('rational')", '55000', qr/does not take/, 'a rule that swallows rows');
+		query('DROP RULE swallow ON depot.history; DROP FUNCTION swallow()');
+	});
+
 # ---- uninstall looks for use, whatever the rows say ----
 
 query('CREATE DATABASE other');
