@@ -304,6 +304,14 @@ CREATE FUNCTION pg_catalog.install_extension(extension text, version text DEFAUL
 COMMENT ON FUNCTION pg_catalog.install_extension(text, text, text, boolean) IS
     'installs the files of an extension or package and what it needs; dry_run only tells what would be done';
 
+CREATE FUNCTION pg_catalog.update_extension(extension text, version text DEFAULT NULL, dry_run boolean DEFAULT false,
+    OUT package text, OUT version text, OUT action text, OUT size_bytes bigint, OUT restart_required boolean,
+    OUT repository text)
+    RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_update_extension';
+COMMENT ON FUNCTION pg_catalog.update_extension(text, text, boolean) IS
+    'installs newer files of an installed extension; ALTER EXTENSION ... UPDATE in each database then uses them';
+
 CREATE FUNCTION pg_catalog.uninstall_extension(extension text, dry_run boolean DEFAULT false,
     OUT package text, OUT version text, OUT action text, OUT size_bytes bigint)
     RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT

@@ -47,6 +47,7 @@ DEPOT_SQL_FUNCTION(depot_add_extension_repository);
 DEPOT_SQL_FUNCTION(depot_drop_extension_repository);
 DEPOT_SQL_FUNCTION(depot_refresh_extension_repository);
 DEPOT_SQL_FUNCTION(depot_install_extension);
+DEPOT_SQL_FUNCTION(depot_update_extension);
 DEPOT_SQL_FUNCTION(depot_uninstall_extension);
 DEPOT_SQL_FUNCTION(depot_verify_extension_files);
 
@@ -223,6 +224,22 @@ depot_install_extension(PG_FUNCTION_ARGS)
 	append_text(&argument, "repository", text_argument(fcinfo, 2));
 	appendStringInfo(&argument, ",\"dry_run\":%s}", is_dry_run ? "true" : "false");
 	return_rows(fcinfo, call_leader(DEPOT_REQUEST_INSTALL, extension, &argument, is_dry_run));
+	return (Datum) 0;
+}
+
+Datum
+depot_update_extension(PG_FUNCTION_ARGS)
+{
+	char	   *extension = required_argument(fcinfo, 0, "extension");
+	bool		is_dry_run = bool_argument(fcinfo, 2);
+	StringInfoData argument;
+
+	initStringInfo(&argument);
+	appendStringInfoChar(&argument, '{');
+	append_text(&argument, "extension", extension);
+	append_text(&argument, "version", text_argument(fcinfo, 1));
+	appendStringInfo(&argument, ",\"dry_run\":%s}", is_dry_run ? "true" : "false");
+	return_rows(fcinfo, call_leader(DEPOT_REQUEST_UPDATE, extension, &argument, is_dry_run));
 	return (Datum) 0;
 }
 

@@ -123,6 +123,7 @@ depot_job_begin(DepotJob *job)
 	switch (job->kind)
 	{
 		case DEPOT_REQUEST_INSTALL:
+		case DEPOT_REQUEST_UPDATE:
 			depot_install_start(job);
 			break;
 		case DEPOT_REQUEST_UNINSTALL:

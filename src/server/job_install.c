@@ -80,6 +80,7 @@ read_request(DepotJob *job, InstallJob *state)
 	state->request.name = pstrdup(name != NULL ? name : "");
 	state->request.constraint = version != NULL ? pstrdup(version) : NULL;
 	state->request.repository = repository != NULL ? pstrdup(repository) : NULL;
+	state->request.is_update = job->kind == DEPOT_REQUEST_UPDATE;
 	state->is_dry_run = depot_message_bool(argument, "dry_run");
 	depot_message_free(argument);
 
@@ -94,7 +95,8 @@ read_request(DepotJob *job, InstallJob *state)
 
 /*
  * A request that what is installed satisfies needs no repository.  Otherwise
- * stale metadata is refreshed first, and all of it when a name or version is not found.
+ * stale metadata is refreshed first, and all of it when a name or version is not found,
+ * or when the question is whether there is something newer.
  */
 void
 depot_install_resolve(DepotJob *job)
@@ -102,7 +104,7 @@ depot_install_resolve(DepotJob *job)
 	InstallJob *state = job->state;
 	DepotError	error;
 	bool		is_planned;
-	bool		any_stale = false;
+	bool		is_refresh_due;
 
 	if (++state->rounds > ROUNDS_MAX)
 		ereport(ERROR,
@@ -112,15 +114,17 @@ depot_install_resolve(DepotJob *job)
 
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_RESOLVING, 0, 0);
 	is_planned = make_plan(job, &error);
-	if (is_planned && !plan_changes_something(state->plan))
+	if (is_planned && !plan_changes_something(state->plan) && !state->request.is_update)
 	{
 		depot_install_answer(job);
 		return;
 	}
 
+	is_refresh_due = is_planned ? state->request.is_update :
+		error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || error.code == DEPOT_ERROR_UNKNOWN_VERSION;
 	for (int i = 0; i < state->repository_count; i++)
-		any_stale |= is_stale(&state->repositories[i]);
-	if (!state->is_refreshed && state->repository_count > 0 && (!is_planned || any_stale))
+		is_refresh_due |= is_planned && is_stale(&state->repositories[i]);
+	if (!state->is_refreshed && state->repository_count > 0 && is_refresh_due)
 	{
 		refresh_stale(job);
 		return;
@@ -131,7 +135,7 @@ depot_install_resolve(DepotJob *job)
 		depot_job_raise(&error);
 	}
 	raise_if_expired(state);
-	if (state->is_dry_run)
+	if (state->is_dry_run || !plan_changes_something(state->plan))
 		depot_install_answer(job);
 	else
 		depot_install_apply(job);

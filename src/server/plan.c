@@ -21,6 +21,7 @@ typedef struct Wanted
 	const char *constraint;
 	const char *repository;
 	const char *needed_by;		/* NULL: the request itself */
+	bool		is_update;
 	bool		is_package;		/* name is a package's, from depends; else an extension's or a package's */
 	const struct Wanted *outer; /* what was being planned when this came up */
 	const DepotManifest *chosen;	/* the build that was decided on, while what it needs is planned */
@@ -28,9 +29,14 @@ typedef struct Wanted
 
 static bool plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotError *error);
 static bool plan_needs(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, DepotError *error);
+static bool keeps_dependents(const DepotPlanInput *input, const DepotPlan *plan, DepotError *error);
 static bool is_planned(const DepotPlan *plan, const Wanted *wanted);
 static const DepotAvailableRow *newest_build(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
 											 const DepotVersionConstraint *constraint);
+static bool has_newer(const DepotPlanInput *input, const Wanted *wanted, const DepotInstalledRow *row,
+					  const DepotVersionConstraint *constraint);
+static const DepotManifestDepend *find_depend(const DepotPlan *plan, const DepotInstalledRow *row,
+											  const char *package);
 static bool is_provided_by_system(const DepotPlanInput *input, const Wanted *wanted,
 								  const DepotVersionConstraint *constraint, DepotPlan *plan);
 static bool add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error);
@@ -48,11 +54,63 @@ depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request,
 	Wanted		wanted = {
 		.name = request->name,
 		.constraint = request->constraint,
-		.repository = request->repository
+		.repository = request->repository,
+		.is_update = request->is_update
 	};
 
 	memset(plan, 0, sizeof(*plan));
-	return plan_one(input, &wanted, plan, error);
+	if (request->is_update &&
+		depot_plan_find_installed(input->installed, input->installed_count, request->name) == NULL)
+	{
+		depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "extension \"%s\" is not installed", request->name);
+		return depot_error_hint(error, "Install it with install_extension; the view depot.installed_packages "
+								"lists what is.");
+	}
+	return plan_one(input, &wanted, plan, error) && keeps_dependents(input, plan, error);
+}
+
+/* Another version of a package must still do for the installed packages that stay and depend on it. */
+static bool
+keeps_dependents(const DepotPlanInput *input, const DepotPlan *plan, DepotError *error)
+{
+	for (int i = 0; i < plan->count; i++)
+	{
+		const DepotPlanItem *item = &plan->items[i];
+
+		for (int j = 0; j < input->installed_count && item->action == DEPOT_PLAN_UPDATE; j++)
+		{
+			const DepotInstalledRow *other = &input->installed[j];
+			const DepotManifestDepend *depend = find_depend(plan, other, item->build->manifest->package);
+			DepotVersionConstraint constraint;
+
+			if (depend == NULL)
+				continue;
+			if (!depot_version_constraint_parse(depend->constraint, &constraint, error))
+				return false;
+			if (depot_version_satisfies(item->build->manifest->version, &constraint))
+				continue;
+			depot_error_set(error, DEPOT_ERROR_CONFLICT, "package \"%s\" %s does not suit package \"%s\" %s",
+							item->build->manifest->package, item->build->manifest->version,
+							other->package, other->version);
+			return depot_error_detail(error, "Package \"%s\" needs version %s.", other->package, depend->constraint);
+		}
+	}
+	return true;
+}
+
+/* What an installed package that the plan leaves alone says about package, or NULL. */
+static const DepotManifestDepend *
+find_depend(const DepotPlan *plan, const DepotInstalledRow *row, const char *package)
+{
+	if (row->is_removed || !row->has_build)
+		return NULL;
+	for (int i = 0; i < plan->count; i++)
+		if (plan->items[i].action != DEPOT_PLAN_KEEP && plan->items[i].installed == row)
+			return NULL;
+	for (int i = 0; i < row->manifest->depend_count; i++)
+		if (strcmp(row->manifest->depends[i].package, package) == 0)
+			return &row->manifest->depends[i];
+	return NULL;
 }
 
 /* Whether a row is what wanted asks for. */
@@ -84,7 +142,8 @@ plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotErro
 			item.installed = row;
 	}
 	if (item.installed != NULL && satisfies(item.installed->manifest, wanted->name, &constraint) &&
-		(wanted->repository == NULL || strcmp(item.installed->repository, wanted->repository) == 0))
+		(wanted->repository == NULL || strcmp(item.installed->repository, wanted->repository) == 0) &&
+		(!wanted->is_update || !has_newer(input, wanted, item.installed, &constraint)))
 	{
 		item.action = DEPOT_PLAN_KEEP;
 		return add_item(plan, &item, error);
@@ -116,6 +175,19 @@ plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotErro
 	item.action = item.installed != NULL ? DEPOT_PLAN_UPDATE : DEPOT_PLAN_INSTALL;
 	wanted->chosen = item.build->manifest;
 	return plan_needs(input, wanted, plan, error) && add_item(plan, &item, error);
+}
+
+/* Whether the repository that wanted belongs to has a build that is newer than row and does. */
+static bool
+has_newer(const DepotPlanInput *input, const Wanted *wanted, const DepotInstalledRow *row,
+		  const DepotVersionConstraint *constraint)
+{
+	const char *repository = owning_repository(input, wanted);
+	const DepotAvailableRow *newest = NULL;
+
+	if (repository != NULL)
+		newest = newest_build(input, wanted, repository, constraint);
+	return newest != NULL && depot_version_compare(newest->manifest->version, row->version) > 0;
 }
 
 /*

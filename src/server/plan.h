@@ -64,10 +64,13 @@ typedef struct DepotPlanRequest
 	const char *name;			/* extension or package */
 	const char *constraint;		/* NULL: any version */
 	const char *repository;		/* NULL: by priority */
+	bool		is_update;		/* what is installed satisfies only when nothing newer does */
 }			DepotPlanRequest;
 
 /*
- * Makes the plan of an installation.  Errors: UNKNOWN_EXTENSION (nobody lists the name, or a name
+ * Makes the plan of an installation or update.  An update without a constraint never goes back.
+ * Errors: WRONG_STATE (to update what is not installed), CONFLICT (an installed package needs another version),
+ * UNKNOWN_EXTENSION (nobody lists the name, or a name
  * it needs), UNKNOWN_VERSION (listed, but nothing fits; the detail lists what exists),
  * INVALID_VERSION (the constraint), PACKAGE (too many).
  */

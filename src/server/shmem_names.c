@@ -18,6 +18,8 @@ depot_shmem_kind_name(DepotRequestKind kind)
 	{
 		case DEPOT_REQUEST_INSTALL:
 			return "install_extension";
+		case DEPOT_REQUEST_UPDATE:
+			return "update_extension";
 		case DEPOT_REQUEST_UNINSTALL:
 			return "uninstall_extension";
 		case DEPOT_REQUEST_ADD_REPOSITORY:
