@@ -319,8 +319,8 @@ CREATE FUNCTION pg_catalog.uninstall_extension(extension text, dry_run boolean D
 COMMENT ON FUNCTION pg_catalog.uninstall_extension(text, boolean) IS
     'removes the files of an extension, unless a database or another package uses it';
 
-CREATE FUNCTION pg_catalog.verify_extension_files(OUT package text, OUT path text, OUT problem text)
+CREATE FUNCTION pg_catalog.verify_extension_files(repair boolean DEFAULT false, OUT package text, OUT path text, OUT problem text)
     RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'depot_verify_extension_files';
-COMMENT ON FUNCTION pg_catalog.verify_extension_files() IS
-    'compares every installed file with the digest in its package''s manifest; a row per problem';
+COMMENT ON FUNCTION pg_catalog.verify_extension_files(boolean) IS
+    'compares every installed file with the digest in its package''s manifest; a row per problem; repair fetches again what is damaged';

@@ -261,11 +261,12 @@ depot_uninstall_extension(PG_FUNCTION_ARGS)
 Datum
 depot_verify_extension_files(PG_FUNCTION_ARGS)
 {
+	bool		is_repair = bool_argument(fcinfo, 0);
 	StringInfoData argument;
 
 	initStringInfo(&argument);
-	appendStringInfoString(&argument, "{}");
-	return_rows(fcinfo, call_leader(DEPOT_REQUEST_VERIFY_FILES, "all packages", &argument, true));
+	appendStringInfo(&argument, "{\"repair\":%s}", is_repair ? "true" : "false");
+	return_rows(fcinfo, call_leader(DEPOT_REQUEST_VERIFY_FILES, "all packages", &argument, !is_repair));
 	return (Datum) 0;
 }
 

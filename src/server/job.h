@@ -71,6 +71,7 @@ struct DepotJob
 	char	   *result;			/* of a finished job: JSON, kept while it does not fit its slot */
 	void	   *state;			/* of the kind of job */
 	void	   *operation;		/* of the operation that runs (refresh, package, usage) */
+	void	   *restore;		/* of op_restore, which runs other operations */
 };
 
 /* Makes a job in its own memory context; the loop starts it with depot_job_begin. */
@@ -159,6 +160,16 @@ typedef struct DepotVerifyRequest
 extern void depot_verify_begin(DepotJob *job, const DepotVerifyRequest *requests, int count, DepotJobStep then);
 /* Rows of problems found, as depot_job_finish wants them, and how many. */
 extern const char *depot_verify_rows(DepotJob *job, int *problem_count);
+
+/* Whether it found something about the package of request number index. */
+extern bool depot_verify_is_damaged(DepotJob *job, int index);
+
+/*
+ * Fetches a recorded build again and makes it served.  row and repositories live as long as the
+ * operation; trusted metadata that is gone is fetched first.
+ */
+extern void depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, const DepotRepositoryRow *repositories,
+								int repository_count, DepotJobStep then);
 
 /* Looks into each database for extensions of names (separated by spaces); raises IN_USE when one has one. */
 extern void depot_usage_begin(DepotJob *job, const char *names, DepotJobStep then);

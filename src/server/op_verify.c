@@ -23,6 +23,7 @@ typedef struct Verify
 	DepotJobStep then;
 	StringInfoData rows;
 	int			problem_count;
+	bool	   *is_damaged;		/* per request */
 }			Verify;
 
 static void send_next(DepotJob *job);
@@ -37,6 +38,7 @@ depot_verify_begin(DepotJob *job, const DepotVerifyRequest *requests, int count,
 	verify->requests = palloc(sizeof(DepotVerifyRequest) * Max(count, 1));
 	if (count > 0)
 		memcpy(verify->requests, requests, sizeof(DepotVerifyRequest) * count);
+	verify->is_damaged = palloc0(sizeof(bool) * Max(count, 1));
 	verify->count = count;
 	verify->then = then;
 	initStringInfo(&verify->rows);
@@ -55,6 +57,12 @@ depot_verify_rows(DepotJob *job, int *problem_count)
 
 	*problem_count = verify->problem_count;
 	return verify->rows.data;
+}
+
+bool
+depot_verify_is_damaged(DepotJob *job, int index)
+{
+	return ((Verify *) job->operation)->is_damaged[index];
 }
 
 static void
@@ -108,6 +116,7 @@ on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
 		escape_json(&verify->rows, problem);
 		appendStringInfoChar(&verify->rows, '}');
 		verify->problem_count++;
+		verify->is_damaged[verify->next] = true;
 	}
 	else if (strcmp(type, "done") == 0)
 	{

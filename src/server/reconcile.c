@@ -29,7 +29,6 @@ typedef struct ReconcileJob
 	DepotInstalledRow *rows;
 	int			row_count;
 	int			next;
-	int			refreshed_for;	/* row for which its repository's lost metadata was fetched; -1: none */
 	DepotRepositoryRow *repositories;
 	int			repository_count;
 	bool	   *is_resumed;		/* per row: activated from what a crash left, to be verified */
@@ -46,7 +45,7 @@ static void activate_staged(ReconcileJob *state);
 static void verify_resumed(DepotJob *job);
 static void note_verified(DepotJob *job);
 static void fetch_missing(DepotJob *job);
-static void note_package(DepotJob *job);
+static void note_restored(DepotJob *job);
 static void note_failure(DepotJob *job, const DepotReport *report);
 static void go_on(DepotJob *job);
 static void retry_later(DepotJob *job);
@@ -59,7 +58,6 @@ depot_reconcile_start(DepotJob *job)
 	bool		exists;
 
 	job->state = state;
-	state->refreshed_for = -1;
 	job->on_failure = retry_later;
 	if (depot_paths_inactive_reason() != NULL)
 	{
@@ -194,15 +192,6 @@ note_verified(DepotJob *job)
 	verify_resumed(job);
 }
 
-static const DepotRepositoryRow *
-repository_of(const ReconcileJob *state, const char *name)
-{
-	for (int i = 0; i < state->repository_count; i++)
-		if (strcmp(state->repositories[i].name, name) == 0)
-			return &state->repositories[i];
-	return NULL;
-}
-
 /* The next row whose files are not here, or not as they should be; NULL when there is none. */
 static const DepotInstalledRow *
 next_missing(ReconcileJob *state)
@@ -223,8 +212,6 @@ fetch_missing(DepotJob *job)
 {
 	ReconcileJob *state = job->state;
 	const DepotInstalledRow *row = next_missing(state);
-	const DepotRepositoryRow *repository;
-	DepotPackageRequest request;
 
 	if (row == NULL)
 	{
@@ -232,76 +219,18 @@ fetch_missing(DepotJob *job)
 		return;
 	}
 
-	if (state->refreshed_for != state->next)
-		ereport(WARNING,
-				(errcode(ERRCODE_UNDEFINED_FILE),
-				 errmsg("files of package \"%s\" %s are missing or damaged", row->package, row->version),
-				 errdetail("They are fetched again from repository \"%s\".", row->repository)));
-	repository = repository_of(state, row->repository);
-	if (repository == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("repository \"%s\" does not exist", row->repository),
-				 errhint("Add it again, or uninstall package \"%s\".", row->package)));
-	if (!depot_refresh_has_metadata(row->repository) && state->refreshed_for != state->next)
-	{
-		/* The depot directory was lost or is another one: trust starts again at the recorded root. */
-		state->refreshed_for = state->next;
-		depot_refresh_begin(job, repository, NULL, fetch_missing);
-		return;
-	}
-	request = (DepotPackageRequest)
-	{
-		.repository = row->repository,
-			.target = row->target,
-			.sha256 = row->digest,
-			.manifest_sha256 = row->manifest_sha256,
-			.size_bytes = row->size_bytes,
-			.unpacked_bytes = row->unpacked_bytes,
-			.check_expiry = false
-	};
-	depot_package_begin(job, &request, repository, note_package);
-}
-
-/* The rows may have changed while the package was on its way: what they say now counts. */
-static bool
-is_still_wanted(const DepotInstalledRow *row)
-{
-	DepotInstalledRow *rows;
-	int			count;
-	bool		is_wanted = false;
-
-	depot_catalog_begin();
-	count = depot_catalog_exists() ? depot_catalog_read_installed(&rows) : 0;
-	depot_catalog_commit();
-	for (int i = 0; i < count; i++)
-		is_wanted |= !rows[i].is_removed && rows[i].has_build && strcmp(rows[i].package, row->package) == 0 &&
-			strcmp(rows[i].digest, row->digest) == 0;
-	return is_wanted;
+	ereport(WARNING,
+			(errcode(ERRCODE_UNDEFINED_FILE),
+			 errmsg("files of package \"%s\" %s are missing or damaged", row->package, row->version),
+			 errdetail("They are fetched again from repository \"%s\".", row->repository)));
+	depot_restore_begin(job, row, state->repositories, state->repository_count, note_restored);
 }
 
 static void
-note_package(DepotJob *job)
+note_restored(DepotJob *job)
 {
 	ReconcileJob *state = job->state;
-	const DepotInstalledRow *row = &state->rows[state->next];
-	DepotStaging *staging = depot_job_staging(job);
-	DepotManifest *manifest;
-	DepotError	error;
-	bool		is_resumed;
-	bool		ok;
 
-	if (is_still_wanted(row))
-	{
-		manifest = depot_applied_read_manifest(staging->name, row->package);
-		depot_applied_prepare(manifest, staging->name, row->digest, row->manifest_sha256);
-		ok = depot_applied_activate(staging->name, manifest, row->digest, row->manifest_sha256,
-									&is_resumed, &error);
-		depot_manifest_free(manifest);
-		if (!ok)
-			depot_job_raise(&error);
-		ereport(LOG, (errmsg("pg_depot: fetched and activated package \"%s\" %s", row->package, row->version)));
-	}
 	state->next++;
 	fetch_missing(job);
 }
