@@ -48,7 +48,7 @@ depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, const DepotRepo
 				 errmsg("repository \"%s\" does not exist", row->repository),
 				 errhint("Add it again, or uninstall package \"%s\".", row->package)));
 
-	/* Without trusted metadata the depot directory was lost or is another one: trust starts again at the recorded root. */
+	/* Trusted metadata that is gone: the depot directory was lost, trust starts again at the recorded root. */
 	if (!depot_refresh_has_metadata(row->repository))
 		depot_refresh_begin(job, restore->repository, NULL, fetch);
 	else
