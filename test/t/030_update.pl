@@ -63,8 +63,9 @@ is(installed_version('depot_demo'), '2.0', 'the newest is active');
 oracle_ok($node, 'after an update to the newest');
 is(query("SELECT action, version, previous_version FROM depot.activity_log ORDER BY id DESC LIMIT 1"),
 	'update|2.0|1.1', 'the history has both versions');
-query('ALTER EXTENSION depot_demo UPDATE');
-is(query("SELECT extversion FROM pg_extension WHERE extname = 'depot_demo'"), '2.0', 'ALTER EXTENSION UPDATE finds the new scripts');
+query('CREATE DATABASE other');
+query('CREATE EXTENSION depot_demo', 'other');
+is(query("SELECT extversion FROM pg_extension WHERE extname = 'depot_demo'", 'other'), '2.0', 'CREATE EXTENSION finds the new scripts');
 unchanged_ok(
 	$node,
 	'the second update',
