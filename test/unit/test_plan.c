@@ -52,6 +52,7 @@ typedef struct Catalog
 }			Catalog;
 
 static Catalog catalog;
+static bool is_update = false;
 
 static bool
 system_extension(const char *extension, char version[64])
@@ -149,7 +150,9 @@ offer(const Build *builds, int count, int available_count)
 static void
 expect(const char *name, const char *constraint, const char *repository, const char *expected, DepotErrorCode code)
 {
-	DepotPlanRequest request = {.name = name, .constraint = constraint, .repository = repository};
+	DepotPlanRequest request = {
+		.name = name, .constraint = constraint, .repository = repository, .is_update = is_update
+	};
 	DepotPlan	plan;
 	DepotError	error;
 	char		text[512] = "";
@@ -292,6 +295,41 @@ test_keep_and_update(void **state)
 	expect("hll", NULL, NULL, "install hll 3", 0);
 }
 
+/* Writes the plan of an update and compares; expected NULL: it must fail with code. */
+static void
+expect_update(const char *name, const char *constraint, const char *expected, DepotErrorCode code)
+{
+	is_update = true;
+	expect(name, constraint, NULL, expected, code);
+	is_update = false;
+}
+
+static void
+test_update(void **state)
+{
+	const Build builds[] = {
+		{.repository = "main", .package = "base", .version = "1"},
+		{.repository = "main", .package = "base", .version = "2"},
+		{.repository = "main", .package = "base", .version = "3"},
+		{.repository = "main", .package = "base", .version = "2"},
+		{.repository = "main", .package = "top", .version = "1", .depends = "base", .depends_constraint = "< 3"},
+	};
+
+	offer(builds, 4, 3);
+	expect_update("base", NULL, "update base 3", 0);
+	expect_update("base", "2", "keep base 2", 0);
+	expect_update("base", "< 2", "update base 1", 0);
+	expect_update("base", "> 3", NULL, DEPOT_ERROR_UNKNOWN_VERSION);
+	expect_update("top", NULL, NULL, DEPOT_ERROR_WRONG_STATE);
+	catalog.input.available_count = 2;
+	expect_update("base", NULL, "keep base 2", 0);
+
+	/* Another package may have a say. */
+	offer(builds, 5, 3);
+	expect_update("base", NULL, NULL, DEPOT_ERROR_CONFLICT);
+	expect_update("base", "1", "update base 1", 0);
+}
+
 static void
 test_installation_provides(void **state)
 {
@@ -361,6 +399,7 @@ main(void)
 		cmocka_unit_test(test_needs_come_first),
 		cmocka_unit_test(test_circle),
 		cmocka_unit_test(test_keep_and_update),
+		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_installation_provides),
 		cmocka_unit_test(test_dependents),
 		cmocka_unit_test(test_restart),
