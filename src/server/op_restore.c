@@ -90,33 +90,44 @@ is_still_wanted(const DepotInstalledRow *row)
 	return is_wanted;
 }
 
+/* Makes the staged files served, or raises why not. */
+static void
+activate_staged(const DepotInstalledRow *row, const char *staging, const DepotManifest *manifest)
+{
+	DepotError	error;
+	bool		is_resumed;
+
+	depot_applied_prepare(manifest, staging, row->digest, row->manifest_sha256);
+	if (!depot_applied_activate(staging, manifest, row->digest, row->manifest_sha256, &is_resumed, &error))
+		depot_job_raise(&error);
+}
+
+/* The same with the manifest read first; it is malloc'd and goes whatever happens. */
+static void
+read_and_activate(const DepotInstalledRow *row, const char *staging)
+{
+	DepotManifest *manifest = depot_applied_read_manifest(staging, row->package);
+
+	PG_TRY();
+	{
+		activate_staged(row, staging, manifest);
+	}
+	PG_FINALLY();
+	{
+		depot_manifest_free(manifest);
+	}
+	PG_END_TRY();
+}
+
 static void
 activate(DepotJob *job)
 {
 	Restore    *restore = job->restore;
 	const DepotInstalledRow *row = restore->row;
-	DepotStaging *staging = depot_job_staging(job);
-	DepotManifest *manifest;
-	DepotError	error;
-	bool		is_resumed;
-	bool		ok;
 
 	if (is_still_wanted(row))
 	{
-		manifest = depot_applied_read_manifest(staging->name, row->package);
-		PG_TRY();
-		{
-			depot_applied_prepare(manifest, staging->name, row->digest, row->manifest_sha256);
-			ok = depot_applied_activate(staging->name, manifest, row->digest, row->manifest_sha256,
-										&is_resumed, &error);
-		}
-		PG_FINALLY();
-		{
-			depot_manifest_free(manifest);
-		}
-		PG_END_TRY();
-		if (!ok)
-			depot_job_raise(&error);
+		read_and_activate(row, depot_job_staging(job)->name);
 		ereport(LOG, (errmsg("pg_depot: fetched and activated package \"%s\" %s", row->package, row->version)));
 	}
 	restore->then(job);
