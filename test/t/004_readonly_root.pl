@@ -119,6 +119,8 @@ CONF
 # Starts to watch; the function that it returns ends it and returns what was seen.
 sub start_watch
 {
+	# What an earlier watch saw must not pass for this one's.
+	unlink "$work/watched";
 	my $pid = fork() // die "fork: $!";
 	if ($pid == 0)
 	{
