@@ -210,36 +210,33 @@ depot_refresh_extension_repository(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-Datum
-depot_install_extension(PG_FUNCTION_ARGS)
+/* Asks for an installation or update: extension and version are the first arguments of both. */
+static void
+request_packages(FunctionCallInfo fcinfo, DepotRequestKind kind, const char *repository, bool is_dry_run)
 {
 	char	   *extension = required_argument(fcinfo, 0, "extension");
-	bool		is_dry_run = bool_argument(fcinfo, 3);
 	StringInfoData argument;
 
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
 	append_text(&argument, "extension", extension);
 	append_text(&argument, "version", text_argument(fcinfo, 1));
-	append_text(&argument, "repository", text_argument(fcinfo, 2));
+	append_text(&argument, "repository", repository);
 	appendStringInfo(&argument, ",\"dry_run\":%s}", is_dry_run ? "true" : "false");
-	return_rows(fcinfo, call_leader(DEPOT_REQUEST_INSTALL, extension, &argument, is_dry_run));
+	return_rows(fcinfo, call_leader(kind, extension, &argument, is_dry_run));
+}
+
+Datum
+depot_install_extension(PG_FUNCTION_ARGS)
+{
+	request_packages(fcinfo, DEPOT_REQUEST_INSTALL, text_argument(fcinfo, 2), bool_argument(fcinfo, 3));
 	return (Datum) 0;
 }
 
 Datum
 depot_update_extension(PG_FUNCTION_ARGS)
 {
-	char	   *extension = required_argument(fcinfo, 0, "extension");
-	bool		is_dry_run = bool_argument(fcinfo, 2);
-	StringInfoData argument;
-
-	initStringInfo(&argument);
-	appendStringInfoChar(&argument, '{');
-	append_text(&argument, "extension", extension);
-	append_text(&argument, "version", text_argument(fcinfo, 1));
-	appendStringInfo(&argument, ",\"dry_run\":%s}", is_dry_run ? "true" : "false");
-	return_rows(fcinfo, call_leader(DEPOT_REQUEST_UPDATE, extension, &argument, is_dry_run));
+	request_packages(fcinfo, DEPOT_REQUEST_UPDATE, NULL, bool_argument(fcinfo, 2));
 	return (Datum) 0;
 }
 
