@@ -311,6 +311,7 @@ static void
 end(DepotJob *job)
 {
 	job->is_finished = true;
+	job->result = NULL;
 	job->on_message = NULL;
 	job->on_wake = NULL;
 	depot_job_stop_agents(job);
@@ -322,6 +323,9 @@ void
 depot_job_finish(DepotJob *job, const char *rows)
 {
 	end(job);
+	/* Whatever happens to the answer, what was done stands. */
+	job->on_error = NULL;
+	job->on_failure = NULL;
 	if (job->slot < 0)
 		return;
 	job->result = MemoryContextStrdup(job->context, psprintf("{\"notices\":[%s],\"rows\":[%s]}",

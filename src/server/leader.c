@@ -265,6 +265,14 @@ start_due_reconcile(void)
 	start_job(JOBS_MAX, depot_job_create(-1, NULL));
 }
 
+/* Hands over a result that did not fit its slot, once the caller has made room. */
+static void
+post_large_result(DepotJob *job)
+{
+	if (depot_shmem_answer_segment(job->slot, job->result, strlen(job->result)))
+		job->result = NULL;
+}
+
 /* Lets jobs look whether what they wait for has come, and ends those that are done or given up. */
 static void
 advance_jobs(void)
@@ -272,7 +280,6 @@ advance_jobs(void)
 	for (int place = 0; place <= JOBS_MAX; place++)
 	{
 		DepotJob   *job = jobs[place];
-		bool		is_over;
 
 		if (job == NULL)
 			continue;
@@ -285,10 +292,9 @@ advance_jobs(void)
 		if (!job->is_finished && job->on_wake != NULL)
 			guard(job, job->on_wake, NULL);
 
-		is_over = job->is_finished &&
-			(job->result == NULL ||
-			 depot_shmem_answer_segment(job->slot, job->result, strlen(job->result)));
-		if (!is_over)
+		if (job->is_finished && job->result != NULL)
+			guard(job, post_large_result, NULL);
+		if (!job->is_finished || job->result != NULL)
 			continue;
 		if (job->slot < 0 && reconcile_at == 0)
 			reconcile_failures = 0;
