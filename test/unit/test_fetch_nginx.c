@@ -288,6 +288,27 @@ test_https_refused(void **state)
 	assert_failed(&download, DEPOT_ERROR_UNREACHABLE, "certificate authorities");
 }
 
+/* Reads the server's log once it has count lines with mark: it writes a line after it has answered. */
+static void
+read_log_of(DepotBuffer *log, const char *mark, int count)
+{
+	DepotError	error;
+
+	depot_buffer_init(log);
+	for (int tries = 0; tries < 500; tries++)
+	{
+		int			found = 0;
+
+		depot_buffer_reset(log);
+		assert_true(depot_files_read(nginx.scratch.fd, "access.log", 1 << 20, log, &error));
+		for (const char *p = log->data; p != NULL && (p = strstr(p, mark)) != NULL; p++)
+			found++;
+		if (found >= count)
+			return;
+		(void) usleep(10000);
+	}
+}
+
 /* Every request of one handle came over one connection, by the server's own log. */
 static void
 test_connection_is_kept(void **state)
@@ -311,8 +332,7 @@ test_connection_is_kept(void **state)
 		assert_true(download.ok);
 	}
 	depot_fetch_close(fetch);
-	depot_buffer_init(&log);
-	assert_true(depot_files_read(nginx.scratch.fd, "access.log", 1 << 20, &log, &error));
+	read_log_of(&log, "kept-", 4);
 	for (char *line = strtok(log.data, "\n"); line != NULL; line = strtok(NULL, "\n"))
 	{
 		int			connection = atoi(line);
