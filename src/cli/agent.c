@@ -164,7 +164,7 @@ add_hint(DepotError *error)
 	if (error->code == DEPOT_ERROR_DISK_FULL)
 		(void) depot_error_hint(error, "Free space on the depot directory's file system and repeat the call.");
 	else if (error->code == DEPOT_ERROR_OUT_OF_MEMORY)
-		(void) depot_error_hint(error, "If the machine has memory to spare, raise depot.agent_memory.");
+		(void) depot_error_hint(error, "An agent may use 256 MB; what it was given needs more.");
 }
 
 static bool
