@@ -224,6 +224,14 @@ depot_job_staging(DepotJob *job)
 }
 
 void
+depot_job_let_go(DepotJob *job)
+{
+	depot_job_stop_agents(job);
+	depot_job_end_stagings(job);
+	depot_job_unlock_repository(job);
+}
+
+void
 depot_job_end_stagings(DepotJob *job)
 {
 	while (job->staging_count > 0)
@@ -314,9 +322,7 @@ end(DepotJob *job)
 	job->result = NULL;
 	job->on_message = NULL;
 	job->on_wake = NULL;
-	depot_job_stop_agents(job);
-	depot_job_end_stagings(job);
-	depot_job_unlock_repository(job);
+	depot_job_let_go(job);
 }
 
 void

@@ -88,6 +88,9 @@ extern DepotStaging *depot_job_begin_staging(DepotJob *job);
 extern DepotStaging *depot_job_staging(DepotJob *job);
 extern void depot_job_end_stagings(DepotJob *job);
 
+/* Ends agents, staging and the hold on a repository: what a step that failed may have left behind. */
+extern void depot_job_let_go(DepotJob *job);
+
 extern void depot_job_notice(DepotJob *job, const char *format,...) DEPOT_PRINTF(2, 3);
 
 /* Passes an error on to the caller as a WARNING whose message begins with what the format says. */

@@ -285,9 +285,7 @@ note_refresh_error(DepotJob *job, const DepotReport *report)
 	RefreshFailure *failure;
 	MemoryContext old_context;
 
-	depot_job_stop_agents(job);
-	depot_job_end_stagings(job);
-	depot_job_unlock_repository(job);
+	depot_job_let_go(job);
 	old_context = MemoryContextSwitchTo(job->context);
 	failure = palloc(sizeof(RefreshFailure));
 	failure->repository = pstrdup(row->name);

@@ -387,9 +387,7 @@ skip_failed(DepotJob *job, const DepotReport *report)
 {
 	RepositoryJob *state = job->state;
 
-	depot_job_stop_agents(job);
-	depot_job_end_stagings(job);
-	depot_job_unlock_repository(job);
+	depot_job_let_go(job);
 	depot_job_warn(job, report, "repository \"%s\"", state->rows[state->next].name);
 	state->next++;
 	refresh_next(job);

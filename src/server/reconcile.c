@@ -245,9 +245,7 @@ note_failure(DepotJob *job, const DepotReport *report)
 	ReconcileJob *state = job->state;
 
 	depot_errors_raise_report(WARNING, report);
-	depot_job_stop_agents(job);
-	depot_job_end_stagings(job);
-	depot_job_unlock_repository(job);
+	depot_job_let_go(job);
 	state->has_failed = true;
 	if (state->is_fetching)
 		state->next++;
