@@ -10,7 +10,7 @@
 # ./run-tests runs everything, servers included.
 
 EXTENSION = pg_depot
-DATA = sql/pg_depot--1.0.sql
+DATA_built = build/sql/pg_depot--1.0.sql
 MODULE_big = pg_depot
 
 # What the server links: no libcurl, libsodium, libarchive (no threads, no
@@ -37,6 +37,9 @@ CLI_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -O2 -g -fPIE -fstack-protector-strong 
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wno-unused-parameter
 CLI_LIBS = -lcurl -lsodium -larchive -ljansson -lseccomp -lelf
 
+# One source for what both control files create; only the tables differ.
+SQL_HOME = sql/tables.sql sql/views.sql sql/privileges.sql sql/api.sql
+
 EXTRA_CLEAN = build
 
 PG_CONFIG ?= pg_config
@@ -49,6 +52,10 @@ all: $(CLI)
 
 # PGXS tracks no headers, and a struct that differs between two objects crashes the server.
 $(OBJS): $(wildcard src/server/*.h src/common/*.h)
+
+build/sql/pg_depot--1.0.sql: $(SQL_HOME)
+	@mkdir -p $(@D)
+	cat $^ >$@
 
 build/program/%.o: src/%.c
 	@mkdir -p $(@D)

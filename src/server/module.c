@@ -17,6 +17,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "server/hook.h"
 #include "server/leader.h"
 #include "server/paths.h"
 #include "server/settings.h"
@@ -44,5 +45,6 @@ _PG_init(void)
 	if (IsBinaryUpgrade)
 		return;
 	depot_shmem_register(depot_settings_database);
+	depot_hook_register();
 	depot_leader_register();
 }

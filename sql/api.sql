@@ -1,0 +1,52 @@
+-- api.sql: the API.  In pg_catalog, so that it is found whatever the search path says.
+
+CREATE FUNCTION pg_catalog.add_extension_repository(name text, url text, trusted_root text DEFAULT NULL,
+    root_sha256 text DEFAULT NULL, priority integer DEFAULT 100, mirrors text[] DEFAULT NULL,
+    OUT repository text, OUT packages integer, OUT expires_at timestamptz)
+    RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_add_extension_repository';
+COMMENT ON FUNCTION pg_catalog.add_extension_repository(text, text, text, text, integer, text[]) IS
+    'adds a repository of signed packages; trust starts at trusted_root, or at the root whose digest is root_sha256';
+
+CREATE FUNCTION pg_catalog.drop_extension_repository(name text)
+    RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_drop_extension_repository';
+COMMENT ON FUNCTION pg_catalog.drop_extension_repository(text) IS
+    'forgets a repository; what was installed from it stays';
+
+CREATE FUNCTION pg_catalog.refresh_extension_repository(name text DEFAULT NULL,
+    OUT repository text, OUT changed boolean, OUT packages integer, OUT expires_at timestamptz)
+    RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_refresh_extension_repository';
+COMMENT ON FUNCTION pg_catalog.refresh_extension_repository(text) IS
+    'fetches and checks the metadata of one repository, or of all';
+
+CREATE FUNCTION pg_catalog.install_extension(extension text, version text DEFAULT NULL, repository text DEFAULT NULL,
+    dry_run boolean DEFAULT false,
+    OUT package text, OUT version text, OUT action text, OUT size_bytes bigint, OUT restart_required boolean,
+    OUT repository text)
+    RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_install_extension';
+COMMENT ON FUNCTION pg_catalog.install_extension(text, text, text, boolean) IS
+    'installs the files of an extension or package and what it needs; dry_run only tells what would be done';
+
+CREATE FUNCTION pg_catalog.update_extension(extension text, version text DEFAULT NULL, dry_run boolean DEFAULT false,
+    OUT package text, OUT version text, OUT action text, OUT size_bytes bigint, OUT restart_required boolean,
+    OUT repository text)
+    RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_update_extension';
+COMMENT ON FUNCTION pg_catalog.update_extension(text, text, boolean) IS
+    'installs newer files of an installed extension; ALTER EXTENSION ... UPDATE in each database then uses them';
+
+CREATE FUNCTION pg_catalog.uninstall_extension(extension text, dry_run boolean DEFAULT false,
+    OUT package text, OUT version text, OUT action text, OUT size_bytes bigint)
+    RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_uninstall_extension';
+COMMENT ON FUNCTION pg_catalog.uninstall_extension(text, boolean) IS
+    'removes the files of an extension, unless a database or another package uses it';
+
+CREATE FUNCTION pg_catalog.verify_extension_files(repair boolean DEFAULT false, OUT package text, OUT path text, OUT problem text)
+    RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_verify_extension_files';
+COMMENT ON FUNCTION pg_catalog.verify_extension_files(boolean) IS
+    'compares every installed file with the digest in its package''s manifest; a row per problem; repair fetches again what is damaged';

@@ -1,0 +1,168 @@
+-- tables.sql: the tables of the home database, and the functions behind its views
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION pg_depot" to load this file. \quit
+
+CREATE SCHEMA depot;
+COMMENT ON SCHEMA depot IS 'pg_depot: what is installed on this cluster, from where, and what could be';
+
+CREATE FUNCTION depot.check_home_database() RETURNS void
+    LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'depot_check_home_database';
+COMMENT ON FUNCTION depot.check_home_database() IS
+    'raises an error unless the library is preloaded and this is the database that depot.database names';
+REVOKE ALL ON FUNCTION depot.check_home_database() FROM PUBLIC;
+SELECT depot.check_home_database();
+
+-- Tables.  Everyone reads them through the views below; the leader writes them.
+
+CREATE TABLE depot.generation (
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    generation bigint NOT NULL
+);
+COMMENT ON TABLE depot.generation IS 'one row whose counter every change of what is installed bumps';
+COMMENT ON COLUMN depot.generation.singleton IS 'always true: there is one row';
+COMMENT ON COLUMN depot.generation.generation IS 'number of changes so far';
+INSERT INTO depot.generation (generation) VALUES (0);
+
+CREATE TABLE depot.repository (
+    name text PRIMARY KEY,
+    url text NOT NULL,
+    mirrors text[] NOT NULL DEFAULT '{}',
+    priority integer NOT NULL DEFAULT 100,
+    trusted_root text,
+    root_sha256 text,
+    added_by text NOT NULL,
+    added_at timestamptz NOT NULL DEFAULT now(),
+    refreshed_at timestamptz,
+    expires_at timestamptz,
+    snapshot_version bigint,
+    CHECK ((trusted_root IS NULL) <> (root_sha256 IS NULL))
+);
+COMMENT ON TABLE depot.repository IS 'the repositories a superuser added, each with its trust anchor';
+COMMENT ON COLUMN depot.repository.name IS 'name the repository is called by in SQL';
+COMMENT ON COLUMN depot.repository.url IS 'where metadata/ and targets/ are found';
+COMMENT ON COLUMN depot.repository.mirrors IS 'further places with the same files, tried in this order';
+COMMENT ON COLUMN depot.repository.priority IS 'a lower number is asked first; the first repository that lists a name owns it';
+COMMENT ON COLUMN depot.repository.trusted_root IS 'TUF root metadata given when the repository was added';
+COMMENT ON COLUMN depot.repository.root_sha256 IS 'or the digest of its first root metadata';
+COMMENT ON COLUMN depot.repository.added_by IS 'role that added it';
+COMMENT ON COLUMN depot.repository.added_at IS 'when it was added';
+COMMENT ON COLUMN depot.repository.refreshed_at IS 'when its metadata was last fetched and found valid';
+COMMENT ON COLUMN depot.repository.expires_at IS 'when the first of the accepted metadata files expires';
+COMMENT ON COLUMN depot.repository.snapshot_version IS 'version of the TUF snapshot whose targets depot.available holds';
+
+CREATE TABLE depot.available (
+    repository text NOT NULL,
+    target text NOT NULL,
+    package text NOT NULL,
+    version text NOT NULL,
+    kind text NOT NULL,
+    names text[] NOT NULL,
+    extensions text[] NOT NULL,
+    size_bytes bigint NOT NULL,
+    unpacked_bytes bigint NOT NULL,
+    sha256 text NOT NULL,
+    summary text NOT NULL,
+    custom json NOT NULL,
+    PRIMARY KEY (repository, target)
+);
+CREATE INDEX available_names ON depot.available USING gin (names);
+COMMENT ON TABLE depot.available IS 'what the repositories'' signed metadata offers for this server''s major version and platform';
+COMMENT ON COLUMN depot.available.repository IS 'repository whose metadata lists it';
+COMMENT ON COLUMN depot.available.target IS 'TUF target path';
+COMMENT ON COLUMN depot.available.package IS 'package name';
+COMMENT ON COLUMN depot.available.version IS 'package version';
+COMMENT ON COLUMN depot.available.kind IS 'extension, module or library';
+COMMENT ON COLUMN depot.available.names IS 'every name it can be asked for by: package and extensions';
+COMMENT ON COLUMN depot.available.extensions IS 'extensions it provides';
+COMMENT ON COLUMN depot.available.size_bytes IS 'size of the download';
+COMMENT ON COLUMN depot.available.unpacked_bytes IS 'size of its files';
+COMMENT ON COLUMN depot.available.sha256 IS 'digest of the package';
+COMMENT ON COLUMN depot.available.summary IS 'one line about it';
+COMMENT ON COLUMN depot.available.custom IS 'custom.pg_depot of the target, which resolving reads';
+
+CREATE TABLE depot.installed (
+    package text PRIMARY KEY,
+    version text NOT NULL,
+    why text NOT NULL CHECK (why IN ('requested', 'dependency')),
+    state text NOT NULL CHECK (state IN ('installed', 'removed')),
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE depot.installed IS 'the desired state: what every server of the cluster shall have';
+COMMENT ON COLUMN depot.installed.package IS 'package name';
+COMMENT ON COLUMN depot.installed.version IS 'package version';
+COMMENT ON COLUMN depot.installed.why IS 'requested by name, or needed by another package';
+COMMENT ON COLUMN depot.installed.state IS 'installed, or removed: only a removed row lets files go';
+COMMENT ON COLUMN depot.installed.changed_at IS 'when the row last changed';
+
+CREATE TABLE depot.installed_build (
+    package text NOT NULL,
+    major integer NOT NULL,
+    platform text NOT NULL,
+    version text NOT NULL,
+    digest text NOT NULL,
+    manifest_sha256 text NOT NULL,
+    repository text NOT NULL,
+    target text NOT NULL,
+    size_bytes bigint NOT NULL,
+    unpacked_bytes bigint NOT NULL,
+    extensions text[] NOT NULL,
+    custom json NOT NULL,
+    PRIMARY KEY (package, major, platform)
+);
+COMMENT ON TABLE depot.installed_build IS 'the builds that carry out depot.installed, one per major version and platform';
+COMMENT ON COLUMN depot.installed_build.package IS 'package name';
+COMMENT ON COLUMN depot.installed_build.major IS 'PostgreSQL major version';
+COMMENT ON COLUMN depot.installed_build.platform IS 'operating system and architecture, as linux-amd64';
+COMMENT ON COLUMN depot.installed_build.version IS 'package version';
+COMMENT ON COLUMN depot.installed_build.digest IS 'sha256 of the package';
+COMMENT ON COLUMN depot.installed_build.manifest_sha256 IS 'sha256 of its manifest, which lists every file with its digest';
+COMMENT ON COLUMN depot.installed_build.repository IS 'repository it came from';
+COMMENT ON COLUMN depot.installed_build.target IS 'TUF target path';
+COMMENT ON COLUMN depot.installed_build.size_bytes IS 'size of the package';
+COMMENT ON COLUMN depot.installed_build.unpacked_bytes IS 'size of its files';
+COMMENT ON COLUMN depot.installed_build.extensions IS 'extensions it provides';
+COMMENT ON COLUMN depot.installed_build.custom IS 'custom.pg_depot of the target when it was installed';
+
+CREATE TABLE depot.history (
+    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    action text NOT NULL,
+    package text,
+    version text,
+    previous_version text,
+    repository text,
+    digest text,
+    size_bytes bigint,
+    source text,
+    role_name text NOT NULL,
+    database_name text NOT NULL,
+    duration_ms integer
+);
+COMMENT ON TABLE depot.history IS 'every change pg_depot made, with who asked for it';
+COMMENT ON COLUMN depot.history.id IS 'running number';
+COMMENT ON COLUMN depot.history.at IS 'when it was recorded';
+COMMENT ON COLUMN depot.history.action IS 'install, update, remove, add repository, drop repository';
+COMMENT ON COLUMN depot.history.package IS 'package name';
+COMMENT ON COLUMN depot.history.version IS 'its version after the change';
+COMMENT ON COLUMN depot.history.previous_version IS 'its version before the change';
+COMMENT ON COLUMN depot.history.repository IS 'repository name';
+COMMENT ON COLUMN depot.history.digest IS 'sha256 of the package';
+COMMENT ON COLUMN depot.history.size_bytes IS 'size of the download';
+COMMENT ON COLUMN depot.history.source IS 'URL of the repository or mirror that delivered it';
+COMMENT ON COLUMN depot.history.role_name IS 'who asked';
+COMMENT ON COLUMN depot.history.database_name IS 'from which database';
+COMMENT ON COLUMN depot.history.duration_ms IS 'time from the request to the record';
+
+-- Functions that tell what this server holds and does.
+
+CREATE FUNCTION depot.applied_packages(OUT package text, OUT version text, OUT digest text, OUT files integer)
+    RETURNS SETOF record LANGUAGE c STRICT STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'depot_applied_packages';
+COMMENT ON FUNCTION depot.applied_packages() IS 'packages whose files this server serves, from its own state file';
+
+CREATE FUNCTION depot.running_requests(OUT id bigint, OUT request text, OUT subject text, OUT phase text,
+    OUT bytes_done bigint, OUT bytes_total bigint, OUT pid integer, OUT role_name text, OUT started_at timestamptz)
+    RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'depot_running_requests';
+COMMENT ON FUNCTION depot.running_requests() IS 'requests that wait for or are worked on by the leader';
