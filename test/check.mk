@@ -122,8 +122,8 @@ lint-cppcheck:
 	$(CPPCHECK) --library=test/tools/cppcheck-server.cfg src/server
 
 lint-scripts:
-	shellcheck -x quickstart run-tests .ci/run test/check-library test/tools/indent $(wildcard test/tools/*.sh)
-	for file in test/check-includes test/check-style; do perl -wc $$file || exit 1; done
+	shellcheck -x quickstart run-tests bench/run bench/set-up.sh .ci/run test/check-library test/tools/indent $(wildcard test/tools/*.sh)
+	for file in test/check-includes test/check-style bench/client bench/statistics; do perl -wc $$file || exit 1; done
 
 lint-tree: all
 	test/check-includes
