@@ -177,8 +177,8 @@ set_avoided(DepotFetch *fetch, const char *base, bool unreachable)
 
 /* Sleeps before try number try (1 the first repetition): doubling, up to half as much again at random. */
 static bool
-back_off(const DepotFetchRequest *request, int try, DepotFetchProgress progress, void *context,
-		 DepotError *error)
+back_off(const DepotFetchRequest *request, int try, uint64_t bytes, DepotFetchProgress progress,
+		 void *context, DepotError *error)
 {
 	int64_t		delay_ms = RETRY_FIRST_MS;
 	uint32_t	noise = 0;
@@ -199,29 +199,50 @@ back_off(const DepotFetchRequest *request, int try, DepotFetchProgress progress,
 
 		if (left_ms <= 0)
 			return true;
-		if (progress != NULL && !progress(0, request->expected_bytes, context))
+		if (progress != NULL && !progress(bytes, request->expected_bytes, context))
 			return depot_error_set(error, DEPOT_ERROR_CANCELED, "download of \"%s\" canceled", request->path);
 		(void) nanosleep(&nap, NULL);
 	}
 }
 
-/* Tries one base as often as it is worth it. */
+/*
+ * Tries one base as often as it is worth it. What a try leaves is gone on with, by the next base too, unless
+ * the base cannot do that or what was put together proved wrong: then it delivers in one piece, or not at
+ * all.
+ */
 static DepotFetchOutcome
-fetch_from_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
-				DepotFetchProgress progress, void *context, DepotFetchResult *result, DepotError *error)
+fetch_from_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index, DepotFetchPart *part,
+				DepotFetchProgress progress, void *context, DepotError *error)
 {
-	for (int try = 0;; try++)
+	bool		may_resume = depot_fetch_may_resume(request);
+	uint64_t	credited_bytes = part->bytes;
+	int			try = 0;
+
+	for (;;)
 	{
 		DepotFetchOutcome outcome;
 
-		if (try > 0 && !back_off(request, try, progress, context, error))
+		if (!may_resume || part->bytes >= request->expected_bytes)
+			depot_fetch_part_forget(part);
+		if (try > 0 && !back_off(request, try, part->bytes, progress, context, error))
 			return DEPOT_FETCH_FATAL;
-		outcome = depot_fetch_try_base(fetch, request, base_index, progress, context, &result->bytes, error);
+		outcome = depot_fetch_try_base(fetch, request, base_index, part, progress, context, error);
 		if (outcome == DEPOT_FETCH_DONE || outcome == DEPOT_FETCH_MISSING)
 			set_avoided(fetch, request->bases[base_index], false);
+		if (outcome == DEPOT_FETCH_ANEW)
+		{
+			may_resume = false;
+			try = 0;
+			continue;
+		}
 		if (outcome != DEPOT_FETCH_RETRY)
 			return outcome;
-		if (try >= fetch->options.retries)
+		if (may_resume && part->bytes >= credited_bytes + depot_fetch_step_bytes(request))
+		{
+			credited_bytes = part->bytes;
+			try = 0;
+		}
+		if (try++ >= fetch->options.retries)
 		{
 			if (error->code == DEPOT_ERROR_UNREACHABLE)
 				set_avoided(fetch, request->bases[base_index], true);
@@ -263,6 +284,7 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 				 DepotFetchProgress progress, void *context, DepotError *error)
 {
 	DepotError	first_error;
+	DepotFetchPart part;
 	int			order[DEPOT_FETCH_MAX_BASES] = {0};
 	int			failed = 0;
 	int			missing = 0;
@@ -276,15 +298,17 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 		if (!depot_fetch_check_url(request->bases[i], fetch->options.allow_http, error))
 			return false;
 
+	depot_fetch_part_forget(&part);
 	order_bases(fetch, request, order);
 	for (int i = 0; i < request->base_count; i++)
 	{
-		DepotFetchOutcome outcome = fetch_from_base(fetch, request, order[i], progress, context, result,
+		DepotFetchOutcome outcome = fetch_from_base(fetch, request, order[i], &part, progress, context,
 													error);
 
 		if (outcome == DEPOT_FETCH_DONE)
 		{
 			result->base_index = order[i];
+			result->bytes = part.bytes;
 			return true;
 		}
 		if (outcome == DEPOT_FETCH_FATAL)
@@ -293,9 +317,12 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 			missing++;
 		else if (failed++ == 0)
 			first_error = *error;
+		/* the bytes of a base that served another file are not gone on with */
+		if (outcome == DEPOT_FETCH_NEXT &&
+			(error->code == DEPOT_ERROR_TOO_LARGE || error->code == DEPOT_ERROR_DIGEST_MISMATCH))
+			depot_fetch_part_forget(&part);
 	}
 
-	result->bytes = 0;
 	/* one that says "no such file" while another cannot be asked proves nothing, but may have to do */
 	result->missing = failed == 0 || (request->optional && missing > 0);
 	if (result->missing)

@@ -6,7 +6,8 @@
  * https and file: always, http where allowed or to loopback.  No redirects, no
  * environment proxies, no .netrc, no cookies, no content decoding, path sent as is; bytes are counted in the
  * write callback and never exceed the caller's limit; connect and stall time-outs; retries with back-off for
- * what may pass; the mirrors in turn. Trusted for nothing: the check agent decides what the bytes are worth.
+ * what may pass, going on where the last one broke; the mirrors in turn. Trusted for nothing: the check
+ * agent decides what the bytes are worth.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -33,7 +34,8 @@ typedef struct DepotFetchOptions
 {
 	int			connect_timeout_ms;
 	int			stall_timeout_ms;	/* no byte, or fewer than the minimum, over this long ends the transfer */
-	int			retries;		/* per base, for connect failures, 5xx and broken transfers */
+	int			retries;		/* per base, for connect failures, 5xx and broken transfers that got no
+								 * further */
 	bool		allow_http;		/* http to other hosts than loopback */
 	const char *proxy;			/* NULL: none, whatever the environment says */
 	const char *ca_file;		/* NULL: the system's */
@@ -48,7 +50,7 @@ typedef struct DepotFetchRequest
 	uint64_t	expected_bytes; /* 0: unknown; fewer is TRANSFER ("truncated"), more TOO_LARGE */
 	const char *sha256;			/* NULL: unknown; a base with other bytes is DIGEST_MISMATCH */
 	bool		optional;		/* one base that says "missing" is believed, whatever ails the others */
-	int			fd;				/* written from 0; truncated before each try */
+	int			fd;				/* written from 0; what is in it is overwritten */
 }			DepotFetchRequest;
 
 typedef struct DepotFetchResult

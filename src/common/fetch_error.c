@@ -46,7 +46,7 @@ base_name(const char *base, char *out, size_t out_bytes)
 DepotFetchOutcome
 depot_fetch_fail(const DepotFetchRequest *request, int base_index, DepotFetchOutcome outcome,
 				 DepotError *error, DepotErrorCode code,
-	 const char *reason)
+				 const char *reason)
 {
 	char		host[256];
 
@@ -119,7 +119,7 @@ fail_curl(const DepotFetch *fetch, const DepotFetchRequest *request, int base_in
 									"the proxy's name could not be resolved");
 		case CURLE_COULDNT_CONNECT:
 			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE,
-						fetch->proxy != NULL ? "no connection (a proxy is set)" : "no connection");
+									fetch->proxy != NULL ? "no connection (a proxy is set)" : "no connection");
 		case CURLE_OPERATION_TIMEDOUT:
 			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error, DEPOT_ERROR_UNREACHABLE,
 									"no connection within the connect time-out");
@@ -147,7 +147,8 @@ fail_curl(const DepotFetch *fetch, const DepotFetchRequest *request, int base_in
 									DEPOT_ERROR_INVALID_ARGUMENT, curl_easy_strerror(code));
 		default:
 			return depot_fetch_fail(request, base_index, DEPOT_FETCH_RETRY, error,
-						connected ? DEPOT_ERROR_TRANSFER : DEPOT_ERROR_UNREACHABLE, curl_easy_strerror(code));
+									connected ? DEPOT_ERROR_TRANSFER : DEPOT_ERROR_UNREACHABLE,
+									curl_easy_strerror(code));
 	}
 }
 
@@ -155,7 +156,7 @@ fail_curl(const DepotFetch *fetch, const DepotFetchRequest *request, int base_in
 DepotFetchOutcome
 depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
 				  const DepotFetchTransfer *transfer,
-			   CURLcode code, DepotError *error)
+				  CURLcode code, DepotError *error)
 {
 	long		status = 0;
 	curl_off_t	connected_us = 0;
@@ -176,6 +177,9 @@ depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int
 	}
 	if (transfer->too_large)
 		return fail_too_large(request, base_index, transfer->limit_bytes, error);
+	if (transfer->start_bytes > 0 &&
+		(status == 416 || (status == 206 && !transfer->begun && !depot_fetch_range_fits(transfer))))
+		return DEPOT_FETCH_ANEW;
 	if (transfer->header_too_large)
 		return depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER,
 								"the response headers are too large");
@@ -186,36 +190,43 @@ depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int
 		depot_error_detail(error,
 						   "Less than %d bytes per second arrived over %d ms, after %" PRIu64 " bytes.",
 						   DEPOT_FETCH_MIN_BYTES_PER_SECOND, fetch->options.stall_timeout_ms,
-						   transfer->bytes);
+						   transfer->part->bytes);
 		depot_error_hint(error, "If the line is slow, raise depot.stall_timeout.");
 		return DEPOT_FETCH_RETRY;
 	}
 	/* a status counts even when the connection broke, or was left, in the middle of an error page */
 	if (status == 404 || status == 410)
 		return DEPOT_FETCH_MISSING;
+	if (status == 206 && transfer->start_bytes > 0)
+	{
+		status = 200;
+		announced += announced > 0 ? (curl_off_t) transfer->start_bytes : 0;
+	}
 	if (status != 0 && status != 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR ||
 										 code == CURLE_PARTIAL_FILE))
 		return fail_status(request, base_index, status, error);
 	if (code == CURLE_PARTIAL_FILE && announced > 0)
-		return fail_truncated(request, base_index, transfer->bytes, (uint64_t) announced, error);
+		return fail_truncated(request, base_index, transfer->part->bytes, (uint64_t) announced, error);
 	if (code != CURLE_OK)
 		return fail_curl(fetch, request, base_index, code, connected_us != 0, error);
-	if (transfer->bytes < request->expected_bytes)
-		return fail_truncated(request, base_index, transfer->bytes, request->expected_bytes, error);
+	if (transfer->part->bytes < request->expected_bytes)
+		return fail_truncated(request, base_index, transfer->part->bytes, request->expected_bytes, error);
 	return DEPOT_FETCH_DONE;
 }
 
 DepotFetchOutcome
-depot_fetch_compare_digest(const DepotFetchRequest *request, int base_index, DepotFetchTransfer *transfer,
+depot_fetch_compare_digest(const DepotFetchRequest *request, int base_index, DepotFetchPart *part,
 						   DepotError *error)
 {
 	uint8_t		digest[DEPOT_SHA256_BYTES];
 	char		hex[DEPOT_SHA256_HEX_BYTES];
 
-	(void) crypto_hash_sha256_final(&transfer->digest, digest);
+	(void) crypto_hash_sha256_final(&part->digest, digest);
 	depot_digest_to_hex(digest, sizeof(digest), hex);
 	if (strcmp(hex, request->sha256) == 0)
 		return DEPOT_FETCH_DONE;
+	if (part->pieces > 1)
+		return DEPOT_FETCH_ANEW;
 	depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_DIGEST_MISMATCH,
 					 "it is not the file that was signed");
 	depot_error_detail(error, "Its sha256 is %s, the signed metadata says %s.", hex, request->sha256);

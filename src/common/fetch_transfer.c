@@ -32,6 +32,39 @@ discard_body(DepotFetchTransfer *transfer, size_t length)
 	return transfer->discarded_bytes <= DISCARD_LIMIT_BYTES ? length : 0;
 }
 
+/* Makes ready for the first bytes of the file: an answer of 200 is the whole of it, whatever was asked. */
+static bool
+begin_body(DepotFetchTransfer *transfer, long status)
+{
+	curl_off_t	announced = -1;
+
+	transfer->begun = true;
+	if (status != 206 && transfer->part->bytes > 0)
+	{
+		depot_fetch_part_forget(transfer->part);
+		transfer->window_bytes = 0;
+		if (!depot_fetch_part_rewind(transfer->part, transfer->request->fd))
+		{
+			transfer->write_errno = errno;
+			return false;
+		}
+	}
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced) == CURLE_OK &&
+		announced > 0 && (uint64_t) announced > transfer->limit_bytes - transfer->part->bytes)
+		transfer->too_large = true;
+	depot_fetch_part_begin_piece(transfer);
+	return true;
+}
+
+/* Tells whether the body of an answer is what was asked for; file: has no status and leaves 0. */
+static bool
+is_wanted(const DepotFetchTransfer *transfer, long status)
+{
+	if (status == 206)
+		return transfer->begun || (transfer->start_bytes > 0 && depot_fetch_range_fits(transfer));
+	return status == 0 || status == 200;
+}
+
 static size_t
 write_body(char *bytes, size_t size, size_t count, void *context)
 {
@@ -39,26 +72,21 @@ write_body(char *bytes, size_t size, size_t count, void *context)
 	size_t		length = size * count;
 	size_t		written = 0;
 	long		status = 0;
-	curl_off_t	announced = -1;
 
-	/* file: has no status and leaves 0 */
 	if (curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK)
 		return 0;
-	if (status != 0 && status != 200)
+	if (!is_wanted(transfer, status))
 		return discard_body(transfer, length);
-
-	if (transfer->bytes == 0 &&
-		curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced) == CURLE_OK &&
-		announced > 0 && (uint64_t) announced > transfer->limit_bytes)
-		transfer->too_large = true;
-	if (length > transfer->limit_bytes - transfer->bytes)
+	if (!transfer->begun && !begin_body(transfer, status))
+		return 0;
+	if (length > transfer->limit_bytes - transfer->part->bytes)
 		transfer->too_large = true;
 	if (transfer->too_large)
 		return 0;
 
 	while (written < length)
 	{
-		ssize_t		n = write(transfer->fd, bytes + written, length - written);
+		ssize_t		n = write(transfer->request->fd, bytes + written, length - written);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -69,8 +97,8 @@ write_body(char *bytes, size_t size, size_t count, void *context)
 		}
 		written += (size_t) n;
 	}
-	(void) crypto_hash_sha256_update(&transfer->digest, (const unsigned char *) bytes, length);
-	transfer->bytes += length;
+	(void) crypto_hash_sha256_update(&transfer->part->digest, (const unsigned char *) bytes, length);
+	transfer->part->bytes += length;
 	transfer->last_byte_ms = depot_fetch_now_ms();
 	return length;
 }
@@ -80,13 +108,13 @@ count_header(char *bytes, size_t size, size_t count, void *context)
 {
 	DepotFetchTransfer *transfer = context;
 
-	(void) bytes;
 	transfer->header_bytes += size * count;
 	if (transfer->header_bytes > HEADER_LIMIT_BYTES)
 	{
 		transfer->header_too_large = true;
 		return 0;
 	}
+	depot_fetch_note_header(transfer, bytes, size * count);
 	return size * count;
 }
 
@@ -167,12 +195,12 @@ has_stalled(const DepotFetch *fetch, DepotFetchTransfer *transfer)
 		return true;
 	if (now - transfer->window_start_ms > stall_ms)
 	{
-		uint64_t	arrived = transfer->bytes - transfer->window_bytes;
+		uint64_t	arrived = transfer->part->bytes - transfer->window_bytes;
 
 		if (arrived * 1000 < (uint64_t) stall_ms * DEPOT_FETCH_MIN_BYTES_PER_SECOND)
 			return true;
 		transfer->window_start_ms = now;
-		transfer->window_bytes = transfer->bytes;
+		transfer->window_bytes = transfer->part->bytes;
 	}
 	return false;
 }
@@ -191,6 +219,7 @@ run_transfer(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchTran
 	int			queued;
 
 	transfer->window_start_ms = depot_fetch_now_ms();
+	transfer->window_bytes = transfer->part->bytes;
 	if (curl_multi_add_handle(fetch->multi, fetch->easy) != CURLM_OK)
 		return code;
 	for (;;)
@@ -204,7 +233,7 @@ run_transfer(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchTran
 		else if (curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced) != CURLE_OK ||
 				 announced < 0)
 			announced = 0;
-		transfer->canceled = progress != NULL && !progress(transfer->bytes, (uint64_t) announced, context);
+		transfer->canceled = progress != NULL && !progress(transfer->part->bytes, (uint64_t) announced, context);
 		if (running == 0 || transfer->canceled)
 			break;
 		transfer->stalled = has_stalled(fetch, transfer);
@@ -222,10 +251,13 @@ run_transfer(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchTran
 
 DepotFetchOutcome
 depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
-					 DepotFetchProgress progress, void *context, uint64_t *bytes, DepotError *error)
+					 DepotFetchPart *part, DepotFetchProgress progress, void *context, DepotError *error)
 {
 	const char *base = request->bases[base_index];
-	DepotFetchTransfer transfer = {.easy = fetch->easy, .fd = request->fd, .limit_bytes = request->max_bytes};
+	bool		is_file = strncmp(base, "file:", 5) == 0;
+	DepotFetchTransfer transfer = {.easy = fetch->easy, .request = request, .base_index = base_index,
+								   .limit_bytes = request->max_bytes, .part = part};
+	struct curl_slist *headers = NULL;
 	DepotBuffer url;
 	DepotFetchOutcome outcome = DEPOT_FETCH_FATAL;
 	CURLcode	code;
@@ -233,15 +265,18 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 	if (request->expected_bytes > 0 && request->expected_bytes < transfer.limit_bytes)
 		transfer.limit_bytes = request->expected_bytes;
 	depot_buffer_init(&url);
-	(void) crypto_hash_sha256_init(&transfer.digest);
-	if (ftruncate(request->fd, 0) != 0 || lseek(request->fd, 0, SEEK_SET) != 0)
+	/* reading a file again costs less than the care that going on in its middle would take */
+	if (is_file)
+		depot_fetch_part_forget(part);
+	transfer.start_bytes = part->bytes;
+	if (!depot_fetch_part_rewind(part, request->fd))
 	{
-		depot_error_set_errno(error, errno, "could not empty the download file");
+		depot_error_set_errno(error, errno, "could not cut the download file");
 		goto done;
 	}
 	if (!depot_fetch_build_url(base, request->path, &url, error))
 		goto done;
-	if (strncmp(base, "file:", 5) == 0)
+	if (is_file)
 	{
 		outcome = probe_file(fetch, request, base_index, url.data, error);
 		if (outcome != DEPOT_FETCH_DONE)
@@ -249,18 +284,20 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 		outcome = DEPOT_FETCH_FATAL;
 	}
 	/* only the scheme of this base, which depot_fetch_check_url has let through */
-	DEPOT_FETCH_SETOPT(CURLOPT_PROTOCOLS_STR, strncmp(base, "file:", 5) == 0 ? "file" :
-		   strncmp(base, "http:", 5) == 0 ? "http" : "https");
+	DEPOT_FETCH_SETOPT(CURLOPT_PROTOCOLS_STR, is_file ? "file" :
+					   strncmp(base, "http:", 5) == 0 ? "http" : "https");
 	DEPOT_FETCH_SETOPT(CURLOPT_URL, url.data);
 	DEPOT_FETCH_SETOPT(CURLOPT_WRITEDATA, &transfer);
 	DEPOT_FETCH_SETOPT(CURLOPT_HEADERDATA, &transfer);
+	if (!depot_fetch_ask_range(fetch, &transfer, &headers, error))
+		goto done;
 	code = run_transfer(fetch, request, &transfer, progress, context);
 	outcome = depot_fetch_judge(fetch, request, base_index, &transfer, code, error);
 	if (outcome == DEPOT_FETCH_DONE && request->sha256 != NULL)
-		outcome = depot_fetch_compare_digest(request, base_index, &transfer, error);
-	*bytes = transfer.bytes;
+		outcome = depot_fetch_compare_digest(request, base_index, part, error);
 done:
+	(void) curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, NULL);
+	curl_slist_free_all(headers);
 	depot_buffer_free(&url);
 	return outcome;
 }
-

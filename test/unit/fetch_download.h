@@ -42,6 +42,9 @@ typedef struct Download
 	off_t		file_bytes;
 	int64_t		took_ms;
 	int			progress_calls;
+	bool		went_back;		/* progress did */
+	uint64_t	most_bytes;
+	const char *sha256;			/* asked for; NULL: none */
 	int			cancel_after;	/* calls; 0: never */
 }			Download;
 
@@ -62,8 +65,10 @@ count_progress(uint64_t bytes_done, uint64_t bytes_total, void *context)
 {
 	Download   *download = context;
 
-	(void) bytes_done;
 	(void) bytes_total;
+	download->went_back |= bytes_done < download->most_bytes;
+	if (bytes_done > download->most_bytes)
+		download->most_bytes = bytes_done;
 	download->progress_calls++;
 	return download->cancel_after == 0 || download->progress_calls < download->cancel_after;
 }
@@ -77,7 +82,7 @@ run_with(DepotFetch *fetch, Download *download, const char *const *bases, const 
 	char		urls[4][256];
 	const char *list[4];
 	DepotFetchRequest request = {.bases = list, .path = path, .max_bytes = max_bytes,
-								 .expected_bytes = expected_bytes};
+								 .expected_bytes = expected_bytes, .sha256 = download->sha256};
 	int64_t		start = clock_ms();
 	struct stat status;
 	ssize_t		n;

@@ -35,6 +35,8 @@ typedef struct ServerLog
 	int			connections;
 	int			requests;
 	int			busy;			/* requests for /busy */
+	int			wholes;			/* requests under /range/ without a range */
+	int			ranges;			/* and with one */
 	char		last_request[4096];
 }			ServerLog;
 
@@ -81,6 +83,150 @@ server_repeat(int fd, const char *head, const char *piece, int pause_ms)
 		if (pause_ms > 0)
 			server_nap(pause_ms);
 	}
+}
+
+/*----- files that can be gone on with ----------------------------------------*/
+
+#define RANGE_BYTES 1000
+#define RANGE_CUT_BYTES 400
+
+/* One byte of the file; another file is served under names with "false". */
+static inline char
+range_byte(int i, bool is_false)
+{
+	return (char) ((is_false ? 'A' : 'a') + (i + i / 26) % 26);
+}
+
+static void
+range_send(int fd, int first, int count, bool is_false)
+{
+	char		bytes[RANGE_BYTES];
+
+	for (int i = 0; i < count; i++)
+		bytes[i] = range_byte(first + i, is_false);
+	if (write(fd, bytes, (size_t) count) < 0)
+		_exit(0);
+}
+
+static inline bool
+range_is(const char *name, const char *word)
+{
+	return strstr(name, word) != NULL;
+}
+
+/* Sends the header lines that tell one version of the file from another. */
+static void
+range_send_version(int fd, const char *name, const char *tag)
+{
+	if (!range_is(name, "untagged"))
+	{
+		server_send(fd, range_is(name, "weak") ? "ETag: W/" : "etag:");
+		server_send(fd, tag);
+		server_send(fd, " \r\n");
+	}
+	if (!range_is(name, "undated"))
+		server_send(fd, "Last-Modified: Sat, 03 Oct 2026 09:08:07 GMT\r\n");
+}
+
+/* Answers with the whole file, or with as much of it as cut allows. */
+static bool
+range_whole(int fd, const char *name, int cut)
+{
+	char		head[64];
+
+	server_send(fd, "HTTP/1.1 200 OK\r\n");
+	range_send_version(fd, name, "\"v1\"");
+	snprintf(head, sizeof(head), "Content-Length: %d\r\n\r\n", RANGE_BYTES);
+	server_send(fd, head);
+	range_send(fd, 0, cut, range_is(name, "false"));
+	if (range_is(name, "stall") && cut < RANGE_BYTES)
+		server_nap(60000);
+	return cut == RANGE_BYTES;
+}
+
+/* Sends what the name has for a Content-Range. */
+static void
+range_send_range(int fd, const char *name, int first)
+{
+	char		line[128];
+	int			last = RANGE_BYTES - 1;
+	int			total = RANGE_BYTES;
+
+	if (range_is(name, "unnamed"))
+		return;
+	if (range_is(name, "shifted"))
+		first++;
+	else if (range_is(name, "resized"))
+		total++;
+	else if (range_is(name, "endlong"))
+		last++;
+	snprintf(line, sizeof(line), "Content-Range: bytes %d-%d/%d\r\n", first, last, total);
+	if (range_is(name, "endlong") || range_is(name, "unsized"))
+		snprintf(line, sizeof(line), "content-range:bytes %d-%d/*\r\n", first, last);
+	else if (range_is(name, "garbled"))
+		snprintf(line, sizeof(line), "Content-Range: bytes %d-99999999999999999999/x\r\n", first);
+	server_send(fd, line);
+	if (range_is(name, "doubled"))
+		server_send(fd, line);
+}
+
+/* How many bytes an answer brings before the connection breaks, if it does. */
+static int
+range_cut_bytes(const char *name, int otherwise)
+{
+	return range_is(name, "byte") ? 1 : range_is(name, "quarter") ? 250 : otherwise;
+}
+
+/* Answers a request for the bytes from first on, as the name says. */
+static bool
+range_rest(int fd, const char *name, int first)
+{
+	char		head[64];
+	int			count = RANGE_BYTES - first;
+	int			cut = range_cut_bytes(name, count);
+
+	if (range_is(name, "unsatisfied"))
+	{
+		server_answer(fd, "416 Range Not Satisfiable", "secret words");
+		return true;
+	}
+	if (range_is(name, "rangeless"))
+		return range_whole(fd, name, RANGE_BYTES);
+	server_send(fd, "HTTP/1.1 206 Partial Content\r\n");
+	range_send_range(fd, name, first);
+	range_send_version(fd, name, range_is(name, "retagged") ? "\"v2\"" : "\"v1\"");
+	if (range_is(name, "longer"))
+	{
+		server_send(fd, "Connection: close\r\n\r\n");
+		range_send(fd, first, count, false);
+		range_send(fd, 0, 1, false);
+		return false;
+	}
+	snprintf(head, sizeof(head), "Content-Length: %d\r\n\r\n", count);
+	server_send(fd, head);
+	range_send(fd, first, cut < count ? cut : count, range_is(name, "altered"));
+	return cut >= count;
+}
+
+/*
+ * Serves RANGE_BYTES bytes under /range/NAME: the first answer breaks off (unless the name has "complete"),
+ * and the answers to requests for the rest are right unless the name says otherwise.
+ */
+static bool
+range_behave(ServerLog *log, int fd, const char *name)
+{
+	static const char line[] = "\r\nRange: bytes=";
+	const char *range = strstr(log->last_request, line);
+
+	if (range != NULL)
+	{
+		log->ranges++;
+		return range_rest(fd, name, atoi(range + strlen(line)));
+	}
+	log->wholes++;
+	if (range_is(name, "complete") || (log->wholes > 1 && !range_is(name, "always")))
+		return range_whole(fd, name, RANGE_BYTES);
+	return range_whole(fd, name, range_cut_bytes(name, RANGE_CUT_BYTES));
 }
 
 /* Answers one request; returns false when the connection is to be closed. */
@@ -146,6 +292,8 @@ server_behave(Server *server, int fd, const char *path)
 		server_send(fd,
 					"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 13\r\n\r\n" SERVER_BODY);
 	}
+	else if (strncmp(path, "/range/", 7) == 0)
+		return range_behave(server->log, fd, path + 7);
 	else if (strncmp(path, "/partial", 8) == 0)
 		server_answer(fd, "206 Partial Content", SERVER_BODY);
 	else

@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -35,6 +36,8 @@
 #include "scratch.h"
 
 #define LARGE_BYTES (5 * 1024 * 1024)
+/* Where a relay breaks its first connection. */
+#define CUT_BYTES (2 * 1024 * 1024)
 #define ODD_NAME "a+b~1:2.tar.zst"
 
 typedef struct Nginx
@@ -100,7 +103,7 @@ write_configuration(void)
 			"daemon off;\nmaster_process off;\npid %s/pid;\nerror_log %s/error.log;\nevents {}\nhttp {\n"
 			"client_body_temp_path %s/t1;\nproxy_temp_path %s/t2;\nfastcgi_temp_path %s/t3;\n"
 			"uwsgi_temp_path %s/t4;\nscgi_temp_path %s/t5;\n"
-			"log_format short '$connection $request_uri';\naccess_log %s/access.log short;\n"
+			"log_format short '$connection $request_uri $status $http_range';\naccess_log %s/access.log short;\n"
 			"gzip on;\ngzip_types *;\ngzip_min_length 1;\n"
 			"server {\nlisten 127.0.0.1:%d;\nlisten 127.0.0.1:%d ssl;\n"
 			"ssl_certificate %s/cert.pem;\nssl_certificate_key %s/key.pem;\nroot %s/www;\n"
@@ -184,21 +187,87 @@ stop_nginx(void **state)
 	return 0;
 }
 
+/*----- a relay that breaks connections ---------------------------------------------*/
+
+/* Passes on what is there to read; false at the end, or once as much as left_bytes has passed. */
+static bool
+relay_some(int from, int to, size_t *left_bytes)
+{
+	char		block[65536];
+	ssize_t		n = read(from, block, *left_bytes < sizeof(block) ? *left_bytes : sizeof(block));
+
+	for (ssize_t written = 0; written < n;)
+	{
+		ssize_t		m = write(to, block + written, (size_t) (n - written));
+
+		if (m <= 0)
+			return false;
+		written += m;
+	}
+	if (n > 0)
+		*left_bytes -= (size_t) n;
+	return n > 0 && *left_bytes > 0;
+}
+
+/* Joins a client to nginx until either ends, or until answer_bytes have come back. */
+static void
+relay_connection(int client, size_t answer_bytes)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t) nginx.port)
+	};
+	struct pollfd ends[2] = {{.fd = client, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
+	size_t		request_bytes = SIZE_MAX;
+	bool		open;
+
+	ends[1].fd = socket(AF_INET, SOCK_STREAM, 0);
+	open = connect(ends[1].fd, (struct sockaddr *) &address, sizeof(address)) == 0;
+	while (open && poll(ends, 2, -1) > 0)
+	{
+		if (ends[0].revents != 0)
+			open = relay_some(client, ends[1].fd, &request_bytes);
+		if (open && ends[1].revents != 0)
+			open = relay_some(ends[1].fd, client, &answer_bytes);
+	}
+	close(ends[1].fd);
+	close(client);
+}
+
+/* Starts a process that relays to nginx, one connection after the other, and breaks the first. */
+static pid_t
+start_relay(int *port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t	length = sizeof(address);
+	int			listener = socket(AF_INET, SOCK_STREAM, 0);
+	pid_t		pid;
+
+	assert_int_equal(bind(listener, (struct sockaddr *) &address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 4), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *) &address, &length), 0);
+	*port = ntohs(address.sin_port);
+	pid = fork();
+	if (pid == 0)
+	{
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGPIPE, SIG_IGN);
+		for (size_t answer_bytes = CUT_BYTES;; answer_bytes = SIZE_MAX)
+			relay_connection(accept(listener, NULL, NULL), answer_bytes);
+	}
+	close(listener);
+	return pid;
+}
+
 /*----- downloads ------------------------------------------------------------------*/
 
 static void
-fetch_with(DepotFetch *fetch, Download *download, const char *host, bool tls, const char *path)
+fetch_request(DepotFetch *fetch, Download *download, DepotFetchRequest request)
 {
-	char		base[64];
-	const char *bases[] = {base};
-	DepotFetchRequest request = {.bases = bases, .base_count = 1, .path = path, .max_bytes = LARGE_BYTES};
 	char		block[65536];
 	DepotBuffer content;
 	ssize_t		n;
 
 	memset(download, 0, sizeof(*download));
-	snprintf(base, sizeof(base), "%s://%s:%d/", tls ? "https" : "http", host, tls ? nginx.tls_port :
-			 nginx.port);
 	request.fd = memfd_create("download", MFD_CLOEXEC);
 	download->ok = depot_fetch_file(fetch, &request, &download->result, NULL, NULL, &download->error);
 	n = pread(request.fd, download->text, sizeof(download->text) - 1, 0);
@@ -211,6 +280,19 @@ fetch_with(DepotFetch *fetch, Download *download, const char *host, bool tls, co
 							download->sha256);
 	depot_buffer_free(&content);
 	close(request.fd);
+}
+
+static void
+fetch_with(DepotFetch *fetch, Download *download, const char *host, bool tls, const char *path)
+{
+	char		base[64];
+	const char *bases[] = {base};
+
+	snprintf(base, sizeof(base), "%s://%s:%d/", tls ? "https" : "http", host, tls ? nginx.tls_port :
+			 nginx.port);
+	fetch_request(fetch, download, (DepotFetchRequest) {
+		.bases = bases, .base_count = 1, .path = path, .max_bytes = LARGE_BYTES
+	});
 }
 
 static void
@@ -348,6 +430,48 @@ test_connection_is_kept(void **state)
 	depot_buffer_free(&log);
 }
 
+/* A connection that breaks in the middle: the rest comes over the next one, by the server's own log. */
+static void
+test_goes_on(void **state)
+{
+	DepotFetchOptions options = {.connect_timeout_ms = 5000, .stall_timeout_ms = 5000, .retries = 1};
+	char		base[64];
+	const char *bases[] = {base};
+	DepotError	error;
+	DepotFetch *fetch;
+	Download	download;
+	DepotBuffer log;
+	const char *line;
+	int			port;
+	pid_t		relay;
+
+	(void) state;
+	if (nginx.pid == 0)
+		skip();
+	relay = start_relay(&port);
+	snprintf(base, sizeof(base), "http://127.0.0.1:%d", port);
+	fetch = depot_fetch_open(&options, &error);
+	assert_non_null(fetch);
+	fetch_request(fetch, &download, (DepotFetchRequest) {
+		.bases = bases, .base_count = 1, .path = "large", .max_bytes = LARGE_BYTES,
+			.expected_bytes = LARGE_BYTES, .sha256 = nginx.large_sha256
+	});
+	depot_fetch_close(fetch);
+	kill(relay, SIGKILL);
+	waitpid(relay, NULL, 0);
+	if (!download.ok)
+		fail_msg("%s", download.error.message);
+	assert_int_equal(download.result.bytes, LARGE_BYTES);
+	assert_string_equal(download.sha256, nginx.large_sha256);
+
+	read_log_of(&log, " /large 206 bytes=", 1);
+	line = strstr(log.data, " /large 206 bytes=");
+	assert_non_null(line);
+	/* the answer's head was part of what the relay let through */
+	assert_in_range(atoi(line + strlen(" /large 206 bytes=")), CUT_BYTES - 1024, CUT_BYTES - 1);
+	depot_buffer_free(&log);
+}
+
 int
 main(void)
 {
@@ -356,6 +480,7 @@ main(void)
 		cmocka_unit_test(test_https),
 		cmocka_unit_test(test_https_refused),
 		cmocka_unit_test(test_connection_is_kept),
+		cmocka_unit_test(test_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, start_nginx, stop_nginx);
