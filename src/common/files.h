@@ -71,9 +71,6 @@ extern bool depot_files_remove_if_empty(int directory_fd, const char *path);
 /* Removes a file or a directory with all below it, never following links; absent is success. */
 extern bool depot_files_remove_tree(int directory_fd, const char *path, DepotError *error);
 
-/* Calls fsync(2) for every file and directory below path, and path. */
-extern bool depot_files_fsync_tree(int directory_fd, const char *path, DepotError *error);
-
 /*
  * Calls visit for each entry below path in byte order of names, directories
  * before what is in them.  visit gets an open descriptor of path and the

@@ -235,22 +235,3 @@ depot_files_walk(int directory_fd, const char *path, DepotFilesVisit visit, void
 	close(walk.top_fd);
 	return ok;
 }
-
-/* Directories are fsynced as well; what is neither file nor directory has nothing to write. */
-static bool
-fsync_visited(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
-			  DepotError *error)
-{
-	(void) size_bytes;
-	(void) context;
-	if (!S_ISREG(mode) && !S_ISDIR(mode))
-		return true;
-	return depot_files_fsync(directory_fd, path, error);
-}
-
-bool
-depot_files_fsync_tree(int directory_fd, const char *path, DepotError *error)
-{
-	return depot_files_walk(directory_fd, path, fsync_visited, NULL, error) &&
-		depot_files_fsync(directory_fd, path, error);
-}

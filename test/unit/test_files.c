@@ -354,9 +354,6 @@ test_rename_remove_exists_fsync(void **state)
 	assert_true(depot_files_fsync(root, "", &error));
 	assert_true(depot_files_fsync(root, ".", &error));
 	assert_false(depot_files_fsync(root, "absent", &error));
-	assert_true(depot_files_fsync_tree(root, "a", &error));
-	assert_true(depot_files_fsync_tree(root, ".", &error));
-	assert_false(depot_files_fsync_tree(root, "absent", &error));
 
 	assert_true(depot_files_remove(root, "g", &error));
 	assert_true(depot_files_remove(root, "g", &error));
