@@ -9,8 +9,8 @@
 #
 # ./run-tests runs everything, servers included.
 
-EXTENSION = pg_depot
-DATA_built = build/sql/pg_depot--1.0.sql
+EXTENSION = pg_depot pg_depot_client
+DATA_built = build/sql/pg_depot--1.0.sql build/sql/pg_depot_client--1.0.sql
 MODULE_big = pg_depot
 
 # What the server links: no libcurl, libsodium, libarchive (no threads, no
@@ -37,8 +37,10 @@ CLI_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -O2 -g -fPIE -fstack-protector-strong 
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wno-unused-parameter
 CLI_LIBS = -lcurl -lsodium -larchive -ljansson -lseccomp -lelf
 
-# One source for what both control files create; only the tables differ.
-SQL_HOME = sql/tables.sql sql/views.sql sql/privileges.sql sql/api.sql
+# One source for what both control files create: the client has no tables, and its views ask the home database.
+SQL_SHARED = sql/local_views.sql sql/view_comments.sql sql/privileges.sql
+SQL_HOME = sql/tables.sql sql/functions.sql sql/views.sql $(SQL_SHARED) sql/api.sql
+SQL_CLIENT = sql/client.sql sql/functions.sql sql/client_views.sql $(SQL_SHARED) sql/client_privileges.sql sql/api.sql
 
 EXTRA_CLEAN = build
 
@@ -54,6 +56,8 @@ all: $(CLI)
 $(OBJS): $(wildcard src/server/*.h src/common/*.h)
 
 build/sql/pg_depot--1.0.sql: $(SQL_HOME)
+build/sql/pg_depot_client--1.0.sql: $(SQL_CLIENT)
+build/sql/%--1.0.sql:
 	@mkdir -p $(@D)
 	cat $^ >$@
 

@@ -1,17 +1,17 @@
--- tables.sql: the tables of the home database, and the functions behind its views
+-- tables.sql: what only the home database has, its tables
 
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION pg_depot" to load this file. \quit
 
-CREATE SCHEMA depot;
-COMMENT ON SCHEMA depot IS 'pg_depot: what is installed on this cluster, from where, and what could be';
-
-CREATE FUNCTION depot.check_home_database() RETURNS void
+-- Checked before the schema is made, which an extension that is in the wrong place may have made already.
+CREATE FUNCTION @extschema@.check_home_database() RETURNS void
     LANGUAGE c STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'depot_check_home_database';
+SELECT @extschema@.check_home_database();
+CREATE SCHEMA depot;
+ALTER FUNCTION @extschema@.check_home_database() SET SCHEMA depot;
 COMMENT ON FUNCTION depot.check_home_database() IS
     'raises an error unless the library is preloaded and this is the database that depot.database names';
 REVOKE ALL ON FUNCTION depot.check_home_database() FROM PUBLIC;
-SELECT depot.check_home_database();
 
 -- Tables.  Everyone reads them through the views below; the leader writes them.
 
@@ -153,16 +153,3 @@ COMMENT ON COLUMN depot.history.source IS 'URL of the repository or mirror that 
 COMMENT ON COLUMN depot.history.role_name IS 'who asked';
 COMMENT ON COLUMN depot.history.database_name IS 'from which database';
 COMMENT ON COLUMN depot.history.duration_ms IS 'time from the request to the record';
-
--- Functions that tell what this server holds and does.
-
-CREATE FUNCTION depot.applied_packages(OUT package text, OUT version text, OUT digest text, OUT files integer)
-    RETURNS SETOF record LANGUAGE c STRICT STABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'depot_applied_packages';
-COMMENT ON FUNCTION depot.applied_packages() IS 'packages whose files this server serves, from its own state file';
-
-CREATE FUNCTION depot.running_requests(OUT id bigint, OUT request text, OUT subject text, OUT phase text,
-    OUT bytes_done bigint, OUT bytes_total bigint, OUT pid integer, OUT role_name text, OUT started_at timestamptz)
-    RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'depot_running_requests';
-COMMENT ON FUNCTION depot.running_requests() IS 'requests that wait for or are worked on by the leader';

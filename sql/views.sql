@@ -1,4 +1,4 @@
--- views.sql: the views of the home database, from its tables
+-- views.sql: the views of the home database, from its tables; client_views.sql has the same ones for any other
 
 CREATE VIEW depot.packages AS
     SELECT a.package, a.version, a.extensions, a.size_bytes, a.repository,
@@ -6,14 +6,6 @@ CREATE VIEW depot.packages AS
     FROM depot.available a
     LEFT JOIN depot.installed i
         ON i.package = a.package AND i.version = a.version AND i.state = 'installed';
-COMMENT ON VIEW depot.packages IS 'what can be installed on this server';
-COMMENT ON COLUMN depot.packages.package IS 'package name';
-COMMENT ON COLUMN depot.packages.version IS 'package version';
-COMMENT ON COLUMN depot.packages.extensions IS 'extensions it provides';
-COMMENT ON COLUMN depot.packages.size_bytes IS 'size of the download';
-COMMENT ON COLUMN depot.packages.repository IS 'repository that offers it';
-COMMENT ON COLUMN depot.packages.installed IS 'is this version installed';
-COMMENT ON COLUMN depot.packages.summary IS 'one line about it';
 
 CREATE VIEW depot.installed_packages AS
     SELECT coalesce(i.package, f.package) AS package,
@@ -29,45 +21,8 @@ CREATE VIEW depot.installed_packages AS
     FULL JOIN depot.applied_packages() f ON f.package = i.package
     WHERE i.package IS NOT NULL
        OR NOT EXISTS (SELECT FROM depot.installed r WHERE r.package = f.package);
-COMMENT ON VIEW depot.installed_packages IS 'what is installed, and whether this server serves it';
-COMMENT ON COLUMN depot.installed_packages.package IS 'package name';
-COMMENT ON COLUMN depot.installed_packages.version IS 'package version';
-COMMENT ON COLUMN depot.installed_packages.state IS
-    'active: this server serves it; pending: recorded, not yet served here; unclaimed: served, but named by no row';
-COMMENT ON COLUMN depot.installed_packages.extensions IS 'extensions it provides';
-COMMENT ON COLUMN depot.installed_packages.why IS 'requested by name, or needed by another package';
-COMMENT ON COLUMN depot.installed_packages.repository IS 'repository it came from';
-COMMENT ON COLUMN depot.installed_packages.unpacked_bytes IS 'size of its files';
-COMMENT ON COLUMN depot.installed_packages.installed_at IS 'when it was recorded';
-
-CREATE VIEW depot.activity AS
-    SELECT id, request, subject, phase, bytes_done, bytes_total, pid, role_name, started_at
-    FROM depot.running_requests();
-COMMENT ON VIEW depot.activity IS 'running requests';
-COMMENT ON COLUMN depot.activity.id IS 'number of the request since the server started';
-COMMENT ON COLUMN depot.activity.request IS 'function that was called';
-COMMENT ON COLUMN depot.activity.subject IS 'extension or repository it is about';
-COMMENT ON COLUMN depot.activity.phase IS 'what the leader is doing for it';
-COMMENT ON COLUMN depot.activity.bytes_done IS 'bytes done in this phase';
-COMMENT ON COLUMN depot.activity.bytes_total IS 'bytes to do in this phase, where known';
-COMMENT ON COLUMN depot.activity.pid IS 'process that waits for the answer';
-COMMENT ON COLUMN depot.activity.role_name IS 'who asked';
-COMMENT ON COLUMN depot.activity.started_at IS 'when the request was made';
 
 CREATE VIEW depot.activity_log AS
     SELECT id, at, action, package, version, previous_version, repository, size_bytes, source,
            role_name, database_name, duration_ms
     FROM depot.history;
-COMMENT ON VIEW depot.activity_log IS 'every change pg_depot made, with who asked for it';
-COMMENT ON COLUMN depot.activity_log.id IS 'running number';
-COMMENT ON COLUMN depot.activity_log.at IS 'when it was recorded';
-COMMENT ON COLUMN depot.activity_log.action IS 'install, update, remove, add repository, drop repository';
-COMMENT ON COLUMN depot.activity_log.package IS 'package name';
-COMMENT ON COLUMN depot.activity_log.version IS 'its version after the change';
-COMMENT ON COLUMN depot.activity_log.previous_version IS 'its version before the change';
-COMMENT ON COLUMN depot.activity_log.repository IS 'repository name';
-COMMENT ON COLUMN depot.activity_log.size_bytes IS 'size of the download';
-COMMENT ON COLUMN depot.activity_log.source IS 'URL of the repository or mirror that delivered it';
-COMMENT ON COLUMN depot.activity_log.role_name IS 'who asked';
-COMMENT ON COLUMN depot.activity_log.database_name IS 'from which database';
-COMMENT ON COLUMN depot.activity_log.duration_ms IS 'time from the request to the record';

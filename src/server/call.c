@@ -18,6 +18,7 @@
 #include "server/call.h"
 #include "server/compat.h"
 #include "server/policy.h"
+#include "server/settings.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
@@ -80,6 +81,16 @@ check_call(DepotRequestKind kind, bool is_read_only)
 	DepotError	error;
 
 	depot_call_require_preload();
+	if (kind == DEPOT_REQUEST_READ_VIEW)
+	{
+		/* Who may read a view, the home database's privileges say. */
+		if (RecoveryInProgress())
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("the views of pg_depot cannot be read in this database during recovery"),
+					 errhint("Read them in database \"%s\".", depot_settings_database)));
+		return;
+	}
 	if (!depot_policy_allows(function, superuser(), &error))
 		depot_errors_raise(ERROR, &error);
 	if (RecoveryInProgress())

@@ -93,4 +93,11 @@ extern char *depot_catalog_find_extension(const char *names);
 
 extern bool depot_catalog_role_is_superuser(Oid role);
 
+/*
+ * Reads a view of the extension's by its name in schema depot, as role may and with nothing written: its
+ * rows as JSON objects in UTF-8, separated by commas ("" for none).  Raises an error when there is no such
+ * view or the role may not read it.
+ */
+extern char *depot_catalog_read_view(const char *view, Oid role);
+
 #endif							/* DEPOT_CATALOG_H */

@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "commands/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "server/call.h"
@@ -20,6 +21,7 @@
 #include "utils/builtins.h"
 
 DEPOT_SQL_FUNCTION(depot_check_home_database);
+DEPOT_SQL_FUNCTION(depot_check_client_database);
 DEPOT_SQL_FUNCTION(depot_add_extension_repository);
 DEPOT_SQL_FUNCTION(depot_drop_extension_repository);
 DEPOT_SQL_FUNCTION(depot_refresh_extension_repository);
@@ -27,6 +29,17 @@ DEPOT_SQL_FUNCTION(depot_install_extension);
 DEPOT_SQL_FUNCTION(depot_update_extension);
 DEPOT_SQL_FUNCTION(depot_uninstall_extension);
 DEPOT_SQL_FUNCTION(depot_verify_extension_files);
+
+/* The two extensions have objects of the same names. */
+static void
+check_is_alone(const char *other)
+{
+	if (OidIsValid(get_extension_oid(other, true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("database \"%s\" has extension %s already", get_database_name(MyDatabaseId), other),
+				 errhint("Both make the same functions and views; DROP EXTENSION %s first.", other)));
+}
 
 Datum
 depot_check_home_database(PG_FUNCTION_ARGS)
@@ -37,8 +50,24 @@ depot_check_home_database(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("pg_depot belongs into database \"%s\"", depot_settings_database),
 				 errdetail("There is one set of tables per cluster, in the database that \"depot.database\" names."),
-				 errhint("Connect to that database and create it there; what it installs is"
-						 " available in every database.")));
+				 errhint("CREATE EXTENSION pg_depot_client makes the same functions and views in this database.")));
+	check_is_alone("pg_depot_client");
+	PG_RETURN_VOID();
+}
+
+Datum
+depot_check_client_database(PG_FUNCTION_ARGS)
+{
+	depot_call_require_preload();
+	if (strcmp(get_database_name(MyDatabaseId), depot_settings_database) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("pg_depot_client does not belong into database \"%s\"", depot_settings_database),
+				 errdetail("\"depot.database\" names this database: extension pg_depot has the same functions and"
+						   " views here."),
+				 OidIsValid(get_extension_oid("pg_depot", true)) ? 0 :
+				 errhint("CREATE EXTENSION pg_depot makes them.")));
+	check_is_alone("pg_depot");
 	PG_RETURN_VOID();
 }
 

@@ -141,6 +141,9 @@ depot_job_begin(DepotJob *job)
 		case DEPOT_REQUEST_VERIFY_FILES:
 			depot_verify_files_start(job);
 			break;
+		case DEPOT_REQUEST_READ_VIEW:
+			depot_read_view_start(job);
+			break;
 	}
 }
 
@@ -388,6 +391,17 @@ depot_job_raise(const DepotError *error)
 }
 
 void
+depot_job_check_exists(void)
+{
+	if (!depot_catalog_exists())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension pg_depot does not exist in database \"%s\" for other sessions",
+						get_database_name(MyDatabaseId)),
+				 errhint("Create it there; if this transaction created or dropped it, commit first.")));
+}
+
+void
 depot_job_check_usable(DepotJob *job)
 {
 	const char *reason = depot_paths_inactive_reason();
@@ -398,12 +412,7 @@ depot_job_check_usable(DepotJob *job)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pg_depot is inactive on this server"),
 				 errdetail("%s", reason)));
-	if (!depot_catalog_exists())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension pg_depot does not exist in database \"%s\" for other sessions",
-						get_database_name(MyDatabaseId)),
-				 errhint("If this transaction created or dropped it, commit first.")));
+	depot_job_check_exists();
 	if (job->slot >= 0 &&
 		!depot_policy_allows(depot_shmem_kind_name(job->kind), depot_catalog_role_is_superuser(job->role), &error))
 		depot_job_raise(&error);

@@ -104,6 +104,8 @@ extern void depot_job_fail(DepotJob *job, const DepotReport *report);
 extern void depot_job_raise_agent_error(const DepotAgent *agent, const DepotMessage *message) pg_attribute_noreturn();
 extern void depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *what) pg_attribute_noreturn();
 
+/* ereports unless the extension is there, committed.  Inside a transaction. */
+extern void depot_job_check_exists(void);
 /* ereports unless the depot can be used: directory active, extension there, role allowed.  Inside a transaction. */
 extern void depot_job_check_usable(DepotJob *job);
 
@@ -189,6 +191,7 @@ extern void depot_add_repository_start(DepotJob *job);
 extern void depot_drop_repository_start(DepotJob *job);
 extern void depot_refresh_repository_start(DepotJob *job);
 extern void depot_verify_files_start(DepotJob *job);
+extern void depot_read_view_start(DepotJob *job);
 extern void depot_reconcile_start(DepotJob *job);
 
 #endif							/* DEPOT_JOB_H */

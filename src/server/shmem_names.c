@@ -30,6 +30,8 @@ depot_shmem_kind_name(DepotRequestKind kind)
 			return "refresh_extension_repository";
 		case DEPOT_REQUEST_VERIFY_FILES:
 			return "verify_extension_files";
+		case DEPOT_REQUEST_READ_VIEW:
+			return "home_rows";
 	}
 	return "unknown";
 }

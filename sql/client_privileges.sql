@@ -1,0 +1,3 @@
+-- client_privileges.sql: who may ask the home database; it decides by the role in force what that role may read
+
+GRANT EXECUTE ON FUNCTION depot.home_rows(text) TO PUBLIC;

@@ -1,0 +1,23 @@
+-- client_views.sql: the views of any other database, which ask the home database for its rows
+--
+-- Each has the columns of its namesake in views.sql; test/check-style and the test "client_database" compare them.
+
+CREATE VIEW depot.packages AS
+    SELECT package, version, extensions, size_bytes, repository, installed, summary
+    FROM json_to_recordset(depot.home_rows('packages'))
+        AS r(package text, version text, extensions text[], size_bytes bigint, repository text, installed boolean,
+             summary text);
+
+CREATE VIEW depot.installed_packages AS
+    SELECT package, version, state, extensions, why, repository, unpacked_bytes, installed_at
+    FROM json_to_recordset(depot.home_rows('installed_packages'))
+        AS r(package text, version text, state text, extensions text[], why text, repository text,
+             unpacked_bytes bigint, installed_at timestamptz);
+
+CREATE VIEW depot.activity_log AS
+    SELECT id, at, action, package, version, previous_version, repository, size_bytes, source,
+           role_name, database_name, duration_ms
+    FROM json_to_recordset(depot.home_rows('activity_log'))
+        AS r(id bigint, at timestamptz, action text, package text, version text, previous_version text,
+             repository text, size_bytes bigint, source text, role_name text, database_name text,
+             duration_ms integer);

@@ -1,0 +1,14 @@
+-- functions.sql: what this server holds and does, which any database answers without the home database
+
+COMMENT ON SCHEMA depot IS 'pg_depot: what is installed on this cluster, from where, and what could be';
+
+CREATE FUNCTION depot.applied_packages(OUT package text, OUT version text, OUT digest text, OUT files integer)
+    RETURNS SETOF record LANGUAGE c STRICT STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'depot_applied_packages';
+COMMENT ON FUNCTION depot.applied_packages() IS 'packages whose files this server serves, from its own state file';
+
+CREATE FUNCTION depot.running_requests(OUT id bigint, OUT request text, OUT subject text, OUT phase text,
+    OUT bytes_done bigint, OUT bytes_total bigint, OUT pid integer, OUT role_name text, OUT started_at timestamptz)
+    RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'depot_running_requests';
+COMMENT ON FUNCTION depot.running_requests() IS 'requests that wait for or are worked on by the leader';

@@ -1,0 +1,46 @@
+-- view_comments.sql: what the views and their columns are
+
+COMMENT ON VIEW depot.packages IS 'what can be installed on this server';
+COMMENT ON COLUMN depot.packages.package IS 'package name';
+COMMENT ON COLUMN depot.packages.version IS 'package version';
+COMMENT ON COLUMN depot.packages.extensions IS 'extensions it provides';
+COMMENT ON COLUMN depot.packages.size_bytes IS 'size of the download';
+COMMENT ON COLUMN depot.packages.repository IS 'repository that offers it';
+COMMENT ON COLUMN depot.packages.installed IS 'is this version installed';
+COMMENT ON COLUMN depot.packages.summary IS 'one line about it';
+
+COMMENT ON VIEW depot.installed_packages IS 'what is installed, and whether this server serves it';
+COMMENT ON COLUMN depot.installed_packages.package IS 'package name';
+COMMENT ON COLUMN depot.installed_packages.version IS 'package version';
+COMMENT ON COLUMN depot.installed_packages.state IS
+    'active: this server serves it; pending: recorded, not yet served here; unclaimed: served, but named by no row';
+COMMENT ON COLUMN depot.installed_packages.extensions IS 'extensions it provides';
+COMMENT ON COLUMN depot.installed_packages.why IS 'requested by name, or needed by another package';
+COMMENT ON COLUMN depot.installed_packages.repository IS 'repository it came from';
+COMMENT ON COLUMN depot.installed_packages.unpacked_bytes IS 'size of its files';
+COMMENT ON COLUMN depot.installed_packages.installed_at IS 'when it was recorded';
+
+COMMENT ON VIEW depot.activity IS 'running requests';
+COMMENT ON COLUMN depot.activity.id IS 'number of the request since the server started';
+COMMENT ON COLUMN depot.activity.request IS 'function that was called';
+COMMENT ON COLUMN depot.activity.subject IS 'extension or repository it is about';
+COMMENT ON COLUMN depot.activity.phase IS 'what the leader is doing for it';
+COMMENT ON COLUMN depot.activity.bytes_done IS 'bytes done in this phase';
+COMMENT ON COLUMN depot.activity.bytes_total IS 'bytes to do in this phase, where known';
+COMMENT ON COLUMN depot.activity.pid IS 'process that waits for the answer';
+COMMENT ON COLUMN depot.activity.role_name IS 'who asked';
+COMMENT ON COLUMN depot.activity.started_at IS 'when the request was made';
+
+COMMENT ON VIEW depot.activity_log IS 'every change pg_depot made, with who asked for it';
+COMMENT ON COLUMN depot.activity_log.id IS 'running number';
+COMMENT ON COLUMN depot.activity_log.at IS 'when it was recorded';
+COMMENT ON COLUMN depot.activity_log.action IS 'install, update, remove, add repository, drop repository';
+COMMENT ON COLUMN depot.activity_log.package IS 'package name';
+COMMENT ON COLUMN depot.activity_log.version IS 'its version after the change';
+COMMENT ON COLUMN depot.activity_log.previous_version IS 'its version before the change';
+COMMENT ON COLUMN depot.activity_log.repository IS 'repository name';
+COMMENT ON COLUMN depot.activity_log.size_bytes IS 'size of the download';
+COMMENT ON COLUMN depot.activity_log.source IS 'URL of the repository or mirror that delivered it';
+COMMENT ON COLUMN depot.activity_log.role_name IS 'who asked';
+COMMENT ON COLUMN depot.activity_log.database_name IS 'from which database';
+COMMENT ON COLUMN depot.activity_log.duration_ms IS 'time from the request to the record';
