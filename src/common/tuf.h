@@ -22,12 +22,8 @@
 #include "common/buffer.h"
 #include "common/error.h"
 #include "common/json.h"
+#include "common/tuf_limits.h"
 
-/* Size caps of what carries no length from its parent (python-tuf's defaults, targets larger). */
-#define DEPOT_TUF_ROOT_MAX_BYTES 512000
-#define DEPOT_TUF_TIMESTAMP_MAX_BYTES 16384
-#define DEPOT_TUF_SNAPSHOT_MAX_BYTES 2000000
-#define DEPOT_TUF_TARGETS_MAX_BYTES 32000000
 #define DEPOT_TUF_MAX_ROOT_ROTATIONS 256
 #define DEPOT_TUF_MAX_DELEGATIONS 32
 

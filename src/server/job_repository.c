@@ -18,6 +18,7 @@
 #include "common/fetch.h"
 #include "common/files.h"
 #include "common/name.h"
+#include "common/tuf_limits.h"
 #include "miscadmin.h"
 #include "server/anchor.h"
 #include "server/applied.h"
@@ -205,6 +206,13 @@ check_added(const DepotRepositoryRow *row)
 				 errmsg("exactly one of trusted_root and root_sha256 must be given"),
 				 errhint("Take the publisher's root.json, or the sha256 of its 1.root.json, "
 						 "from a source you trust.")));
+	if (row->trusted_root != NULL && strlen(row->trusted_root) > DEPOT_TUF_ROOT_MAX_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("trusted_root is too large"),
+				 errdetail("It has %zu bytes, root metadata has at most %d.", strlen(row->trusted_root),
+						   DEPOT_TUF_ROOT_MAX_BYTES),
+				 errhint("Give the publisher's root.json as it is, from a source you trust.")));
 	if (row->root_sha256 != NULL && !depot_name_is_sha256(row->root_sha256))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

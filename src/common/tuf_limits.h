@@ -1,0 +1,22 @@
+/*-------------------------------------------------------------------------
+ *
+ * tuf_limits.h
+ *	  Size caps of metadata that carries no length from its parent.
+ *
+ * Apart from tuf.h because the server checks what it is given too, and the JSON
+ * library that tuf.h needs does not go with PostgreSQL's headers.  The values
+ * are python-tuf's defaults, targets larger.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_TUF_LIMITS_H
+#define DEPOT_TUF_LIMITS_H
+
+#define DEPOT_TUF_ROOT_MAX_BYTES 512000
+#define DEPOT_TUF_TIMESTAMP_MAX_BYTES 16384
+#define DEPOT_TUF_SNAPSHOT_MAX_BYTES 2000000
+#define DEPOT_TUF_TARGETS_MAX_BYTES 32000000
+
+#endif							/* DEPOT_TUF_LIMITS_H */
