@@ -15,9 +15,16 @@
  */
 #include "common/version.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/name.h"
+
+/* Room for what is wrong with a constraint, and for a part of it in quotes. */
+#define REASON_BYTES 160
+#define SHOWN_BYTES 84
+
+#define WHITE_SPACE " \t\n\r"
 
 /* A part of a version, not NUL-terminated. */
 typedef struct VersionPart
@@ -159,7 +166,13 @@ depot_version_compare(const char *a, const char *b)
 static bool
 is_space(char c)
 {
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+	return c != '\0' && strchr(WHITE_SPACE, c) != NULL;
+}
+
+static bool
+is_blank(const char *text)
+{
+	return text[strspn(text, WHITE_SPACE)] == '\0';
 }
 
 /* Reads the operator at the front of *text and moves *text behind it. */
@@ -192,10 +205,31 @@ take_operator(const char **text)
 	return DEPOT_VERSION_ANY;
 }
 
-/* Reads one term, text[0 .. length), white space around it gone; "*" adds nothing to the constraint. */
+/* Writes into reason that the length bytes at text are no version; returns false. */
 static bool
-parse_term(const char *text, size_t length, DepotVersionConstraint *constraint)
+refuse_version(const char *text, size_t length, char reason[REASON_BYTES])
 {
+	char		copy[DEPOT_CONSTRAINT_MAX_BYTES + 1];
+	char		shown[SHOWN_BYTES];
+	bool		has_star = memchr(text, '*', length) != NULL;
+
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	(void) snprintf(reason, REASON_BYTES, "\"%s\" is not a version%s.",
+					depot_name_printable(copy, shown, sizeof(shown)), has_star ?
+					": \"*\" stands alone, or behind the last \".\" without an operator" : "");
+	return false;
+}
+
+/*
+ * Reads one term, text[0 .. length), white space around it gone; "*" adds nothing to the constraint. Says in
+ * reason what is wrong.
+ */
+static bool
+parse_term(const char *text, size_t length, DepotVersionConstraint *constraint, char reason[REASON_BYTES])
+{
+	const char *start = text;
+	const char *operand;
 	const char *end = text + length;
 	DepotVersionOperator operator;
 	char		version[sizeof(constraint->terms[0].version)];
@@ -203,11 +237,15 @@ parse_term(const char *text, size_t length, DepotVersionConstraint *constraint)
 	if (length == 1 && text[0] == '*')
 		return true;
 	operator = take_operator(&text);
+	operand = text;
 	while (text < end && is_space(*text))
 		text++;
-	if (text >= end)
-		return false;
 	length = (size_t) (end - text);
+	if (length == 0)
+	{
+		(void) snprintf(reason, REASON_BYTES, "No version follows \"%.*s\".", (int) (operand - start), start);
+		return false;
+	}
 	if (operator == DEPOT_VERSION_ANY)
 	{
 		operator = DEPOT_VERSION_EQ;
@@ -217,12 +255,17 @@ parse_term(const char *text, size_t length, DepotVersionConstraint *constraint)
 			length -= 2;
 		}
 	}
-	if (length >= sizeof(version) || constraint->term_count >= DEPOT_CONSTRAINT_MAX_TERMS)
+	if (constraint->term_count >= DEPOT_CONSTRAINT_MAX_TERMS)
+	{
+		(void) snprintf(reason, REASON_BYTES, "It has more than %d terms.", DEPOT_CONSTRAINT_MAX_TERMS);
 		return false;
+	}
+	if (length >= sizeof(version))
+		return refuse_version(text, length, reason);
 	memcpy(version, text, length);
 	version[length] = '\0';
 	if (!depot_name_is_version(version))
-		return false;
+		return refuse_version(text, (size_t) (end - text), reason);
 	constraint->terms[constraint->term_count].operator = operator;
 	memcpy(constraint->terms[constraint->term_count].version, version, length + 1);
 	constraint->term_count++;
@@ -240,14 +283,12 @@ trim_spaces(const char **start, const char **end)
 }
 
 static bool
-parse_terms(const char *text, DepotVersionConstraint *constraint)
+parse_terms(const char *text, DepotVersionConstraint *constraint, char reason[REASON_BYTES])
 {
 	const char *start = text;
 	const char *text_end = text + strlen(text);
 
 	trim_spaces(&start, &text_end);
-	if (start == text_end)
-		return true;
 	for (;;)
 	{
 		const char *comma = memchr(start, ',', (size_t) (text_end - start));
@@ -255,7 +296,12 @@ parse_terms(const char *text, DepotVersionConstraint *constraint)
 		const char *term_end = comma != NULL ? comma : text_end;
 
 		trim_spaces(&term_start, &term_end);
-		if (term_start == term_end || !parse_term(term_start, (size_t) (term_end - term_start), constraint))
+		if (term_start == term_end)
+		{
+			(void) snprintf(reason, REASON_BYTES, "Nothing stands before or after a comma.");
+			return false;
+		}
+		if (!parse_term(term_start, (size_t) (term_end - term_start), constraint, reason))
 			return false;
 		if (comma == NULL)
 			return true;
@@ -263,24 +309,43 @@ parse_terms(const char *text, DepotVersionConstraint *constraint)
 	}
 }
 
+/* Sets the error for a constraint of which reason says what is wrong. */
+static bool
+refuse_constraint(const char *text, const char *reason, DepotError *error)
+{
+	char		shown[SHOWN_BYTES];
+
+	depot_error_set(error, DEPOT_ERROR_INVALID_VERSION, "invalid version constraint: \"%s\"",
+					depot_name_printable(text, shown, sizeof(shown)));
+	depot_error_detail(error, "%s", reason);
+	return depot_error_hint(error, "Write a version (\"1.2.3\"), a prefix (\"1.2.*\"), comparisons"
+							" joined by commas (\">= 1.2, < 2\"), or \"*\".");
+}
+
 bool
 depot_version_constraint_parse(const char *text, DepotVersionConstraint *constraint, DepotError *error)
 {
-	char		shown[84];
+	char		reason[REASON_BYTES] = "";
 
 	memset(constraint, 0, sizeof(*constraint));
-	if (text == NULL)
+	if (text == NULL || is_blank(text))
 		return true;
-	if (strnlen(text, DEPOT_CONSTRAINT_MAX_BYTES + 1) <= DEPOT_CONSTRAINT_MAX_BYTES &&
-		parse_terms(text, constraint))
+	if (strnlen(text, DEPOT_CONSTRAINT_MAX_BYTES + 1) > DEPOT_CONSTRAINT_MAX_BYTES)
+		(void) snprintf(reason, sizeof(reason), "It has more than %d bytes.", DEPOT_CONSTRAINT_MAX_BYTES);
+	else if (parse_terms(text, constraint, reason))
 		return true;
 	memset(constraint, 0, sizeof(*constraint));
-	depot_error_set(error, DEPOT_ERROR_INVALID_VERSION, "invalid version constraint: \"%s\"",
-					depot_name_printable(text, shown, sizeof(shown)));
-	depot_error_detail(error, "A constraint is at most %d bytes and %d terms.", DEPOT_CONSTRAINT_MAX_BYTES,
-					   DEPOT_CONSTRAINT_MAX_TERMS);
-	return depot_error_hint(error, "Write a version (\"1.2.3\"), a prefix (\"1.2.*\"), comparisons"
-							" joined by commas (\">= 1.2, < 2\"), or \"*\".");
+	return refuse_constraint(text, reason, error);
+}
+
+bool
+depot_version_constraint_check(const char *text, DepotError *error)
+{
+	DepotVersionConstraint constraint;
+
+	if (text != NULL && is_blank(text))
+		return refuse_constraint(text, "It is empty.", error);
+	return depot_version_constraint_parse(text, &constraint, error);
 }
 
 /* Tells whether version is "1.2" (by the rule above) or goes on behind "1.2.". */

@@ -45,8 +45,18 @@ typedef struct DepotVersionConstraint
 /* Returns <0, 0, >0 as a sorts before, with or after b. Both are valid versions. */
 extern int	depot_version_compare(const char *a, const char *b);
 
-/* Parses text (NULL means any version). */
-extern bool depot_version_constraint_parse(const char *text, DepotVersionConstraint *constraint, DepotError *error);
+/*
+ * Parses text; NULL and, as in a manifest, "" or white space mean any version. Error INVALID_VERSION, whose
+ * detail says what is wrong with this text.
+ */
+extern bool depot_version_constraint_parse(const char *text, DepotVersionConstraint *constraint,
+										   DepotError *error);
+
+/*
+ * Checks what somebody asks for: like the above, but no text is an error too. It is what a variable that was
+ * never set becomes, and any version is not what was meant.
+ */
+extern bool depot_version_constraint_check(const char *text, DepotError *error);
 
 extern bool depot_version_satisfies(const char *version, const DepotVersionConstraint *constraint);
 

@@ -65,7 +65,6 @@ free_manifests(void *argument)
 static void
 read_request(DepotJob *job, InstallJob *state)
 {
-	DepotVersionConstraint constraint;
 	DepotError	error;
 	DepotMessage *argument = depot_message_parse(job->argument, strlen(job->argument), &error);
 	const char *name;
@@ -85,7 +84,7 @@ read_request(DepotJob *job, InstallJob *state)
 	depot_message_free(argument);
 
 	if (!depot_name_check_extension(state->request.name, &error) ||
-		!depot_version_constraint_parse(state->request.constraint, &constraint, &error) ||
+		!depot_version_constraint_check(state->request.constraint, &error) ||
 		(state->request.repository != NULL &&
 		 !depot_name_check_package(state->request.repository, "repository", &error)))
 		depot_job_raise(&error);

@@ -235,6 +235,64 @@ test_bad_constraints(void **state)
 	assert_false(depot_version_constraint_parse(huge, &constraint, &error));
 }
 
+/* The detail is about this constraint. */
+static void
+test_reasons(void **state)
+{
+	static const char *const reasons[][2] = {
+		{"1--2", "\"1--2\" is not a version."},
+		{">= 1, < -2", "\"-2\" is not a version."},
+		{"1 2", "\"1 2\" is not a version."},
+		{"1\n2", "\"1?2\" is not a version."},
+		{">= 1.*", "\"1.*\" is not a version: \"*\" stands alone, or behind the last \".\" without an operator."},
+		{">= 1, >=", "No version follows \">=\"."},
+		{"> ,1", "No version follows \">\"."},
+		{"1,,2", "Nothing stands before or after a comma."},
+		{"1,", "Nothing stands before or after a comma."},
+		{"1,1,1,1,1,1,1,1,1", "It has more than 8 terms."},
+	};
+	char		huge[DEPOT_CONSTRAINT_MAX_BYTES + 2];
+	DepotVersionConstraint constraint;
+	DepotError	error;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+	{
+		assert_false(depot_version_constraint_parse(reasons[i][0], &constraint, &error));
+		assert_string_equal(error.detail, reasons[i][1]);
+		assert_false(depot_version_constraint_check(reasons[i][0], &error));
+	}
+	memset(huge, '1', sizeof(huge) - 1);
+	huge[sizeof(huge) - 1] = '\0';
+	assert_false(depot_version_constraint_parse(huge, &constraint, &error));
+	assert_string_equal(error.detail, "It has more than 255 bytes.");
+	/* one term of the most bytes that fit: longer than a version, shown shortened */
+	huge[sizeof(huge) - 2] = '\0';
+	assert_false(depot_version_constraint_parse(huge, &constraint, &error));
+	assert_non_null(strstr(error.detail, "...\" is not a version."));
+}
+
+/* Nothing is any version in a manifest, and a mistake in a request. */
+static void
+test_empty(void **state)
+{
+	static const char *const empty[] = {"", " ", "\t\n"};
+	DepotVersionConstraint constraint;
+	DepotError	error;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(empty) / sizeof(empty[0]); i++)
+	{
+		assert_true(depot_version_constraint_parse(empty[i], &constraint, &error));
+		assert_false(depot_version_constraint_check(empty[i], &error));
+		assert_int_equal(error.code, DEPOT_ERROR_INVALID_VERSION);
+		assert_string_equal(error.detail, "It is empty.");
+	}
+	assert_true(depot_version_constraint_check(NULL, &error));
+	assert_true(depot_version_constraint_check("*", &error));
+	assert_true(depot_version_constraint_check(">= 1, < 2", &error));
+}
+
 int
 main(void)
 {
@@ -244,6 +302,8 @@ main(void)
 		cmocka_unit_test(test_constraints),
 		cmocka_unit_test(test_any_has_no_terms),
 		cmocka_unit_test(test_bad_constraints),
+		cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
