@@ -30,6 +30,8 @@
 /* How long a call made while the leader is starting waits for it. */
 #define LEADER_START_MS 5000
 #define LEADER_START_POLL_MS 20
+/* What the leader has beyond depot.request_timeout to say that it is over. */
+#define LEADER_GRACE_SECONDS 5
 /* Larger arguments are a mistake: a root is at most 512 kB, doubled by escaping. */
 #define ARGUMENT_MAX_BYTES (2 * 1024 * 1024)
 
@@ -42,6 +44,9 @@ typedef struct Call
 	dsm_segment *result_segment;
 }			Call;
 
+/* The transaction that created or altered pg_depot, to refuse its calls. */
+static LocalTransactionId altered_in = InvalidLocalTransactionId;
+
 static char *wait_for_answer(Call *call);
 
 void
@@ -52,6 +57,12 @@ depot_call_require_preload(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pg_depot is not loaded by the server"),
 				 errhint("Add pg_depot to \"shared_preload_libraries\" and restart the server.")));
+}
+
+void
+depot_call_note_alteration(void)
+{
+	altered_in = depot_compat_local_transaction();
 }
 
 /* ---- arguments ---- */
@@ -98,6 +109,14 @@ check_call(DepotRequestKind kind, bool is_read_only)
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot execute %s() during recovery", function),
 				 errhint("Call it on the primary; what it records reaches this server by replication.")));
+	if (altered_in != InvalidLocalTransactionId && altered_in == depot_compat_local_transaction())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this transaction has created or altered extension pg_depot"),
+				 errdetail("The leader, which does the work in a transaction of its own, does not see that yet."),
+				 errhint("Commit first, then call it again.")));
+	if (!is_read_only && depot_settings_hold)
+		depot_errors_raise_hold();
 	if (!is_read_only && XactReadOnly)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
@@ -181,6 +200,24 @@ depot_call_leader(DepotRequestKind kind, const char *subject, const StringInfo a
 	return answer;
 }
 
+/* The leader itself ends what takes too long; one that does not even do that is stopped, or hangs. */
+static void
+raise_if_overdue(const DepotSlot *slot)
+{
+	long		limit_ms = (depot_settings_request_timeout_s + LEADER_GRACE_SECONDS) * 1000L;
+
+	if (depot_settings_request_timeout_s == 0 || slot->state == DEPOT_SLOT_ANSWERED ||
+		slot->state == DEPOT_SLOT_COMMITTING ||
+		!TimestampDifferenceExceeds(slot->started_at, GetCurrentTimestamp(), (int) limit_ms))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CANNOT_CONNECT_NOW),
+			 errmsg("the pg_depot leader does not answer"),
+			 errdetail("It was waited for longer than \"depot.request_timeout\"."),
+			 errhint("Look at process %d and the server's log; the call can be repeated.",
+					 (int) depot_shmem_leader(NULL))));
+}
+
 static char *
 wait_for_answer(Call *call)
 {
@@ -191,6 +228,7 @@ wait_for_answer(Call *call)
 		uint64		incarnation;
 
 		depot_shmem_read(call->slot, slot);
+		raise_if_overdue(slot);
 		if (slot->state == DEPOT_SLOT_ANSWERED)
 			break;
 		if (slot->state == DEPOT_SLOT_RESULT_WAITS && call->result_segment == NULL)

@@ -25,6 +25,12 @@
 /* Raises 55000 unless the library was preloaded by the postmaster. */
 extern void depot_call_require_preload(void);
 
+/*
+ * Notes that this transaction creates or alters extension pg_depot: what the leader sees is what was
+ * committed, so calls of this transaction are refused from here on.
+ */
+extern void depot_call_note_alteration(void);
+
 /* Appends a JSON string in UTF-8.  value is in the database's encoding. */
 extern void depot_call_append_utf8(StringInfo out, const char *value);
 

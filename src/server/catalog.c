@@ -31,6 +31,7 @@
 #include "utils/varlena.h"
 
 static MemoryContext result_context = NULL;
+static uint64 commit_count = 0;
 
 static void raise_altered(void) pg_attribute_noreturn();
 
@@ -73,8 +74,15 @@ depot_catalog_commit(void)
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	commit_count++;
 	pgstat_report_stat(true);
 	MemoryContextSwitchTo(result_context);
+}
+
+uint64
+depot_catalog_commit_count(void)
+{
+	return commit_count;
 }
 
 static void

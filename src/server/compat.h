@@ -15,11 +15,14 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_database.h"
 #include "fmgr.h"
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
+#include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -90,6 +93,28 @@ depot_compat_create_wait_event_set(int event_count)
 	return CreateWaitEventSet(NULL, event_count);
 #else
 	return CreateWaitEventSet(TopMemoryContext, event_count);
+#endif
+}
+
+/* 16 made one function of all ownership checks. */
+static inline bool
+depot_compat_owns_database(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(DatabaseRelationId, database, role);
+#else
+	return pg_database_ownercheck(database, role);
+#endif
+}
+
+/* 17 gathered what names a virtual transaction. */
+static inline LocalTransactionId
+depot_compat_local_transaction(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProc->vxid.lxid;
+#else
+	return MyProc->lxid;
 #endif
 }
 

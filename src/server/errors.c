@@ -69,3 +69,14 @@ depot_errors_data_to_report(const ErrorData *error_data, DepotReport *report)
 	copy_text(report->detail, sizeof(report->detail), error_data->detail ? error_data->detail : "");
 	copy_text(report->hint, sizeof(report->hint), error_data->hint ? error_data->hint : "");
 }
+
+void
+depot_errors_raise_hold(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("pg_depot changes nothing on this server"),
+			 errdetail("\"depot.hold\" is on."),
+			 errhint("Set it to off in the configuration file and reload it.")));
+	pg_unreachable();
+}

@@ -27,6 +27,9 @@ typedef struct DepotReport
 extern void depot_errors_raise(int elevel, const DepotError *error);
 extern void depot_errors_raise_report(int elevel, const DepotReport *report);
 
+/* Raises 55000: depot.hold is on. */
+extern void depot_errors_raise_hold(void) pg_attribute_noreturn();
+
 /* Turn an error value, or an error the server raised, into a report. */
 extern void depot_errors_to_report(const DepotError *error, DepotReport *report);
 extern void depot_errors_data_to_report(const ErrorData *error_data, DepotReport *report);

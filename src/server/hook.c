@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "nodes/parsenodes.h"
+#include "server/call.h"
 #include "server/hook.h"
 #include "storage/ipc.h"
 
@@ -40,6 +41,23 @@ install_hook(void)
 	ProcessUtility_hook = process_utility;
 }
 
+/* Whether a command creates or alters extension pg_depot. */
+static bool
+alters_ourselves(Node *command)
+{
+	switch (nodeTag(command))
+	{
+		case T_CreateExtensionStmt:
+			return strcmp(((CreateExtensionStmt *) command)->extname, "pg_depot") == 0;
+		case T_AlterExtensionStmt:
+			return strcmp(((AlterExtensionStmt *) command)->extname, "pg_depot") == 0;
+		case T_AlterExtensionContentsStmt:
+			return strcmp(((AlterExtensionContentsStmt *) command)->extname, "pg_depot") == 0;
+		default:
+			return false;
+	}
+}
+
 static void
 process_utility(PlannedStmt *statement, const char *query, bool is_read_only_tree, ProcessUtilityContext context,
 				ParamListInfo parameters, QueryEnvironment *environment, DestReceiver *receiver,
@@ -56,6 +74,8 @@ process_utility(PlannedStmt *statement, const char *query, bool is_read_only_tre
 		.completion = completion
 	};
 
+	if (alters_ourselves(statement->utilityStmt))
+		depot_call_note_alteration();
 	switch (nodeTag(statement->utilityStmt))
 	{
 		case T_CreateExtensionStmt:

@@ -27,12 +27,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Address space of an agent: ten thousand targets parse in 82 MB. */
-#define AGENT_MEMORY_BYTES (INT64CONST(256) * 1024 * 1024)
-
-/* Names of repositories whose metadata a job has for itself. */
-static List *locked_repositories = NIL;
-
 DepotJob *
 depot_job_create(int slot, const DepotSlot *request)
 {
@@ -54,36 +48,6 @@ depot_job_create(int slot, const DepotSlot *request)
 		job->stagings[i].fd = -1;
 	MemoryContextSwitchTo(old_context);
 	return job;
-}
-
-bool
-depot_job_lock_repository(DepotJob *job, const char *repository)
-{
-	MemoryContext old_context;
-	ListCell   *cell;
-
-	if (job->locked_repository != NULL && strcmp(job->locked_repository, repository) == 0)
-		return true;
-	depot_job_unlock_repository(job);
-	foreach(cell, locked_repositories)
-		if (strcmp(lfirst(cell), repository) == 0)
-			return false;
-
-	job->locked_repository = MemoryContextStrdup(job->context, repository);
-	old_context = MemoryContextSwitchTo(TopMemoryContext);
-	locked_repositories = lappend(locked_repositories, job->locked_repository);
-	MemoryContextSwitchTo(old_context);
-	return true;
-}
-
-void
-depot_job_unlock_repository(DepotJob *job)
-{
-	if (job->locked_repository == NULL)
-		return;
-	locked_repositories = list_delete_ptr(locked_repositories, job->locked_repository);
-	job->locked_repository = NULL;
-	SetLatch(MyLatch);			/* somebody may wait for it */
 }
 
 /* Copies the argument out of the slot, or out of the segment the caller made for it. */
@@ -116,9 +80,12 @@ depot_job_begin(DepotJob *job)
 		depot_reconcile_start(job);
 		return;
 	}
-	request = palloc(sizeof(DepotSlot));
-	depot_shmem_read(job->slot, request);
-	read_argument(job, request);
+	if (job->argument == NULL)
+	{
+		request = palloc(sizeof(DepotSlot));
+		depot_shmem_read(job->slot, request);
+		read_argument(job, request);
+	}
 
 	switch (job->kind)
 	{
@@ -187,14 +154,20 @@ configure_fetch(DepotAgent *agent)
 	depot_agent_send(agent, line.data);
 }
 
+static int64
+agent_memory_bytes(void)
+{
+	return depot_settings_agent_memory_mb * INT64CONST(1048576);
+}
+
 void
 depot_job_need_agents(DepotJob *job, bool with_fetch)
 {
 	if (job->check == NULL)
-		job->check = depot_agent_start(DEPOT_AGENT_CHECK, depot_applied_var_fd(), AGENT_MEMORY_BYTES);
+		job->check = depot_agent_start(DEPOT_AGENT_CHECK, depot_applied_var_fd(), agent_memory_bytes());
 	if (with_fetch && job->fetch == NULL)
 	{
-		job->fetch = depot_agent_start(DEPOT_AGENT_FETCH, depot_job_staging(job)->fd, AGENT_MEMORY_BYTES);
+		job->fetch = depot_agent_start(DEPOT_AGENT_FETCH, depot_job_staging(job)->fd, agent_memory_bytes());
 		configure_fetch(job->fetch);
 	}
 }
@@ -232,6 +205,7 @@ depot_job_let_go(DepotJob *job)
 	depot_job_stop_agents(job);
 	depot_job_end_stagings(job);
 	depot_job_unlock_repository(job);
+	depot_job_unlock_agents(job);
 }
 
 void
@@ -325,7 +299,9 @@ end(DepotJob *job)
 	job->result = NULL;
 	job->on_message = NULL;
 	job->on_wake = NULL;
+	job->blocked_step = NULL;
 	depot_job_let_go(job);
+	depot_job_unlock_packages(job);
 }
 
 void
@@ -416,6 +392,14 @@ depot_job_check_usable(DepotJob *job)
 	if (job->slot >= 0 &&
 		!depot_policy_allows(depot_shmem_kind_name(job->kind), depot_catalog_role_is_superuser(job->role), &error))
 		depot_job_raise(&error);
+}
+
+void
+depot_job_check_may_change(DepotJob *job)
+{
+	depot_job_check_usable(job);
+	if (depot_settings_hold)
+		depot_errors_raise_hold();
 }
 
 void

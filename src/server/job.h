@@ -20,6 +20,7 @@
 
 #include "common/store.h"
 #include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 #include "server/agent.h"
 #include "server/errors.h"
 #include "server/message.h"
@@ -66,7 +67,17 @@ struct DepotJob
 	DepotStaging stagings[DEPOT_JOB_MAX_STAGINGS];
 	int			staging_count;
 
-	char	   *locked_repository;	/* whose metadata this job has for itself, or NULL */
+	/* what it has for itself (job_locks.c) */
+	char	   *locked_repository;	/* whose metadata, or NULL */
+	List	   *locked_packages;	/* names of packages it installs */
+	char	   *agents_repository;	/* for which repository it may have agents ("": none), or NULL: it may not */
+
+	/* a step that could not have a lock, to be taken again (job_transact.c) */
+	DepotJobStep blocked_step;
+	TimestampTz blocked_until;
+	int			blocked_pause_ms;
+	DepotJobStep on_blocked;	/* undoes what the step did outside its transaction; NULL: nothing */
+
 	StringInfoData notices;		/* JSON objects, separated by commas */
 	char	   *result;			/* of a finished job: JSON, kept while it does not fit its slot */
 	void	   *state;			/* of the kind of job */
@@ -108,6 +119,8 @@ extern void depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *
 extern void depot_job_check_exists(void);
 /* ereports unless the depot can be used: directory active, extension there, role allowed.  Inside a transaction. */
 extern void depot_job_check_usable(DepotJob *job);
+/* The same, and that depot.hold lets it change something. */
+extern void depot_job_check_may_change(DepotJob *job);
 
 /* Appends a repository's URL and mirrors as a JSON array. */
 extern void depot_job_append_bases(StringInfo out, const DepotRepositoryRow *row);
@@ -116,11 +129,28 @@ extern void depot_job_append_bases(StringInfo out, const DepotRepositoryRow *row
 extern void depot_job_raise(const DepotError *error) pg_attribute_noreturn();
 
 /*
+ * Takes a step that makes a transaction and may be repeated until it commits: now, and again when a lock
+ * was in its way.  Raises 55P03 when the requester itself holds that lock.
+ */
+extern void depot_job_transact(DepotJob *job, DepotJobStep step);
+
+/*
  * One job at a time reads or writes the trusted metadata of a repository.  false: another has it;
  * set on_wake to try again.  Released with the job at the latest.
  */
 extern bool depot_job_lock_repository(DepotJob *job, const char *repository);
 extern void depot_job_unlock_repository(DepotJob *job);
+
+/* One job at a time installs a package: all of packages, or none and false; then it waits, and looks anew. */
+extern bool depot_job_lock_packages(DepotJob *job, const char *const *packages, int count);
+extern void depot_job_unlock_packages(DepotJob *job);
+
+/*
+ * No more than depot.max_agents jobs have agents at a time, of which one repository ("": none) has all but
+ * one.  false: it is another's turn.  Given back by depot_job_let_go at the latest.
+ */
+extern bool depot_job_lock_agents(DepotJob *job, const char *repository);
+extern void depot_job_unlock_agents(DepotJob *job);
 
 /* Operations.  Each begins at once and calls then when it is done; an error goes the job's way. */
 

@@ -29,6 +29,8 @@ static void read_request(DepotJob *job, InstallJob *state);
 static bool make_plan(DepotJob *job, DepotError *error);
 static void explain_unknown(InstallJob *state, DepotError *error);
 static bool plan_changes_something(const DepotPlan *plan);
+static bool lock_packages(DepotJob *job);
+static void resolve_when_free(DepotJob *job);
 static void raise_if_expired(const InstallJob *state);
 static bool is_stale(const DepotRepositoryRow *row);
 static void refresh_stale(DepotJob *job);
@@ -105,14 +107,17 @@ depot_install_resolve(DepotJob *job)
 	bool		is_planned;
 	bool		is_refresh_due;
 
-	if (++state->rounds > ROUNDS_MAX)
+	if (state->rounds >= ROUNDS_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("what is installed changed again and again while \"%s\" was resolved", state->request.name),
 				 errhint("The call can be repeated.")));
 
+	/* Packages are taken all at once, so that two jobs never wait for each other. */
+	depot_job_unlock_packages(job);
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_RESOLVING, 0, 0);
 	is_planned = make_plan(job, &error);
+	state->rounds++;
 	if (is_planned && !plan_changes_something(state->plan) && !state->request.is_update)
 	{
 		depot_install_answer(job);
@@ -136,8 +141,38 @@ depot_install_resolve(DepotJob *job)
 	raise_if_expired(state);
 	if (state->is_dry_run || !plan_changes_something(state->plan))
 		depot_install_answer(job);
-	else
+	else if (lock_packages(job))
 		depot_install_apply(job);
+	else
+		job->on_wake = resolve_when_free;
+}
+
+/* Another job installs one of the packages: when it is done, there may be nothing left to do. */
+static bool
+lock_packages(DepotJob *job)
+{
+	const DepotPlan *plan = ((InstallJob *) job->state)->plan;
+	const char *packages[DEPOT_PLAN_MAX_ITEMS];
+	int			count = 0;
+
+	for (int i = 0; i < plan->count; i++)
+		if (plan->items[i].build != NULL)
+			packages[count++] = plan->items[i].build->manifest->package;
+	depot_shmem_set_phase(job->slot, DEPOT_PHASE_WAITING, 0, 0);
+	return depot_job_lock_packages(job, packages, count);
+}
+
+static void
+resolve_when_free(DepotJob *job)
+{
+	InstallJob *state = job->state;
+
+	if (!lock_packages(job))
+		return;
+	depot_job_unlock_packages(job);
+	job->on_wake = NULL;
+	state->rounds--;
+	depot_install_resolve(job);
 }
 
 /* A package cannot come from a repository whose metadata has expired and could not be refreshed. */
@@ -272,7 +307,7 @@ note_refreshed(DepotJob *job)
 		return;
 	}
 	job->on_error = NULL;
-	depot_install_resolve(job);
+	depot_job_transact(job, depot_install_resolve);
 }
 
 /* What has not expired can still be used; whether the failure matters shows when the plan is made. */

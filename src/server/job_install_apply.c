@@ -18,6 +18,7 @@
 #include "server/catalog.h"
 #include "server/job_install.h"
 #include "server/paths.h"
+#include "server/space.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
@@ -38,7 +39,7 @@ depot_install_apply(DepotJob *job)
 		   state->plan->items[state->next_item].action == DEPOT_PLAN_KEEP)
 		state->next_item++;
 	if (state->next_item == state->plan->count)
-		record_and_activate(job);
+		depot_job_transact(job, record_and_activate);
 	else
 		adopt_or_fetch(job);
 }
@@ -121,6 +122,7 @@ prepare_items(DepotJob *job)
 	int			count = 0;
 
 	job->on_failure = cancel_items;
+	job->on_blocked = cancel_items;
 	for (int i = 0; i < state->plan->count; i++)
 	{
 		const DepotAvailableRow *build = state->plan->items[i].build;
@@ -141,23 +143,31 @@ cancel_items(DepotJob *job)
 {
 	InstallJob *state = job->state;
 
+	job->on_failure = NULL;
+	job->on_blocked = NULL;
 	depot_applied_release();
 	for (int i = 0; i < state->plan->count; i++)
+	{
 		if (state->items[i].is_prepared)
 			depot_applied_cancel(state->items[i].manifest);
+		state->items[i].is_prepared = false;
+	}
 }
 
-/* Records every package of the plan and its history in one transaction. */
-static void
+/* Records every package of the plan and its history in one transaction. false: the rows have changed. */
+static bool
 record_items(DepotJob *job)
 {
 	InstallJob *state = job->state;
 
 	depot_catalog_begin();
-	depot_job_check_usable(job);
+	depot_job_check_may_change(job);
+	if (depot_catalog_generation() != state->generation)
+	{
+		depot_catalog_commit();
+		return false;
+	}
 	depot_catalog_bump_generation();	/* also keeps others from changing the rows until the commit */
-	if (depot_catalog_generation() != state->generation + 1)
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE), errmsg("the rows changed")));
 
 	for (int i = 0; i < state->plan->count; i++)
 	{
@@ -186,6 +196,7 @@ record_items(DepotJob *job)
 	depot_test_point("record_before_commit");
 	depot_catalog_commit();
 	depot_test_point("record_after_commit");
+	return true;
 }
 
 /* Makes one recorded package served. false: *error says why; its staging is kept for the next reconcile. */
@@ -211,24 +222,20 @@ record_and_activate(DepotJob *job)
 	InstallJob *state = job->state;
 	DepotError	error;
 	DepotError	first_error = {.code = DEPOT_OK};
-	int64		generation;
-
-	depot_catalog_begin();
-	generation = depot_catalog_generation();
-	depot_catalog_commit();
-	if (generation != state->generation)
-	{
-		depot_job_stop_agents(job);
-		depot_job_end_stagings(job);
-		depot_install_resolve(job);
-		return;
-	}
 
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_RECORDING, 0, 0);
 	depot_test_point("record_begin");
+	depot_space_check(0);
 	prepare_items(job);
-	record_items(job);
+	if (!record_items(job))
+	{
+		cancel_items(job);
+		depot_job_let_go(job);
+		depot_job_transact(job, depot_install_resolve);
+		return;
+	}
 	job->on_failure = NULL;
+	job->on_blocked = NULL;
 
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_ACTIVATING, 0, 0);
 	for (int i = 0; i < state->plan->count; i++)

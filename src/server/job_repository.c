@@ -319,7 +319,7 @@ drop_when_free(DepotJob *job)
 	history.repository = state->rows->name;
 
 	depot_catalog_begin();
-	depot_job_check_usable(job);
+	depot_job_check_may_change(job);
 	if (!depot_catalog_drop_repository(state->rows->name))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

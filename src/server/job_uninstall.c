@@ -232,7 +232,7 @@ remove_package(DepotJob *job)
 	job->on_failure = release_reserve;
 	depot_applied_reserve(1, 0);
 	depot_catalog_begin();
-	depot_job_check_usable(job);
+	depot_job_check_may_change(job);
 	if (depot_catalog_generation() != state->generation)
 	{
 		/* Something was installed while other databases were looked at; it may need this package. */

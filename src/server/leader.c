@@ -35,24 +35,18 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* Requests worked on at once; others wait in their slots. */
-#define JOBS_MAX 4
+/* Requests worked on at once, most of them waiting for something; others wait in their slots. */
+#define JOBS_MAX 32
 #define EVENTS_MAX (2 + 2 * (JOBS_MAX + 1))
 
-#define RESTART_SECONDS 1
 #define LONGEST_RECONCILE_PAUSE_MS 300000
-#define LONGEST_START_PAUSE_MS 60000
-/* In recovery there is nothing to serve yet, and no signal tells when it ends. */
-#define RECOVERY_POLL_MS 1000
 
 static DepotJob *jobs[JOBS_MAX + 1];	/* one place more for the leader's own */
 static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;	/* 0: not planned */
 
-static void pause_after_failed_starts(void);
 static void loop_once(void);
-static void wait_for_promotion(void);
-static void reload_settings(void);
+static void end_overdue(DepotJob *job);
 static void take_requests(void);
 static void start_job(int place, DepotJob *job);
 static void start_due_reconcile(void);
@@ -60,22 +54,6 @@ static void advance_jobs(void);
 static void receive_from(DepotJob *job, DepotAgent *agent);
 static void wait_for_events(void);
 static long wait_ms(void);
-
-void
-depot_leader_register(void)
-{
-	BackgroundWorker worker;
-
-	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_depot leader");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "pg_depot leader");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_ConsistentState;
-	worker.bgw_restart_time = RESTART_SECONDS;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, DEPOT_WORKER_LIBRARY);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "depot_leader_main");
-	RegisterBackgroundWorker(&worker);
-}
 
 void
 depot_leader_main(Datum argument)
@@ -87,13 +65,13 @@ depot_leader_main(Datum argument)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 
-	pause_after_failed_starts();
+	depot_leader_wait_for_start();
 	BackgroundWorkerInitializeConnection(depot_settings_database, NULL, BGWORKER_BYPASS_ALLOWCONN);
 
 	depot_catalog_pin_session();
 	pgstat_report_appname("pg_depot leader");
 	pgstat_report_activity(STATE_IDLE, NULL);
-	wait_for_promotion();
+	depot_leader_wait_for_promotion();
 	was_active = depot_paths_inactive_reason() == NULL;
 	if (depot_paths_is_made())
 	{
@@ -114,72 +92,16 @@ depot_leader_main(Datum argument)
 		loop_once();
 }
 
-/*
- * A start fails again and again while the home database does not exist, or the
- * depot's state cannot be read.  A growing pause keeps that from filling the log.
- */
-static void
-pause_after_failed_starts(void)
-{
-	int			failures = depot_shmem_count_failed_start();
-	long		pause_ms = failures == 0 ? 0 : Min(1000L << Min(failures, 10), LONGEST_START_PAUSE_MS);
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
-
-	while (pause_ms > 0)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_ms,
-						 depot_compat_wait_event("DepotStartPause"));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		pause_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
-	}
-}
-
-/* A standby's files follow its rows once it has been promoted. */
-static void
-wait_for_promotion(void)
-{
-	bool		is_said = false;
-
-	while (RecoveryInProgress())
-	{
-		if (!is_said)
-			ereport(LOG, (errmsg("pg_depot leader waits for the end of recovery")));
-		is_said = true;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RECOVERY_POLL_MS,
-						 depot_compat_wait_event("DepotRecovery"));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		reload_settings();
-	}
-}
-
 static void
 loop_once(void)
 {
 	CHECK_FOR_INTERRUPTS();
-	reload_settings();
+	depot_leader_go_when_sent_away();
+	depot_leader_reload_settings();
 	take_requests();
 	start_due_reconcile();
 	advance_jobs();
 	wait_for_events();
-}
-
-static void
-reload_settings(void)
-{
-	bool		was_active;
-
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	was_active = depot_paths_inactive_reason() == NULL;
-	ProcessConfigFile(PGC_SIGHUP);
-	if (was_active && depot_paths_inactive_reason() != NULL)
-		ereport(WARNING,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("pg_depot is inactive"),
-				 errdetail("%s", depot_paths_inactive_reason())));
 }
 
 /*
@@ -241,10 +163,26 @@ take_requests(void)
 }
 
 static void
+begin_job(DepotJob *job)
+{
+	depot_job_transact(job, depot_job_begin);
+}
+
+/* Takes the step that a lock kept from being taken, once its pause is over. */
+static void
+wake_job(DepotJob *job)
+{
+	if (job->blocked_step == NULL)
+		depot_job_transact(job, job->on_wake);
+	else if (GetCurrentTimestamp() >= job->blocked_until)
+		depot_job_transact(job, job->blocked_step);
+}
+
+static void
 start_job(int place, DepotJob *job)
 {
 	jobs[place] = job;
-	guard(job, depot_job_begin, NULL);
+	guard(job, begin_job, NULL);
 }
 
 void
@@ -259,7 +197,7 @@ depot_job_retry_reconcile(void)
 static void
 start_due_reconcile(void)
 {
-	if (reconcile_at == 0 || jobs[JOBS_MAX] != NULL || GetCurrentTimestamp() < reconcile_at)
+	if (depot_settings_hold || reconcile_at == 0 || jobs[JOBS_MAX] != NULL || GetCurrentTimestamp() < reconcile_at)
 		return;
 	reconcile_at = 0;
 	start_job(JOBS_MAX, depot_job_create(-1, NULL));
@@ -273,6 +211,36 @@ post_large_result(DepotJob *job)
 		job->result = NULL;
 }
 
+/* When a job's time is up; 0: never. */
+static TimestampTz
+deadline_of(const DepotJob *job)
+{
+	if (depot_settings_request_timeout_s == 0)
+		return 0;
+	return TimestampTzPlusMilliseconds(job->started_at, depot_settings_request_timeout_s * INT64CONST(1000));
+}
+
+/* Ends a job that its caller gave up, or whose time is up. */
+static void
+end_overdue(DepotJob *job)
+{
+	DepotReport report = {.sqlstate = "57014"};
+	TimestampTz deadline = deadline_of(job);
+
+	if (depot_shmem_is_abandoned(job->slot))
+		strlcpy(report.message, "canceled by its caller", sizeof(report.message));
+	else if (deadline != 0 && GetCurrentTimestamp() >= deadline)
+	{
+		snprintf(report.message, sizeof(report.message), "the request took longer than \"depot.request_timeout\"");
+		snprintf(report.detail, sizeof(report.detail), "It was given up after %d s; nothing was changed.",
+				 depot_settings_request_timeout_s);
+		snprintf(report.hint, sizeof(report.hint), "The call can be repeated.");
+	}
+	else
+		return;
+	depot_job_fail(job, &report);
+}
+
 /* Lets jobs look whether what they wait for has come, and ends those that are done or given up. */
 static void
 advance_jobs(void)
@@ -283,14 +251,10 @@ advance_jobs(void)
 
 		if (job == NULL)
 			continue;
-		if (!job->is_finished && depot_shmem_is_abandoned(job->slot))
-		{
-			DepotReport report = {.sqlstate = "57014", .message = "canceled by its caller"};
-
-			depot_job_fail(job, &report);
-		}
-		if (!job->is_finished && job->on_wake != NULL)
-			guard(job, job->on_wake, NULL);
+		if (!job->is_finished)
+			end_overdue(job);
+		if (!job->is_finished && (job->on_wake != NULL || job->blocked_step != NULL))
+			guard(job, wake_job, NULL);
 
 		if (job->is_finished && job->result != NULL)
 			guard(job, post_large_result, NULL);
@@ -422,11 +386,32 @@ wait_for_events(void)
 	}
 }
 
+static void
+note_due(TimestampTz *due, TimestampTz at)
+{
+	if (at != 0 && (*due == 0 || at < *due))
+		*due = at;
+}
+
 /* How long nothing is due; -1: until something happens. */
 static long
 wait_ms(void)
 {
-	if (reconcile_at == 0 || jobs[JOBS_MAX] != NULL)
+	TimestampTz due = 0;
+
+	if (jobs[JOBS_MAX] == NULL && !depot_settings_hold)
+		note_due(&due, reconcile_at);
+	for (int place = 0; place <= JOBS_MAX; place++)
+	{
+		const DepotJob *job = jobs[place];
+
+		if (job == NULL || job->is_finished)
+			continue;
+		note_due(&due, deadline_of(job));
+		if (job->blocked_step != NULL)
+			note_due(&due, job->blocked_until);
+	}
+	if (due == 0)
 		return -1;
-	return Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), reconcile_at), 1);
+	return Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due), 1);
 }

@@ -18,4 +18,16 @@ extern void depot_leader_register(void);
 /* Entry point of the background worker, found by name in the library. */
 extern PGDLLEXPORT void depot_leader_main(Datum argument);
 
+/* Waits out the pause after starts that failed, and commands that want the home database alone. */
+extern void depot_leader_wait_for_start(void);
+
+/* Waits for the end of recovery. */
+extern void depot_leader_wait_for_promotion(void);
+
+/* Ends this process when a session's command needs the home database alone; the postmaster starts another. */
+extern void depot_leader_go_when_sent_away(void);
+
+/* Reads the configuration file again when it was signalled to. */
+extern void depot_leader_reload_settings(void);
+
 #endif							/* DEPOT_LEADER_H */

@@ -20,6 +20,7 @@
 #include "server/job.h"
 #include "server/platform.h"
 #include "server/settings.h"
+#include "server/space.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
@@ -39,6 +40,7 @@ typedef struct Package
 static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
+static void fetch_when_free(DepotJob *job);
 static void send_fetch(DepotJob *job);
 static void check_when_free(DepotJob *job);
 
@@ -52,8 +54,7 @@ depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
 	package->repository = *repository;
 	package->then = then;
 	job->operation = package;
-	job->on_wake = NULL;
-	job->on_message = on_message;
+	job->on_message = NULL;
 
 	if (request->size_bytes > depot_settings_max_package_mb * MEGABYTE)
 		ereport(ERROR,
@@ -68,9 +69,23 @@ depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
 				 errdetail("It has %lld bytes unpacked.", (long long) request->unpacked_bytes),
 				 errhint("Raise the setting if the package is meant to be that large.")));
 
+	job->on_wake = fetch_when_free;
+	fetch_when_free(job);
+}
+
+static void
+fetch_when_free(DepotJob *job)
+{
+	Package    *package = job->operation;
+
+	if (!depot_job_lock_agents(job, package->request.repository))
+		return;
+	job->on_wake = NULL;
+	job->on_message = on_message;
+	depot_space_check(package->request.size_bytes + package->request.unpacked_bytes);
 	depot_job_begin_staging(job);
 	depot_job_need_agents(job, true);
-	depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, 0, request->size_bytes);
+	depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, 0, package->request.size_bytes);
 	send_fetch(job);
 }
 
@@ -158,6 +173,7 @@ check_when_free(DepotJob *job)
 	if (!depot_job_lock_repository(job, package->request.repository))
 		return;
 	job->on_wake = NULL;
+	depot_space_check(package->request.unpacked_bytes);
 	package->is_checking = true;
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_CHECKING, 0, package->request.size_bytes);
 

@@ -42,6 +42,10 @@ typedef struct Refresh
 	List	   *targets;		/* DepotAvailableRow */
 	char		needed_file[64];	/* what the fetch agent is bringing */
 	bool		with_targets;	/* list them even when nothing has changed */
+	bool		had_repository; /* the job had locked it before */
+	bool		is_changed;		/* the agent has accepted newer metadata */
+	bool		has_targets;	/* targets are all that it offers now */
+	int64		snapshot_version;
 	DepotRefreshResult result;
 }			Refresh;
 
@@ -52,6 +56,7 @@ static void on_check_message(DepotJob *job, const DepotMessage *message, const c
 static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message);
 static void finish(DepotJob *job, const DepotMessage *message);
+static void record_refresh(DepotJob *job);
 
 void
 depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep record, DepotJobStep then)
@@ -60,6 +65,7 @@ depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep r
 
 	refresh->row = *row;
 	refresh->with_targets = !row->is_refreshed || !row->has_available;
+	refresh->had_repository = job->locked_repository != NULL && strcmp(job->locked_repository, row->name) == 0;
 	refresh->record = record;
 	refresh->then = then;
 	job->operation = refresh;
@@ -91,6 +97,12 @@ begin_when_free(DepotJob *job)
 
 	if (!depot_job_lock_repository(job, refresh->row.name))
 		return;
+	if (!depot_job_lock_agents(job, refresh->row.name))
+	{
+		if (!refresh->had_repository)
+			depot_job_unlock_repository(job);
+		return;
+	}
 	job->on_wake = NULL;
 	job->on_message = on_message;
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_REFRESHING, 0, 0);
@@ -303,43 +315,49 @@ static void
 finish(DepotJob *job, const DepotMessage *message)
 {
 	Refresh    *refresh = job->operation;
-	int64		snapshot_version = role_version(message, "snapshot");
-	bool		has_targets = refresh->with_targets || depot_message_bool(message, "changed");
-	ListCell   *cell;
 
-	if (!has_targets && snapshot_version != refresh->row.snapshot_version)
+	refresh->snapshot_version = role_version(message, "snapshot");
+	refresh->is_changed = depot_message_bool(message, "changed");
+	refresh->has_targets = refresh->with_targets || refresh->is_changed;
+	if (!refresh->has_targets && refresh->snapshot_version != refresh->row.snapshot_version)
 	{
 		refresh->with_targets = true;
 		send_refresh(job);
 		return;
 	}
 	refresh->result.expires_epoch_s = depot_message_integer(message, "expires", 0);
+	job->on_message = NULL;
+	depot_job_transact(job, record_refresh);
+}
+
+static void
+record_refresh(DepotJob *job)
+{
+	Refresh    *refresh = job->operation;
+	ListCell   *cell;
 
 	depot_catalog_begin();
-	depot_job_check_usable(job);
+	depot_job_check_may_change(job);
 	if (refresh->record != NULL)
 		refresh->record(job);
-	if (has_targets)
+	if (refresh->has_targets)
 	{
 		depot_catalog_clear_available(refresh->row.name);
 		foreach(cell, refresh->targets)
 			record_target(refresh, lfirst(cell));
 	}
-	if (!depot_catalog_note_refresh(refresh->row.name, snapshot_version, refresh->result.expires_epoch_s))
+	if (!depot_catalog_note_refresh(refresh->row.name, refresh->snapshot_version, refresh->result.expires_epoch_s))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("repository \"%s\" was dropped meanwhile", refresh->row.name)));
 	refresh->result.target_count = depot_catalog_count_available(refresh->row.name);
-	refresh->result.is_changed = depot_message_bool(message, "changed") ||
-		snapshot_version != refresh->row.snapshot_version ||
+	refresh->result.is_changed = refresh->is_changed ||
+		refresh->snapshot_version != refresh->row.snapshot_version ||
 		(refresh->result.target_count > 0) != refresh->row.has_available;
 	depot_catalog_commit();
 
 	if (refresh->targets_context != NULL)
 		MemoryContextDelete(refresh->targets_context);
-	depot_job_unlock_repository(job);
-	depot_job_stop_agents(job);
-	depot_job_end_stagings(job);
-	job->on_message = NULL;
+	depot_job_let_go(job);
 	refresh->then(job);
 }

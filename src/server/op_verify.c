@@ -26,6 +26,7 @@ typedef struct Verify
 	bool	   *is_damaged;		/* per request */
 }			Verify;
 
+static void begin_when_free(DepotJob *job);
 static void send_next(DepotJob *job);
 static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 
@@ -45,6 +46,16 @@ depot_verify_begin(DepotJob *job, const DepotVerifyRequest *requests, int count,
 	MemoryContextSwitchTo(old_context);
 
 	job->operation = verify;
+	job->on_message = NULL;
+	job->on_wake = begin_when_free;
+	begin_when_free(job);
+}
+
+static void
+begin_when_free(DepotJob *job)
+{
+	if (!depot_job_lock_agents(job, ""))
+		return;
 	job->on_wake = NULL;
 	job->on_message = on_message;
 	send_next(job);

@@ -27,6 +27,11 @@ int			depot_settings_stall_timeout_ms = 30000;
 char	   *depot_settings_proxy = NULL;
 char	   *depot_settings_ca_file = NULL;
 bool		depot_settings_allow_http = false;
+bool		depot_settings_hold = false;
+int			depot_settings_min_free_mb = 128;
+int			depot_settings_request_timeout_s = 300;
+int			depot_settings_max_agents = 2;
+int			depot_settings_agent_memory_mb = 256;
 
 static bool
 check_database(char **newval, void **extra, GucSource source)
@@ -91,9 +96,32 @@ check_ca_file(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* What bounds a request: in time, in processes, in memory and on disk. */
+static void
+define_limits(void)
+{
+	DefineCustomIntVariable("depot.min_free_space", "Free space that pg_depot leaves on its own and on the WAL's file system.",
+							"0 means that it is not looked at.", &depot_settings_min_free_mb, 128, 0, INT_MAX / 2,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("depot.request_timeout", "Longest time a request may take.",
+							"0 means that there is no limit.", &depot_settings_request_timeout_s, 300, 0, 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("depot.max_agents", "Requests that may have agents at work at the same time.",
+							"One repository has all of them but one, so that a slow one does not hold up the others.",
+							&depot_settings_max_agents, 2, 1, 16,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("depot.agent_memory", "Address space of an agent.",
+							NULL, &depot_settings_agent_memory_mb, 256, 64, 65536,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+}
+
 void
 depot_settings_define(void)
 {
+	define_limits();
+	DefineCustomBoolVariable("depot.hold", "Change nothing on this server until this is off again.",
+							 NULL, &depot_settings_hold, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("depot.database", "Database that holds pg_depot's tables.",
 							   NULL, &depot_settings_database, "postgres",
 							   PGC_POSTMASTER, GUC_SUPERUSER_ONLY, check_database, NULL, NULL);

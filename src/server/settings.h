@@ -24,6 +24,11 @@ extern int	depot_settings_stall_timeout_ms;
 extern char *depot_settings_proxy;
 extern char *depot_settings_ca_file;
 extern bool depot_settings_allow_http;
+extern bool depot_settings_hold;
+extern int	depot_settings_min_free_mb;
+extern int	depot_settings_request_timeout_s;
+extern int	depot_settings_max_agents;
+extern int	depot_settings_agent_memory_mb;
 
 /* Defines them all; called from _PG_init in whatever process loads the library. */
 extern void depot_settings_define(void);

@@ -117,11 +117,21 @@ extern void depot_shmem_announce_leader(void);
 /* The leader's pid (0: none) and incarnation, which each start of a leader changes. */
 extern pid_t depot_shmem_leader(uint64 *incarnation);
 extern void depot_shmem_wake_leader(void);
+
+/*
+ * A session that works on the home database itself needs the leader out of it: it asks, and takes that
+ * back when its command has ended.  false: another session has asked already.
+ */
+extern bool depot_shmem_send_away(void);
+extern void depot_shmem_call_back(void);
+/* Whether the leader has to stay away; a session that died without calling it back does not count. */
+extern bool depot_shmem_is_sent_away(void);
 /* What a caller is told when it has gone: 57P03, repeat the call. */
 extern void depot_shmem_leader_gone_report(DepotReport *report);
 
 /* Starts of the leader that failed since the last good one, for a growing pause. */
 extern int	depot_shmem_count_failed_start(void);
+extern int	depot_shmem_failed_starts(void);
 extern void depot_shmem_clear_failed_starts(void);
 
 /* Caller: claim a free slot and its number (-1: none is free), then fill and submit it. */
@@ -141,6 +151,9 @@ extern void depot_shmem_set_phase(int index, DepotPhase phase, int64 bytes_done,
 extern bool depot_shmem_is_abandoned(int index);
 /* From here on the request cannot be cancelled; false when it was abandoned before. */
 extern bool depot_shmem_begin_commit(int index);
+/* No commit came of it: the request can be cancelled again. */
+extern void depot_shmem_cancel_commit(int index);
+extern pid_t depot_shmem_caller(int index);
 /*
  * Posts the answer and wakes the caller; an abandoned slot is released.  False: the result does not fit,
  * see RESULT_WAITS.

@@ -48,7 +48,7 @@ use Test::More;
 my $small = $ENV{DEPOT_TEST_SMALL};
 my $filler = "$small/filler";
 my $repository = depot_repository();
-my $node = new_depot_node('full', conf => "depot.directory = '$small/depot'\nlog_statement = none\n");
+my $node = new_depot_node('full', conf => "depot.directory = '$small/depot'\ndepot.min_free_space = 0\nlog_statement = none\n");
 create_depot($node);
 add_repository($node, $repository->{directory});
 $node->safe_psql('postgres', "SELECT install_extension('hll')");

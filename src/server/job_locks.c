@@ -1,0 +1,151 @@
+/*-------------------------------------------------------------------------
+ *
+ * job_locks.c
+ *	  What jobs of the leader keep each other from: repositories, packages,
+ *	  agents.
+ *
+ * All of it lives in the leader's memory and nobody blocks: a job that does not
+ * get what it asks for sets on_wake and asks again.  A job takes agents and a repository together or
+ * has agents first, so that whoever holds a repository can always go on.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "server/job.h"
+#include "server/settings.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+/* Jobs that hold something: each at most one repository, one permit for agents, and any packages. */
+static List *holders = NIL;
+
+static void
+note_holder(DepotJob *job)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+
+	holders = list_append_unique_ptr(holders, job);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Forgets a job that holds nothing any more, and has others ask again. */
+static void
+note_release(DepotJob *job)
+{
+	if (job->locked_repository == NULL && job->locked_packages == NIL && job->agents_repository == NULL)
+		holders = list_delete_ptr(holders, job);
+	SetLatch(MyLatch);
+}
+
+bool
+depot_job_lock_repository(DepotJob *job, const char *repository)
+{
+	ListCell   *cell;
+
+	if (job->locked_repository != NULL && strcmp(job->locked_repository, repository) == 0)
+		return true;
+	depot_job_unlock_repository(job);
+	foreach(cell, holders)
+	{
+		const DepotJob *other = lfirst(cell);
+
+		if (other->locked_repository != NULL && strcmp(other->locked_repository, repository) == 0)
+			return false;
+	}
+	job->locked_repository = MemoryContextStrdup(job->context, repository);
+	note_holder(job);
+	return true;
+}
+
+void
+depot_job_unlock_repository(DepotJob *job)
+{
+	if (job->locked_repository == NULL)
+		return;
+	job->locked_repository = NULL;
+	note_release(job);
+}
+
+static bool
+is_package_locked(const DepotJob *job, const char *package)
+{
+	ListCell   *cell;
+
+	foreach(cell, job->locked_packages)
+		if (strcmp(lfirst(cell), package) == 0)
+			return true;
+	return false;
+}
+
+bool
+depot_job_lock_packages(DepotJob *job, const char *const *packages, int count)
+{
+	MemoryContext old_context;
+	ListCell   *cell;
+
+	foreach(cell, holders)
+	{
+		const DepotJob *other = lfirst(cell);
+
+		for (int i = 0; other != job && i < count; i++)
+			if (is_package_locked(other, packages[i]))
+				return false;
+	}
+
+	old_context = MemoryContextSwitchTo(job->context);
+	for (int i = 0; i < count; i++)
+		if (!is_package_locked(job, packages[i]))
+			job->locked_packages = lappend(job->locked_packages, pstrdup(packages[i]));
+	MemoryContextSwitchTo(old_context);
+	if (job->locked_packages != NIL)
+		note_holder(job);
+	return true;
+}
+
+void
+depot_job_unlock_packages(DepotJob *job)
+{
+	if (job->locked_packages == NIL)
+		return;
+	list_free(job->locked_packages);
+	job->locked_packages = NIL;
+	note_release(job);
+}
+
+bool
+depot_job_lock_agents(DepotJob *job, const char *repository)
+{
+	int			in_use = 0;
+	int			of_repository = 0;
+	ListCell   *cell;
+
+	foreach(cell, holders)
+	{
+		const DepotJob *other = lfirst(cell);
+
+		if (other == job || other->agents_repository == NULL)
+			continue;
+		in_use++;
+		if (*repository != '\0' && strcmp(other->agents_repository, repository) == 0)
+			of_repository++;
+	}
+	if (in_use >= depot_settings_max_agents || of_repository >= Max(depot_settings_max_agents - 1, 1))
+		return false;
+	job->agents_repository = MemoryContextStrdup(job->context, repository);
+	note_holder(job);
+	return true;
+}
+
+void
+depot_job_unlock_agents(DepotJob *job)
+{
+	if (job->agents_repository == NULL)
+		return;
+	job->agents_repository = NULL;
+	note_release(job);
+}

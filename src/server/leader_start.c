@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * leader_start.c
+ *	  How the leader comes and goes: registration, pauses, settings.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "server/compat.h"
+#include "server/job.h"
+#include "server/leader.h"
+#include "server/paths.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#define RESTART_SECONDS 1
+#define LONGEST_START_PAUSE_MS 60000
+#define START_POLL_MS 500
+/* In recovery there is nothing to serve yet, and no signal tells when it ends. */
+#define RECOVERY_POLL_MS 1000
+
+void
+depot_leader_register(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_depot leader");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "pg_depot leader");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = RESTART_SECONDS;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, DEPOT_WORKER_LIBRARY);
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "depot_leader_main");
+	RegisterBackgroundWorker(&worker);
+}
+
+/*
+ * A start fails again and again while the home database does not exist, or the
+ * depot's state cannot be read.  A growing pause keeps that from filling the log; a command
+ * on the home database ends it, and while such a command runs the leader stays away.
+ */
+void
+depot_leader_wait_for_start(void)
+{
+	int			failures = depot_shmem_count_failed_start();
+	long		pause_ms = failures == 0 ? 0 : Min(1000L << Min(failures, 10), LONGEST_START_PAUSE_MS);
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
+
+	while ((GetCurrentTimestamp() < until && depot_shmem_failed_starts() > 0) || depot_shmem_is_sent_away())
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, START_POLL_MS,
+						 depot_compat_wait_event("DepotStartPause"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Exits, to be started again, when a session's command needs the home database without us. */
+void
+depot_leader_go_when_sent_away(void)
+{
+	if (!depot_shmem_is_sent_away())
+		return;
+	ereport(LOG,
+			(errmsg("pg_depot leader leaves the home database to a command that needs it alone")));
+	proc_exit(1);
+}
+
+/* A standby's files follow its rows once it has been promoted. */
+void
+depot_leader_wait_for_promotion(void)
+{
+	bool		is_said = false;
+
+	while (RecoveryInProgress())
+	{
+		if (!is_said)
+			ereport(LOG, (errmsg("pg_depot leader waits for the end of recovery")));
+		is_said = true;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RECOVERY_POLL_MS,
+						 depot_compat_wait_event("DepotRecovery"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		depot_leader_reload_settings();
+	}
+}
+
+void
+depot_leader_reload_settings(void)
+{
+	bool		was_active;
+
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	was_active = depot_paths_inactive_reason() == NULL;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (was_active && depot_paths_inactive_reason() != NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_depot is inactive"),
+				 errdetail("%s", depot_paths_inactive_reason())));
+}

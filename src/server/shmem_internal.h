@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem_internal.h
+ *	  The board itself, for the shmem_*.c files alone.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_SHMEM_INTERNAL_H
+#define DEPOT_SHMEM_INTERNAL_H
+
+#include "server/shmem.h"
+#include "storage/lwlock.h"
+
+typedef struct DepotBoard
+{
+	pid_t		leader_pid;
+	uint64		incarnation;
+	uint64		last_request_id;
+	int			failed_starts;
+	pid_t		sent_away_by;	/* the session that wants no leader in the home database; 0: none */
+	DepotUsage	usage;
+	DepotSlot	slots[DEPOT_SLOT_COUNT];
+}			DepotBoard;
+
+/* Set when the server's start gets to shared memory. */
+extern DepotBoard *depot_shmem_board;
+extern LWLock *depot_shmem_board_lock;
+extern const char *depot_shmem_home_database;
+
+/* Sets the latch of a process by pid; a process that is gone needs none. */
+extern void depot_shmem_wake(pid_t pid);
+
+/* Marks slot answered, or frees it when nobody waits; the lock is held.  Returns the pid to wake. */
+extern pid_t depot_shmem_finish_slot(DepotSlot *slot);
+
+#endif							/* DEPOT_SHMEM_INTERNAL_H */

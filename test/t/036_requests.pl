@@ -1,0 +1,193 @@
+# Requests beside each other: who waits for whom, for how long, and what the limits say.
+#
+# Holds promises 6 (no waiting inside) and 10 (repeatable): locks of the caller and of others, one package asked
+# for twice, a slow repository, depot.hold, depot.min_free_space, depot.request_timeout, depot.max_agents.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DepotTest;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $repository = depot_repository();
+my $web = start_web($repository->{directory}, rate => '20k');
+my $node = new_depot_node('requests', conf => "log_statement = none\n");
+create_depot($node);
+add_repository($node, $web->{http}, name => 'fast');
+add_repository($node, $web->{slow}, name => 'slow');
+
+sub wait_for_phase
+{
+	my ($phase, $count) = @_;
+	DepotTest::wait_until(
+		sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE phase = '$phase'") eq $count }, 20)
+	  or die "no $count requests are $phase: " . $node->safe_psql('postgres', 'TABLE depot.activity');
+	return;
+}
+
+sub set_and_reload
+{
+	my ($name, $value) = @_;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET $name = '$value'");
+	$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+	ok($node->poll_query_until('postgres', "SELECT setting = '$value' FROM pg_settings WHERE name = '$name'"), "$name = $value");
+	# The leader reads the file a moment later.
+	sleep 0.3;
+	return;
+}
+
+# ---- the caller's own locks, and others' ----
+
+foreach my $case (
+	[ 'LOCK TABLE depot.installed IN EXCLUSIVE MODE', 'installed' ],
+	[ 'LOCK TABLE depot.generation IN ACCESS EXCLUSIVE MODE', 'generation' ],
+	[ 'SELECT FROM depot.generation FOR UPDATE', 'generation' ])
+{
+	my ($lock, $table) = @$case;
+	unchanged_ok(
+		$node, $lock,
+		sub {
+			my $start = time;
+			my $error = is_error($node, 'postgres', "BEGIN; $lock; SELECT install_extension('hll', repository => 'fast')",
+				'55P03', qr/^this session's own transaction holds a lock on table "depot\.$table"$/, $lock);
+			like($error->{hint}, qr/^Commit or roll back first/, "$lock: says what to do");
+			cmp_ok(time - $start, '<', 5, "$lock: at once");
+		});
+}
+
+my $holder = start_psql($node, 'postgres', 'BEGIN; LOCK TABLE depot.installed IN EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT');
+DepotTest::wait_until(
+	sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND relation = 'depot.installed'::regclass") eq '1' },
+	10) or die 'the lock is not held';
+my $answer = finish_psql(start_psql($node, 'postgres', "SELECT action FROM install_extension('hll', repository => 'fast')"), 30);
+is($answer->{stdout}, 'install', "another session's lock is waited for") or diag($answer->{stderr});
+cmp_ok($answer->{seconds}, '>', 1, 'for as long as it is held');
+finish_psql($holder, 30);
+oracle_ok($node, "another session's lock");
+
+is_error($node, 'postgres', "BEGIN; ALTER EXTENSION pg_depot ADD TYPE depot_added; SELECT install_extension('hll')", '42704',
+	qr/does not exist/, 'an ALTER EXTENSION that fails');
+is_error($node, 'postgres',
+	"BEGIN; CREATE TYPE depot_added AS ENUM (); ALTER EXTENSION pg_depot ADD TYPE depot_added; SELECT install_extension('hll')",
+	'55000', qr/^this transaction has created or altered extension pg_depot$/, 'a call in the transaction that altered pg_depot');
+
+# ---- one package, asked for twice ----
+
+sub downloads
+{
+	my ($package) = @_;
+	return scalar(() = DepotTest::file_contents($web->{access_log}) =~ m{"GET /targets/\S*/[0-9a-f]{64}\.\Q$package\E-\S+ HTTP}g);
+}
+
+$node->safe_psql('postgres', 'CREATE ROLE another SUPERUSER');
+my @sessions = map { start_psql($node, 'postgres', $_) } (
+	"SELECT action FROM install_extension('pgtap', repository => 'slow')",
+	"SET ROLE another; SELECT action FROM install_extension('pgtap', repository => 'slow')",
+	"SELECT action FROM install_extension('pgtap', repository => 'slow', version => '>= 0')");
+my @answers = map { finish_psql($_, 60) } @sessions;
+is(join(' ', sort map { $_->{stdout} } @answers), 'install keep keep', 'two roles ask at once: one installs, the others find it')
+  or diag(map { $_->{stderr} } @answers);
+ok(DepotTest::wait_until(sub { downloads('pgtap') > 0 }, 5) && downloads('pgtap') == 1, 'and it was fetched once');
+oracle_ok($node, 'one package, three requests');
+
+# ---- a slow repository ----
+
+my $slow = start_psql($node, 'postgres', "SELECT install_extension('depot_big', repository => 'slow')");
+wait_for_phase('fetching', 1);
+my $second = start_psql($node, 'postgres', "SELECT install_extension('depot_wide', repository => 'slow')");
+wait_for_phase('fetching', 1);
+$answer = finish_psql(start_psql($node, 'postgres', "SELECT action FROM install_extension('semver', repository => 'fast')"), 20);
+is($answer->{stdout}, 'install', 'two requests to a slow repository do not hold up another');
+cmp_ok($answer->{seconds}, '<', 5, 'which is answered at once');
+is(scalar(agent_pids(leader_pid($node))), 2, 'one of the slow ones has agents, the other waits');
+
+# ---- depot.max_agents ----
+
+set_and_reload('depot.max_agents', 1);
+my $waiting = start_psql($node, 'postgres', "SELECT action FROM install_extension('rational', repository => 'fast')");
+ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'rational'") eq '1' }, 10),
+	'with depot.max_agents = 1 the next request waits');
+my $leader = leader_pid($node);
+is(scalar(agent_pids($leader)), 2, 'without agents');
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM depot.activity WHERE subject IN (\'depot_big\', \'depot_wide\')');
+is(finish_psql($slow, 20)->{sqlstate}, '57014', 'the slow request is canceled');
+is(finish_psql($second, 20)->{sqlstate}, '57014', 'and the one behind it');
+is(finish_psql($waiting, 20)->{stdout}, 'install', 'and the one that waited has its turn');
+set_and_reload('depot.max_agents', 2);
+
+# ---- depot.request_timeout ----
+
+set_and_reload('depot.request_timeout', 2);
+unchanged_ok(
+	$node,
+	'depot.request_timeout',
+	sub {
+		my $error = is_error($node, 'postgres', "SELECT install_extension('depot_big', repository => 'slow')", '57014',
+			qr/^the request took longer than "depot\.request_timeout"$/, 'depot.request_timeout');
+		is($error->{hint}, 'The call can be repeated.', 'and says that it can be repeated');
+	});
+ok(DepotTest::processes_gone(5, agent_pids($leader)), 'its agents are gone');
+
+my $stopped = start_psql($node, 'postgres', "SELECT install_extension('depot_big', repository => 'slow')");
+wait_for_phase('fetching', 1);
+kill 'STOP', agent_pids($leader);
+is(finish_psql($stopped, 20)->{sqlstate}, '57014', 'agents that were stopped: the request ends all the same');
+
+kill 'STOP', $leader;
+my $start = time;
+is_error($node, 'postgres', "SELECT install_extension('ip4r', repository => 'fast')", '57P03',
+	qr/^the pg_depot leader does not answer$/, 'a leader that was stopped');
+cmp_ok(time - $start, '<', 15, 'is not waited for much longer');
+kill 'CONT', $leader;
+is($node->safe_psql('postgres', "SELECT action FROM install_extension('ip4r', repository => 'fast')"), 'install',
+	'and goes on when it is let');
+set_and_reload('depot.request_timeout', 300);
+oracle_ok($node, 'time limits');
+
+# ---- depot.min_free_space ----
+
+set_and_reload('depot.min_free_space', 1000000000);
+unchanged_ok(
+	$node,
+	'depot.min_free_space',
+	sub {
+		my $error = is_error($node, 'postgres', "SELECT install_extension('depot_demo', repository => 'fast')", '53100',
+			qr/^not enough free space for the depot's files$/, 'depot.min_free_space');
+		like($error->{detail}, qr/^\d+ MB are free in "pg_depot", \d+ MB are needed, and "depot\.min_free_space" keeps 1000000000 MB free\.$/,
+			'with the numbers');
+	});
+is(downloads('depot_demo'), 0, 'and nothing was fetched');
+set_and_reload('depot.min_free_space', 0);
+
+# ---- depot.hold ----
+
+set_and_reload('depot.hold', 'on');
+foreach my $call (
+	"install_extension('ip4r')", "update_extension('hll')", "uninstall_extension('hll')",
+	'refresh_extension_repository()', "drop_extension_repository('slow')", 'verify_extension_files(repair => true)')
+{
+	unchanged_ok(
+		$node, "$call on hold",
+		sub {
+			my $error = is_error($node, 'postgres', "SELECT $call", '55000', qr/^pg_depot changes nothing on this server$/, "$call on hold");
+			is($error->{detail}, '"depot.hold" is on.', "$call on hold: says why");
+		});
+}
+is($node->safe_psql('postgres', 'SELECT count(*) FROM verify_extension_files()'), '0', 'what only looks works on hold');
+is($node->safe_psql('postgres', "SELECT action FROM install_extension('hll', dry_run => true)"), 'keep', 'so does a dry run');
+
+# A reconcile that is due waits until the hold ends.
+my ($control) = glob($node->data_dir . '/pg_depot/usr/share/postgresql/*/extension/semver.control');
+unlink $control or die "could not remove $control: $!";
+$node->restart;
+wait_for_leader($node);
+sleep 1;
+ok(!-e $control, 'on hold a missing file stays missing');
+set_and_reload('depot.hold', 'off');
+ok(DepotTest::wait_until(sub { -e $control }, 20), 'and is brought back when the hold ends');
+is(oracle_is_ok($node, 20, '--quiet-server'), '', 'files equal rows again');
+
+done_testing();
