@@ -100,7 +100,8 @@ check_ca_file(char **newval, void **extra, GucSource source)
 static void
 define_limits(void)
 {
-	DefineCustomIntVariable("depot.min_free_space", "Free space that pg_depot leaves on its own and on the WAL's file system.",
+	DefineCustomIntVariable("depot.min_free_space",
+							"Free space that pg_depot leaves on its own and on the WAL's file system.",
 							"0 means that it is not looked at.", &depot_settings_min_free_mb, 128, 0, INT_MAX / 2,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable("depot.request_timeout", "Longest time a request may take.",

@@ -54,7 +54,8 @@ depot_shmem_leader_gone_report(DepotReport *report)
 	if (depot_shmem_board->failed_starts > 1)
 	{
 		snprintf(report->detail, sizeof(report->detail),
-				 "It could not start %d times in a row; the server's log has the reason.", depot_shmem_board->failed_starts);
+				 "It could not start %d times in a row; the server's log has the reason.",
+				 depot_shmem_board->failed_starts);
 		snprintf(report->hint, sizeof(report->hint),
 				 "It needs database \"%s\": if that does not exist, create it, or correct \"depot.database\" "
 				 "and restart the server.", depot_shmem_home_database);

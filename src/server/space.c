@@ -42,7 +42,8 @@ check_path(const char *path, const char *what, int64 needed_bytes)
 	ereport(ERROR,
 			(errcode(ERRCODE_DISK_FULL),
 			 errmsg("not enough free space for %s", what),
-			 errdetail("%lld MB are free in \"%s\", %lld MB are needed, and \"depot.min_free_space\" keeps %lld MB free.",
+			 errdetail("%lld MB are free in \"%s\", %lld MB are needed, "
+					   "and \"depot.min_free_space\" keeps %lld MB free.",
 					   (long long) (free_bytes / MEGABYTE), path,
 					   (long long) ((needed_bytes + MEGABYTE - 1) / MEGABYTE), (long long) depot_settings_min_free_mb),
 			 errhint("Make room on that file system, or lower the setting.")));
