@@ -17,7 +17,7 @@
 
 static const DepotCommand commands[] = {
 	{"keygen", depot_cmd_keygen, "make a signing key"},
-	{"pack", depot_cmd_pack, "make a package from an installed tree or from Debian packages"},
+	{"pack", depot_cmd_pack, "make a package from an installed tree, Debian packages or an image"},
 	{"inspect", depot_cmd_inspect, "show what a package holds"},
 	{"verify", depot_cmd_verify, "check a package against the rules of the format"},
 	{"repo", depot_cmd_repo, "make and maintain a repository"},

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * pack.c
- *	  "pg_depot pack": one package from an installed tree or from Debian
- *	  packages.
+ *	  "pg_depot pack": one package from an installed tree, an OCI image or
+ *	  Debian packages.
  *
  * The order: make a source root, collect entries, change control files and links, write the tree, describe
  * it, check it by the rules the check agent uses, write the archive, read it back through the agent's
@@ -132,6 +132,7 @@ cleanup(DepotPack *pack, const char *work_path)
 	depot_manifest_free(pack->manifest);
 	depot_pack_free_entries(pack);
 	depot_pack_free_debs(pack);
+	depot_pack_free_image(&pack->image);
 	free(pack->package);
 	free(pack->version);
 	if (pack->tree_fd >= 0)
@@ -174,6 +175,8 @@ prepare(DepotPack *pack, const char *work_path, DepotError *error)
 	if (!depot_files_make_directories(pack->work_fd, "source", 0700, false, error) ||
 		(pack->source_fd = depot_files_open_directory(pack->work_fd, "source", error)) < 0)
 		return false;
+	if (pack->options->oci != NULL)
+		return depot_pack_read_image(pack, error);
 	return depot_pack_read_debs(pack, error);
 }
 
@@ -181,7 +184,7 @@ prepare(DepotPack *pack, const char *work_path, DepotError *error)
 static bool
 build(DepotPack *pack, DepotError *error)
 {
-	if (!depot_pack_collect(pack, error) ||
+	if (!(pack->options->oci != NULL ? depot_pack_collect_image : depot_pack_collect) (pack, error) ||
 		!add_license_files(pack, error) ||
 		!depot_pack_apply_alternatives(pack, error) ||
 		!depot_pack_choose_name(pack, error) ||
@@ -401,6 +404,8 @@ print_drops(const DepotPack *pack)
 		[DEPOT_DROP_BUILD] = "build files",
 		[DEPOT_DROP_UNSERVABLE] = "text search and time zone files (a server reads only its own)",
 		[DEPOT_DROP_SCRIPT] = "scripts of extensions that have no control file",
+		[DEPOT_DROP_SYSTEM] = "system libraries (no library looks for them by RUNPATH $ORIGIN/private)",
+		[DEPOT_DROP_MANIFEST] = "manifests (a package gets one of its own)",
 		[DEPOT_DROP_OTHER] = "other files",
 	};
 

@@ -6,6 +6,9 @@
  * Packing goes through a list of entries: each names a member of the package and
  * either a regular file below the source root or a text of our own.
  *
+ *   pack_oci.c       reads the index and manifest of an image layout
+ *   pack_oci_layer.c     applies an image's layers to a private source root
+ *   pack_oci_describe.c  what an image says, and which directories count
  *   pack_deb.c       unpacks Debian packages into a private source root
  *   pack_debian.c    reads Debian's words: control fields, versions, licenses
  *   pack_postinst.c  finds alternatives in the text of a maintainer script
@@ -16,7 +19,7 @@
  *   pack_elf.c       what a library needs and is
  *   pack_name.c      package name and version
  *   pack_describe.c  the manifest: what the files say
- *   pack_origin.c    the manifest: what Debian and the publisher say
+ *   pack_origin.c    the manifest: what Debian, an image and the publisher say
  *   pack_options.c   the command line
  *   pack.c           the order of it all, the output
  *
@@ -51,6 +54,8 @@ typedef enum DepotPackDrop
 	DEPOT_DROP_BUILD,
 	DEPOT_DROP_UNSERVABLE,
 	DEPOT_DROP_SCRIPT,
+	DEPOT_DROP_SYSTEM,
+	DEPOT_DROP_MANIFEST,
 	DEPOT_DROP_OTHER,
 	DEPOT_DROP_KINDS
 }			DepotPackDrop;
@@ -65,7 +70,9 @@ typedef struct DepotPackModuleOption
 
 typedef struct DepotPackOptions
 {
-	const char *tree;			/* NULL: from Debian packages */
+	const char *tree;			/* NULL: from an image or Debian packages */
+	const char *oci;			/* NULL: from a tree or Debian packages */
+	const char *platform;		/* of the image: "linux/arm64"; NULL where not given */
 	const char *const *debs;
 	int			deb_count;
 	const char *output_directory;
@@ -106,6 +113,21 @@ typedef struct DepotPackDeb
 	char	   *postinst;		/* its text; never run */
 }			DepotPackDeb;
 
+/* What an OCI image says about itself. Strings are "" when it does not, or NULL before it was read. */
+typedef struct DepotPackImage
+{
+	char		sha256[65];		/* of its manifest */
+	const char *arch;			/* Debian's name; NULL when it does not say */
+	int			major;			/* 0 when it does not say */
+	int			entry_count;	/* of all layers, against the limit */
+	char	   *package;		/* NULL when its title does not name one */
+	char	   *version;
+	char	   *license;
+	char	   *homepage;
+	char	   *source;
+	char	   *summary;
+}			DepotPackImage;
+
 typedef struct DepotPackEntry
 {
 	char	   *member;			/* "share/extension/hll.control" */
@@ -125,6 +147,7 @@ typedef struct DepotPack
 	int			major;
 	DepotPackDeb debs[DEPOT_PACK_MAX_DEBS];
 	int			deb_count;
+	DepotPackImage image;
 	DepotPackEntry *entries;
 	int			entry_count;
 	int			entry_capacity;
@@ -150,6 +173,20 @@ extern void depot_pack_note(const DepotPack *pack, const char *format,...) DEPOT
 
 /* Fills options from the command line; -1 to go on, else the exit code to end with. */
 extern int	depot_pack_parse_options(int argc, char **argv, DepotPackOptions *options);
+
+/* pack_oci.c */
+
+/*
+ * Unpacks the image of the options into pack->source_fd, in the image's own layout, and fills pack->image.
+ * Every blob is checked against the digest that names it.
+ */
+extern bool depot_pack_read_image(DepotPack *pack, DepotError *error);
+
+/* pack_oci_describe.c */
+
+/* Does for an image what depot_pack_collect does for a tree. */
+extern bool depot_pack_collect_image(DepotPack *pack, DepotError *error);
+extern void depot_pack_free_image(DepotPackImage *image);
 
 /* pack_deb.c */
 
@@ -204,6 +241,13 @@ extern void depot_pack_count_drop(DepotPack *pack, DepotPackDrop kind, const cha
 
 /* Adds every file of the source root that belongs into the package; sets pack->major. */
 extern bool depot_pack_collect(DepotPack *pack, DepotError *error);
+
+/*
+ * Adds the files of directory real below the source root as if it were logical, a path of an installed
+ * server.  An absent one is fine.
+ */
+extern bool depot_pack_collect_directory(DepotPack *pack, const char *logical, const char *real,
+										 DepotError *error);
 
 /*
  * Resolves path below root_fd as a server that has it as "/" would, links and all, into out. Errors name
@@ -263,6 +307,7 @@ typedef struct DepotPackElf
 	char		arch[16];		/* Debian's name */
 	char		libc_min[16];	/* "2.34", "" when none */
 	bool		is_module;		/* defines Pg_magic_func */
+	bool		finds_private;	/* RUNPATH has $ORIGIN/private */
 	char	  **needed;			/* DT_NEEDED, malloc'd */
 	int			needed_count;
 }			DepotPackElf;
@@ -277,7 +322,7 @@ extern bool depot_elf_is_base_library(const char *soname);
 /* pack_name.c */
 
 /*
- * Chooses package name and version from the options or the Debian packages,
+ * Chooses package name and version from the options, the image or the Debian packages,
  * and names the license files by it.
  */
 extern bool depot_pack_choose_name(DepotPack *pack, DepotError *error);

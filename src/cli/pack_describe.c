@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pack_describe.c
- *	  The manifest: what the files say, what Debian says, what the publisher
+ *	  The manifest: what the files say, what Debian or an image says, what the publisher
  *	  says, each of them over the one before.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -36,7 +36,8 @@ static bool describe_extension(DepotPack *pack, const char *name, const DepotExt
 static bool note_server_paths(const DepotPack *pack, DepotError *error);
 static bool describe_libraries(DepotPack *pack, DepotError *error);
 static bool describe_library(DepotPack *pack, const char *path, DepotError *error);
-static bool add_system_library(DepotPack *pack, const char *soname, DepotError *error);
+static bool add_system_library(DepotPack *pack, const char *path, const DepotPackElf *elf, const char *soname,
+							   DepotError *error);
 static bool apply_module_options(DepotPack *pack, DepotError *error);
 static const char *machine_arch(void);
 
@@ -89,8 +90,14 @@ depot_pack_describe(DepotPack *pack, DepotError *error)
 		return false;
 	if (manifest->platform_arch == NULL &&
 		!set_text(&manifest->platform_arch,
-				  pack->options->arch != NULL ? pack->options->arch : machine_arch(), error))
+				  pack->options->arch != NULL ? pack->options->arch
+				  : pack->image.arch != NULL ? pack->image.arch
+				  : machine_arch(),
+				  error))
 		return false;
+	if (pack->image.arch != NULL && strcmp(pack->image.arch, manifest->platform_arch) != 0)
+		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "the image says it is for %s, but is for %s",
+							   pack->image.arch, manifest->platform_arch);
 	if (pack->options->arch != NULL && strcmp(pack->options->arch, manifest->platform_arch) != 0)
 	{
 		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "the libraries are built for %s, not for %s",
@@ -280,7 +287,7 @@ describe_library(DepotPack *pack, const char *path, DepotError *error)
 		goto done;
 	for (int i = 0; i < elf.needed_count; i++)
 	{
-		if (!add_system_library(pack, elf.needed[i], error))
+		if (!add_system_library(pack, path, &elf, elf.needed[i], error))
 			goto done;
 	}
 	ok = true;
@@ -311,7 +318,8 @@ done:
 
 /* Adds what neither the package brings nor every server has, in order and once. */
 static bool
-add_system_library(DepotPack *pack, const char *soname, DepotError *error)
+add_system_library(DepotPack *pack, const char *library, const DepotPackElf *elf, const char *soname,
+				   DepotError *error)
 {
 	DepotManifest *manifest = pack->manifest;
 	char	  **libraries;
@@ -325,7 +333,13 @@ add_system_library(DepotPack *pack, const char *soname, DepotError *error)
 		return true;
 	snprintf(path, sizeof(path), "lib/private/%s", soname);
 	if (depot_pack_find(pack, path) != NULL)
-		return true;
+	{
+		/* What such a library needs in turn, the loader has found by then. */
+		if (elf->finds_private || strncmp(library, "lib/private/", 12) == 0)
+			return true;
+		depot_pack_note(pack, "%s will not find %s in lib/private: it has no RUNPATH $ORIGIN/private", library,
+						soname);
+	}
 	while (place < manifest->system_library_count && strcmp(manifest->system_libraries[place], soname) < 0)
 		place++;
 	if (place < manifest->system_library_count && strcmp(manifest->system_libraries[place], soname) == 0)

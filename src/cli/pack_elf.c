@@ -27,6 +27,7 @@ static bool bad_library(const char *member, const char *what, DepotError *error)
 static bool read_header(Elf *handle, const char *member, DepotPackElf *elf, DepotError *error);
 static bool read_dynamic(Elf *handle, Elf_Scn *section, const GElf_Shdr *header, const char *member,
 						 DepotPackElf *elf, DepotError *error);
+static void read_search_path(Elf *handle, const GElf_Shdr *header, const GElf_Dyn *entry, DepotPackElf *elf);
 static bool read_version_needs(Elf *handle, Elf_Scn *section, const GElf_Shdr *header, const char *member,
 							   DepotPackElf *elf, DepotError *error);
 static void read_symbols(Elf *handle, Elf_Scn *section, const GElf_Shdr *header, DepotPackElf *elf);
@@ -92,6 +93,7 @@ read_dynamic(Elf *handle, Elf_Scn *section, const GElf_Shdr *header, const char 
 
 		if (gelf_getdyn(data, (int) i, &entry) == NULL || entry.d_tag == DT_NULL)
 			break;
+		read_search_path(handle, header, &entry, elf);
 		if (entry.d_tag != DT_NEEDED)
 			continue;
 		name = elf_strptr(handle, header->sh_link, entry.d_un.d_val);
@@ -107,6 +109,26 @@ read_dynamic(Elf *handle, Elf_Scn *section, const GElf_Shdr *header, const char 
 		elf->needed_count++;
 	}
 	return true;
+}
+
+/* Sees whether a DT_RUNPATH or DT_RPATH has the directory of libraries that a package brings. */
+static void
+read_search_path(Elf *handle, const GElf_Shdr *header, const GElf_Dyn *entry, DepotPackElf *elf)
+{
+	const char *part;
+
+	if (entry->d_tag != DT_RUNPATH && entry->d_tag != DT_RPATH)
+		return;
+	part = elf_strptr(handle, header->sh_link, entry->d_un.d_val);
+	while (part != NULL && part[0] != '\0')
+	{
+		size_t		length = strcspn(part, ":");
+
+		if ((length == 15 && strncmp(part, "$ORIGIN/private", length) == 0) ||
+			(length == 17 && strncmp(part, "${ORIGIN}/private", length) == 0))
+			elf->finds_private = true;
+		part += length + (part[length] == ':' ? 1 : 0);
+	}
 }
 
 static void

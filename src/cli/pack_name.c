@@ -6,6 +6,7 @@
  * The publisher says, or the Debian packages do: postgresql-15-hll becomes
  * hll.  postgresql-15-postgis-3 with its -scripts becomes postgis, because a
  * major version at the end is left out where an extension has the name without it.
+ * An image has its name at the beginning of its title.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -18,6 +19,7 @@
 #include "cli/pack.h"
 #include "common/name.h"
 
+static bool image_version_error(const DepotPack *pack, DepotError *error);
 static const char *common_stem(const DepotPack *pack);
 static void strip_major(const DepotPack *pack, char *name);
 static bool choose_package(DepotPack *pack, DepotError *error);
@@ -83,12 +85,15 @@ strip_major(const DepotPack *pack, char *name)
 static bool
 choose_package(DepotPack *pack, DepotError *error)
 {
-	const char *given = pack->options->package != NULL ? pack->options->package : common_stem(pack);
+	const char *given = pack->options->package;
 
+	if (given == NULL)
+		given = pack->options->oci != NULL ? pack->image.package : common_stem(pack);
 	if (given == NULL)
 	{
 		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
-						"no package name can be told from the names of the files");
+						pack->options->oci != NULL ? "the title of the image does not name a package"
+						: "no package name can be told from the names of the files");
 		return depot_error_hint(error, "Give --package.");
 	}
 	pack->package = strdup(given);
@@ -100,10 +105,26 @@ choose_package(DepotPack *pack, DepotError *error)
 }
 
 static bool
+image_version_error(const DepotPack *pack, DepotError *error)
+{
+	if (pack->image.version[0] == '\0')
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "the image does not say its version");
+	else
+		(void) depot_name_check_version(pack->image.version, error);
+	return depot_error_hint(error, "Give --version.");
+}
+
+static bool
 choose_version(DepotPack *pack, DepotError *error)
 {
 	if (pack->options->version != NULL)
 		pack->version = strdup(pack->options->version);
+	else if (pack->options->oci != NULL)
+	{
+		if (!depot_name_is_version(pack->image.version))
+			return image_version_error(pack, error);
+		pack->version = strdup(pack->image.version);
+	}
 	else
 	{
 		for (int i = 0; i < pack->deb_count; i++)
@@ -132,7 +153,10 @@ choose_version(DepotPack *pack, DepotError *error)
 	return depot_name_check_version(pack->version, error);
 }
 
-/* No two packages share a path, so licenses stand in a directory of the package. */
+/*
+ * No two packages share a path, so licenses stand in a directory of the package.  Those of an image stand in
+ * directories of the packages it was made of, perhaps this one.
+ */
 static bool
 name_licenses(DepotPack *pack, DepotError *error)
 {
@@ -142,10 +166,20 @@ name_licenses(DepotPack *pack, DepotError *error)
 	for (int i = 0; i < pack->entry_count; i++)
 	{
 		DepotPackEntry *entry = &pack->entries[i];
+		const char *name = entry->member + sizeof(prefix) - 1;
+		const char *slash;
 
 		if (strncmp(entry->member, prefix, sizeof(prefix) - 1) != 0)
 			continue;
-		snprintf(member, sizeof(member), "licenses/%s/%s", pack->package, entry->member + sizeof(prefix) - 1);
+		slash = strchr(name, '/');
+		if (slash != NULL && strlen(pack->package) == (size_t) (slash - name) &&
+			strncmp(name, pack->package, (size_t) (slash - name)) == 0)
+			continue;
+		if (slash != NULL && strcmp(slash, "/copyright") == 0)
+			snprintf(member, sizeof(member), "licenses/%s/%.*s.copyright", pack->package, (int) (slash - name),
+					 name);
+		else
+			snprintf(member, sizeof(member), "licenses/%s/%s", pack->package, name);
 		if (!depot_pack_rename(entry, member, error))
 			return false;
 	}

@@ -20,6 +20,8 @@ enum
 {
 	OPTION_FROM_TREE = 256,
 	OPTION_FROM_DEB,
+	OPTION_FROM_OCI,
+	OPTION_PLATFORM,
 	OPTION_PACKAGE,
 	OPTION_VERSION,
 	OPTION_SUMMARY,
@@ -40,6 +42,8 @@ enum
 static const struct option long_options[] = {
 	{"from-tree", required_argument, NULL, OPTION_FROM_TREE},
 	{"from-deb", no_argument, NULL, OPTION_FROM_DEB},
+	{"from-oci", required_argument, NULL, OPTION_FROM_OCI},
+	{"platform", required_argument, NULL, OPTION_PLATFORM},
 	{"package", required_argument, NULL, OPTION_PACKAGE},
 	{"version", required_argument, NULL, OPTION_VERSION},
 	{"summary", required_argument, NULL, OPTION_SUMMARY},
@@ -73,15 +77,18 @@ print_help(void)
 {
 	puts("Usage: pg_depot pack --from-tree DIRECTORY --package NAME --version VERSION [OPTIONS]\n"
 		 "       pg_depot pack --from-deb [OPTIONS] FILE.deb...\n"
+		 "       pg_depot pack --from-oci DIRECTORY [OPTIONS]\n"
 		 "\n"
-		 "Makes a package of an installed tree (what \"make install DESTDIR=DIRECTORY\" wrote), or of\n"
-		 "the Debian packages of one extension, and prints where it is.\n"
+		 "Makes a package of an installed tree (what \"make install DESTDIR=DIRECTORY\" wrote), of the\n"
+		 "Debian packages of one extension, or of an extension image for CloudNativePG (an OCI image\n"
+		 "layout), and prints where it is.\n"
 		 "\n"
 		 "  -o, --output DIRECTORY       where to write NAME-VERSION.tar.zst (default: here)\n"
-		 "      --package NAME           default: from the Debian packages' names\n"
-		 "      --version VERSION        default: their upstream version\n"
+		 "      --package NAME           default: from the Debian packages' names or the image's title\n"
+		 "      --version VERSION        default: their upstream version, or the image's\n"
 		 "      --major N                PostgreSQL major version, where the tree has several\n"
 		 "      --minimum-minor N        oldest minor version of the server that will do\n"
+		 "      --platform OS/ARCH       which image of the layout, such as linux/arm64 (default: this machine's)\n"
 		 "      --platform-arch ARCH     Debian's name of the architecture, for packages without a library\n"
 		 "      --summary TEXT           one line for people\n"
 		 "      --license SPDX           license expression\n"
@@ -134,6 +141,12 @@ take_option(int option, DepotPackOptions *options)
 	{
 		case OPTION_FROM_TREE:
 			options->tree = optarg;
+			break;
+		case OPTION_FROM_OCI:
+			options->oci = optarg;
+			break;
+		case OPTION_PLATFORM:
+			options->platform = optarg;
 			break;
 		case OPTION_PACKAGE:
 			options->package = optarg;
@@ -246,15 +259,20 @@ take_repeatable(const char **list, int *count, const char *name)
 static int
 check_options(int argc, char **argv, bool from_deb, DepotPackOptions *options)
 {
-	if (from_deb == (options->tree != NULL))
-		return depot_cli_usage_error(COMMAND, "give either --from-tree or --from-deb");
+	if ((from_deb ? 1 : 0) + (options->tree != NULL ? 1 : 0) + (options->oci != NULL ? 1 : 0) != 1)
+		return depot_cli_usage_error(COMMAND, "give one of --from-tree, --from-deb and --from-oci");
+	if (options->platform != NULL && options->oci == NULL)
+		return depot_cli_usage_error(COMMAND, "--platform is for --from-oci; packages of a tree have"
+									 " --platform-arch");
+	if (options->platform != NULL && strncmp(options->platform, "linux/", 6) != 0)
+		return depot_cli_usage_error(COMMAND, "--platform must be linux/ARCH, not \"%s\"", options->platform);
 	if (from_deb && optind == argc)
 		return depot_cli_usage_error(COMMAND, "--from-deb needs at least one Debian package");
 	if (from_deb && argc - optind > DEPOT_PACK_MAX_DEBS)
 		return depot_cli_usage_error(COMMAND, "more than %d Debian packages", DEPOT_PACK_MAX_DEBS);
 	if (!from_deb && optind < argc)
 		return depot_cli_usage_error(COMMAND, "unexpected argument \"%s\"", argv[optind]);
-	if (!from_deb && (options->package == NULL || options->version == NULL))
+	if (options->tree != NULL && (options->package == NULL || options->version == NULL))
 		return depot_cli_usage_error(COMMAND, "--from-tree needs --package and --version");
 	options->debs = (const char *const *) argv + optind;
 	options->deb_count = from_deb ? argc - optind : 0;

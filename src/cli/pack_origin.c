@@ -2,7 +2,7 @@
  *
  * pack_origin.c
  *	  The part of a manifest that says where a package comes from and what it
- *	  needs: Debian's metadata, and the publisher's options over it.
+ *	  needs: Debian's metadata or an image's, and the publisher's options over it.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -22,6 +22,7 @@
 static bool out_of_memory(DepotError *error);
 static bool set_text(char **member, const char *value, DepotError *error);
 static bool describe_texts(DepotPack *pack, DepotError *error);
+static bool describe_image(DepotPack *pack, DepotError *error);
 static bool find_license(DepotPack *pack, const char *deb, char *license, size_t license_bytes,
 						 DepotError *error);
 static bool describe_components(DepotPack *pack, DepotError *error);
@@ -54,7 +55,7 @@ depot_pack_describe_origin(DepotPack *pack, DepotError *error)
 		apply_depend_options(pack, error) && apply_setting_options(pack, error);
 }
 
-/* Summary, homepage, license and source: of the first Debian package, or as given. */
+/* Summary, homepage, license and source: of the image or the first Debian package, or as given. */
 static bool
 describe_texts(DepotPack *pack, DepotError *error)
 {
@@ -63,6 +64,8 @@ describe_texts(DepotPack *pack, DepotError *error)
 	const DepotPackDeb *deb = pack->deb_count > 0 ? &pack->debs[0] : NULL;
 	char		license[128] = "";
 
+	if (options->oci != NULL)
+		return describe_image(pack, error);
 	if (deb != NULL && !find_license(pack, deb->name, license, sizeof(license), error))
 		return false;
 	return set_text(&manifest->summary,
@@ -79,6 +82,22 @@ describe_texts(DepotPack *pack, DepotError *error)
 		set_text(&manifest->source_kind, deb != NULL ? "deb" : "tree", error) &&
 		set_text(&manifest->source_name, deb != NULL ? deb->source_name : pack->package, error) &&
 		set_text(&manifest->source_version, deb != NULL ? deb->source_version : pack->version, error);
+}
+
+static bool
+describe_image(DepotPack *pack, DepotError *error)
+{
+	DepotManifest *manifest = pack->manifest;
+	const DepotPackOptions *options = pack->options;
+	const DepotPackImage *image = &pack->image;
+
+	return set_text(&manifest->summary, options->summary != NULL ? options->summary : image->summary, error) &&
+		set_text(&manifest->homepage, options->homepage != NULL ? options->homepage : image->homepage,
+				 error) &&
+		set_text(&manifest->license, options->license != NULL ? options->license : image->license, error) &&
+		set_text(&manifest->source_kind, "oci", error) &&
+		set_text(&manifest->source_name, image->source[0] != '\0' ? image->source : pack->package, error) &&
+		set_text(&manifest->source_version, image->version[0] != '\0' ? image->version : pack->version, error);
 }
 
 /* Reads what the copyright file of a Debian package says; license stays empty when it does not say. */
@@ -107,7 +126,7 @@ find_license(DepotPack *pack, const char *deb, char *license, size_t license_byt
 	return true;
 }
 
-/* One component for each Debian package. */
+/* One component for each Debian package, or for the image. */
 static bool
 describe_components(DepotPack *pack, DepotError *error)
 {
@@ -116,6 +135,16 @@ describe_components(DepotPack *pack, DepotError *error)
 	manifest->components = calloc((size_t) pack->deb_count + 1, sizeof(*manifest->components));
 	if (manifest->components == NULL)
 		return out_of_memory(error);
+	if (pack->options->oci != NULL)
+	{
+		char		purl[DEPOT_NAME_MAX_BYTES + 128];
+
+		snprintf(purl, sizeof(purl), "pkg:oci/%s@sha256%%3A%s", pack->package, pack->image.sha256);
+		manifest->component_count = 1;
+		return set_text(&manifest->components[0].purl, purl, error) &&
+			set_text(&manifest->components[0].version, manifest->source_version, error) &&
+			set_text(&manifest->components[0].license, manifest->license, error);
+	}
 	for (int i = 0; i < pack->deb_count; i++)
 	{
 		DepotManifestComponent *component = &manifest->components[i];

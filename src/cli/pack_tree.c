@@ -102,6 +102,9 @@ depot_pack_classify(const char *path)
 		return DEPOT_DROP_PROGRAM;
 	if (below(path, "usr/include") != NULL)
 		return DEPOT_DROP_HEADER;
+	/* Of an image only; a tree has them in usr/share/doc. */
+	if (below(path, "licenses") != NULL)
+		return DEPOT_DROP_NONE;
 	rest = below(path, "usr/share/doc");
 	if (rest != NULL && (rest = strchr(rest, '/')) != NULL && strcmp(rest, "/copyright") == 0)
 		return DEPOT_DROP_NONE;
@@ -123,17 +126,13 @@ depot_pack_collect(DepotPack *pack, DepotError *error)
 {
 	static const char *const roots[] = {"usr/share/postgresql", "usr/lib/postgresql"};
 	char		path[64];
-	char		real[DEPOT_PACK_PATH_BYTES];
 
 	if (!choose_major(pack, error))
 		return false;
 	for (size_t i = 0; i < 2; i++)
 	{
 		snprintf(path, sizeof(path), "%s/%d", roots[i], pack->major);
-		if (!depot_files_exists(pack->source_fd, path))
-			continue;
-		if (!depot_pack_resolve(pack->source_fd, path, real, error) ||
-			!collect_directory(pack, path, real, 0, error))
+		if (!depot_pack_collect_directory(pack, path, path, error))
 			return false;
 	}
 	if (pack->entry_count == 0)
@@ -146,6 +145,17 @@ depot_pack_collect(DepotPack *pack, DepotError *error)
 								  pack->major, pack->major);
 	}
 	return collect_copyrights(pack, error);
+}
+
+bool
+depot_pack_collect_directory(DepotPack *pack, const char *logical, const char *real, DepotError *error)
+{
+	char		resolved[DEPOT_PACK_PATH_BYTES];
+
+	if (!depot_files_exists(pack->source_fd, real))
+		return true;
+	return depot_pack_resolve(pack->source_fd, real, resolved, error) &&
+		collect_directory(pack, logical, resolved, 0, error);
 }
 
 /* Finds the one major version that the tree is for. */
@@ -228,7 +238,7 @@ collect_path(DepotPack *pack, const char *logical, const char *given, int depth,
 		return depot_error_set_errno(error, errno, "could not look at \"%s\"", given);
 	if (kind != DEPOT_DROP_NONE && !S_ISDIR(status.st_mode))
 	{
-		depot_pack_count_drop(pack, kind, logical);
+		depot_pack_count_drop(pack, kind, given);
 		return true;
 	}
 	if (!depot_pack_resolve(pack->source_fd, given, real, error))
@@ -306,6 +316,11 @@ collect_file(DepotPack *pack, const char *logical, const char *given, const char
 		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "a package cannot carry the file name \"%s\"",
 							   depot_name_printable(logical, shown, sizeof(shown)));
 	}
+	if (strncmp(member, "share/depot/", 12) == 0 && pack->options->oci != NULL)
+	{
+		depot_pack_count_drop(pack, DEPOT_DROP_MANIFEST, given);
+		return true;
+	}
 	if (strncmp(member, "share/depot/", 12) == 0)
 		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "\"%s\" stands where manifests of packages belong",
 							   logical);
@@ -376,6 +391,11 @@ member_of(const DepotPack *pack, const char *logical, char member[DEPOT_PACK_PAT
 	char		prefix[64];
 	const char *rest;
 
+	if (below(logical, "licenses") != NULL)
+	{
+		snprintf(member, DEPOT_PACK_PATH_BYTES, "%s", logical);
+		return true;
+	}
 	snprintf(prefix, sizeof(prefix), "usr/share/postgresql/%d", pack->major);
 	rest = below(logical, prefix);
 	if (rest != NULL && rest[0] != '\0')
