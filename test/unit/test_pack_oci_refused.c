@@ -242,6 +242,25 @@ put_zeros(const char head[512], uint32_t count)
 	return blob;
 }
 
+/* Makes the header of a file of 8 GB less a byte. */
+static void
+make_large_header(const char *path, char header[512])
+{
+	unsigned int sum = 0;
+
+	memset(header, 0, 512);
+	snprintf(header, 100, "%s", path);
+	memcpy(header + 100, "0000644", 7);
+	memcpy(header + 124, "77777777777", 11);
+	memcpy(header + 136, "00000000000", 11);
+	memset(header + 148, ' ', 8);
+	header[156] = '0';
+	memcpy(header + 257, "ustar\00000", 8);
+	for (int i = 0; i < 512; i++)
+		sum += (unsigned char) header[i];
+	snprintf(header + 148, 7, "%06o", sum);
+}
+
 static void
 test_refuses_bombs(void **state)
 {
@@ -250,25 +269,12 @@ test_refuses_bombs(void **state)
 	(void) state;
 	for (size_t i = 0; i < 2; i++)
 	{
-		struct archive *archive = archive_write_new();
-		struct archive_entry *entry = archive_entry_new();
-		char		tar[2048];
-		size_t		used = 0;
+		char		header[512];
 		Blob		layer;
 
-		archive_write_set_format_gnutar(archive);
-		archive_write_set_bytes_per_block(archive, 0);
-		assert_int_equal(archive_write_open_memory(archive, tar, sizeof(tar), &used), ARCHIVE_OK);
-		archive_entry_set_pathname(entry, paths[i]);
-		archive_entry_set_filetype(entry, AE_IFREG);
-		archive_entry_set_perm(entry, 0644);
-		archive_entry_set_size(entry, (la_int64_t) 8 << 30);
-		assert_int_equal(archive_write_header(archive, entry), ARCHIVE_OK);
-		archive_entry_free(entry);
-		archive_write_fail(archive);
-		archive_write_free(archive);
+		make_large_header(paths[i], header);
 		/* 2.5 GB in 80 kB */
-		layer = put_zeros(tar, 20000);
+		layer = put_zeros(header, 20000);
 		put_layout(LABELS, &layer, 1);
 		assert_true(refuses("larger than a package may be"));
 	}
