@@ -5,7 +5,8 @@
 #   make unit-valgrind   under valgrind
 #   make tools           programs that server tests use
 #   make lint             warnings of gcc and clang, clang-tidy, cppcheck, shellcheck,
-#                         who includes whom, what the library exports, style
+#                         who includes whom, what the library exports, style,
+#                         whether documented errors are those of the code
 #   make indent           PostgreSQL's C style by pg_bsd_indent
 #
 # Nothing here needs a server or root.
@@ -123,11 +124,12 @@ lint-cppcheck:
 
 lint-scripts:
 	shellcheck -x quickstart run-tests bench/run bench/set-up.sh .ci/run test/check-library test/tools/indent $(wildcard test/tools/*.sh)
-	for file in test/check-includes test/check-style bench/client bench/statistics; do perl -wc $$file || exit 1; done
+	for file in test/check-includes test/check-style test/check-errors bench/client bench/statistics; do perl -wc $$file || exit 1; done
 
 lint-tree: all
 	test/check-includes
 	test/check-style
+	test/check-errors $(shell $(PG_CONFIG) --includedir-server)/utils/errcodes.h
 	test/check-library pg_depot.so $(bindir)/postgres
 
 # ---- style ----
