@@ -32,6 +32,9 @@ typedef struct DepotUtility
 	QueryCompletion *completion;
 }			DepotUtility;
 
+/* What runs a command: the next hook and the server, perhaps with something around them. */
+typedef void (*DepotUtilityRun) (const DepotUtility *utility);
+
 /* Has the hook installed when the server's start gets to shared memory; called from _PG_init in the postmaster. */
 extern void depot_hook_register(void);
 
@@ -40,6 +43,12 @@ extern void depot_hook_proceed(const DepotUtility *utility);
 
 /* Runs CREATE EXTENSION or ALTER EXTENSION ... UPDATE. */
 extern void depot_hook_run_extension(const DepotUtility *utility);
+
+/*
+ * Runs CREATE EXTENSION or ALTER EXTENSION ... UPDATE by run; with depot.auto_install on, fetches what it
+ * finds missing and runs it again.
+ */
+extern void depot_hook_auto_install(const DepotUtility *utility, DepotUtilityRun run);
 
 /* Runs a command on a database: CREATE, ALTER, DROP, RENAME. */
 extern void depot_hook_run_database(const DepotUtility *utility);

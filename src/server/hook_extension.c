@@ -14,5 +14,5 @@
 void
 depot_hook_run_extension(const DepotUtility *utility)
 {
-	depot_hook_proceed(utility);
+	depot_hook_auto_install(utility, depot_hook_proceed);
 }

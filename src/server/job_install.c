@@ -28,6 +28,7 @@
 static void read_request(DepotJob *job, InstallJob *state);
 static bool make_plan(DepotJob *job, DepotError *error);
 static void explain_unknown(InstallJob *state, DepotError *error);
+static void answer_nothing(DepotJob *job, const DepotError *error);
 static bool plan_changes_something(const DepotPlan *plan);
 static bool lock_packages(DepotJob *job);
 static void resolve_when_free(DepotJob *job);
@@ -72,17 +73,21 @@ read_request(DepotJob *job, InstallJob *state)
 	const char *name;
 	const char *version;
 	const char *repository;
+	const char *extension_version;
 
 	if (argument == NULL)
 		depot_job_raise(&error);
 	name = depot_message_string(argument, "extension");
 	version = depot_message_string(argument, "version");
 	repository = depot_message_string(argument, "repository");
+	extension_version = depot_message_string(argument, "extension_version");
 	state->request.name = pstrdup(name != NULL ? name : "");
 	state->request.constraint = version != NULL ? pstrdup(version) : NULL;
 	state->request.repository = repository != NULL ? pstrdup(repository) : NULL;
+	state->request.extension_version = extension_version != NULL ? pstrdup(extension_version) : NULL;
 	state->request.is_update = job->kind == DEPOT_REQUEST_UPDATE;
 	state->is_dry_run = depot_message_bool(argument, "dry_run");
+	state->is_optional = depot_message_bool(argument, "optional");
 	depot_message_free(argument);
 
 	if (!depot_name_check_extension(state->request.name, &error) ||
@@ -136,6 +141,12 @@ depot_install_resolve(DepotJob *job)
 	if (!is_planned)
 	{
 		explain_unknown(state, &error);
+		if (state->is_optional &&
+			(error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || error.code == DEPOT_ERROR_UNKNOWN_VERSION))
+		{
+			answer_nothing(job, &error);
+			return;
+		}
 		depot_job_raise(&error);
 	}
 	raise_if_expired(state);
@@ -173,6 +184,21 @@ resolve_when_free(DepotJob *job)
 	job->on_wake = NULL;
 	state->rounds--;
 	depot_install_resolve(job);
+}
+
+/* A name that somebody lists, and still nothing comes of it, deserves the reason. */
+static void
+answer_nothing(DepotJob *job, const DepotError *error)
+{
+	InstallJob *state = job->state;
+	DepotReport report;
+
+	if (error->detail[0] != '\0')
+	{
+		depot_errors_to_report(error, &report);
+		depot_job_warn(job, &report, "extension \"%s\"", state->request.name);
+	}
+	depot_job_finish(job, "");
 }
 
 /* A package cannot come from a repository whose metadata has expired and could not be refreshed. */

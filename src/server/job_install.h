@@ -36,6 +36,7 @@ typedef struct InstallJob
 {
 	DepotPlanRequest request;
 	bool		is_dry_run;
+	bool		is_optional;	/* what nobody offers is an answer without rows, not an error */
 	int			rounds;
 	bool		is_refreshed;	/* repositories have been refreshed for this request */
 

@@ -20,6 +20,7 @@ typedef struct Wanted
 	const char *name;
 	const char *constraint;
 	const char *repository;
+	const char *extension_version;
 	const char *needed_by;		/* NULL: the request itself */
 	bool		is_update;
 	bool		is_package;		/* name is a package's, from depends; else an extension's or a package's */
@@ -40,7 +41,8 @@ static const DepotManifestDepend *find_depend(const DepotPlan *plan, const Depot
 static bool is_provided_by_system(const DepotPlanInput *input, const Wanted *wanted,
 								  const DepotVersionConstraint *constraint, DepotPlan *plan);
 static bool add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error);
-static bool satisfies(const DepotManifest *manifest, const char *name, const DepotVersionConstraint *constraint);
+static bool satisfies(const DepotManifest *manifest, const Wanted *wanted, const DepotVersionConstraint *constraint);
+static bool can_make(const DepotManifest *manifest, const char *extension, const char *version);
 static const char *misfit(const DepotPlanInput *input, const DepotManifest *manifest,
 						  char *reason, size_t reason_bytes);
 static const char *owning_repository(const DepotPlanInput *input, const Wanted *wanted);
@@ -55,6 +57,7 @@ depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request,
 		.name = request->name,
 		.constraint = request->constraint,
 		.repository = request->repository,
+		.extension_version = request->extension_version,
 		.is_update = request->is_update
 	};
 
@@ -141,7 +144,7 @@ plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotErro
 		if (!row->is_removed && row->has_build && is_wanted(row->manifest, wanted))
 			item.installed = row;
 	}
-	if (item.installed != NULL && satisfies(item.installed->manifest, wanted->name, &constraint) &&
+	if (item.installed != NULL && satisfies(item.installed->manifest, wanted, &constraint) &&
 		(wanted->repository == NULL || strcmp(item.installed->repository, wanted->repository) == 0) &&
 		(!wanted->is_update || !has_newer(input, wanted, item.installed, &constraint)))
 	{
@@ -160,7 +163,9 @@ plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotErro
 		return false;
 	}
 	item.build = newest_build(input, wanted, repository, &constraint);
-	if (item.build == NULL)
+	if (item.build == NULL ||
+		(wanted->extension_version != NULL && item.installed != NULL &&
+		 depot_version_compare(item.build->manifest->version, item.installed->version) <= 0))
 		return no_build_error(input, wanted, repository, error);
 
 	/*
@@ -218,6 +223,7 @@ is_provided_by_system(const DepotPlanInput *input, const Wanted *wanted,
 	char		version[64];
 
 	if (wanted->is_package || wanted->repository != NULL || !input->system_extension(wanted->name, version) ||
+		(wanted->extension_version != NULL && strcmp(version, wanted->extension_version) != 0) ||
 		(constraint->term_count > 0 && (version[0] == '\0' || !depot_version_satisfies(version, constraint))))
 		return false;
 	if (wanted->needed_by == NULL)
@@ -241,7 +247,7 @@ newest_build(const DepotPlanInput *input, const Wanted *wanted, const char *repo
 		char		reason[128];
 
 		if (strcmp(row->repository, repository) == 0 && is_wanted(row->manifest, wanted) &&
-			satisfies(row->manifest, wanted->name, constraint) &&
+			satisfies(row->manifest, wanted, constraint) &&
 			misfit(input, row->manifest, reason, sizeof(reason)) == NULL &&
 			(newest == NULL || depot_version_compare(row->manifest->version, newest->manifest->version) > 0))
 			newest = row;
@@ -302,18 +308,32 @@ add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error)
 
 /* People know the extension's version or the package's: either may be meant. */
 static bool
-satisfies(const DepotManifest *manifest, const char *name, const DepotVersionConstraint *constraint)
+satisfies(const DepotManifest *manifest, const Wanted *wanted, const DepotVersionConstraint *constraint)
 {
+	if (wanted->extension_version != NULL && !can_make(manifest, wanted->name, wanted->extension_version))
+		return false;
 	if (depot_version_satisfies(manifest->version, constraint))
 		return true;
 	for (int i = 0; i < manifest->extension_count; i++)
 	{
 		const DepotManifestExtension *extension = &manifest->extensions[i];
 
-		if (strcmp(extension->name, name) == 0)
+		if (strcmp(extension->name, wanted->name) == 0)
 			return extension->default_version[0] != '\0' &&
 				depot_version_satisfies(extension->default_version, constraint);
 	}
+	return false;
+}
+
+/* Whether CREATE EXTENSION with the package's scripts can reach a version of an extension. */
+static bool
+can_make(const DepotManifest *manifest, const char *extension, const char *version)
+{
+	for (int i = 0; i < manifest->extension_count; i++)
+		for (int j = 0; j < manifest->extensions[i].version_count; j++)
+			if (strcmp(manifest->extensions[i].name, extension) == 0 &&
+				strcmp(manifest->extensions[i].versions[j], version) == 0)
+				return true;
 	return false;
 }
 
@@ -390,7 +410,10 @@ no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *re
 		count++;
 	}
 
-	if (wanted->constraint != NULL && wanted->constraint[0] != '\0')
+	if (wanted->extension_version != NULL)
+		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION, "no newer build has version \"%s\" of extension \"%s\"",
+						wanted->extension_version, wanted->name);
+	else if (wanted->constraint != NULL && wanted->constraint[0] != '\0')
 		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION, "no build of \"%s\" satisfies \"%s\"",
 						wanted->name, wanted->constraint);
 	else

@@ -64,6 +64,7 @@ typedef struct DepotPlanRequest
 	const char *name;			/* extension or package */
 	const char *constraint;		/* NULL: any version */
 	const char *repository;		/* NULL: by priority */
+	const char *extension_version;	/* NULL, or what scripts must be able to make; never an older package for it */
 	bool		is_update;		/* what is installed satisfies only when nothing newer does */
 }			DepotPlanRequest;
 

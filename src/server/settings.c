@@ -32,6 +32,7 @@ int			depot_settings_min_free_mb = 128;
 int			depot_settings_request_timeout_s = 300;
 int			depot_settings_max_agents = 2;
 int			depot_settings_agent_memory_mb = 256;
+bool		depot_settings_auto_install = false;
 
 static bool
 check_database(char **newval, void **extra, GucSource source)
@@ -153,6 +154,10 @@ depot_settings_define(void)
 	DefineCustomBoolVariable("depot.allow_http", "Allow repositories by http on other hosts than this one.",
 							 "What is installed is verified all the same; an observer sees what it is.",
 							 &depot_settings_allow_http, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("depot.auto_install", "Let CREATE EXTENSION fetch what is not there.",
+							 "Also ALTER EXTENSION ... UPDATE TO a version that only a newer package has.",
+							 &depot_settings_auto_install, false,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("depot");
 }

@@ -29,6 +29,7 @@ extern int	depot_settings_min_free_mb;
 extern int	depot_settings_request_timeout_s;
 extern int	depot_settings_max_agents;
 extern int	depot_settings_agent_memory_mb;
+extern bool depot_settings_auto_install;
 
 /* Defines them all; called from _PG_init in whatever process loads the library. */
 extern void depot_settings_define(void);

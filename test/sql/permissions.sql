@@ -83,6 +83,7 @@ ALTER SYSTEM SET depot.stall_timeout = 'never';
 ALTER SYSTEM SET depot.proxy = 'ftp://example.org';
 ALTER SYSTEM SET depot.ca_file = 'relative.pem';
 ALTER SYSTEM SET depot.allow_http = 'perhaps';
+ALTER SYSTEM SET depot.auto_install = 'always';
 
 DROP ROLE regress_depot_user;
 DROP ROLE regress_depot_monitor;

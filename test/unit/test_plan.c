@@ -30,6 +30,7 @@ typedef struct Build
 	const char *version;
 	const char *extension;
 	const char *extension_version;
+	const char *older_version;	/* that its scripts can make as well */
 	const char *requires;		/* of the extension */
 	const char *depends;		/* package */
 	const char *depends_constraint;
@@ -46,6 +47,7 @@ typedef struct Catalog
 	DepotManifestModule modules[BUILDS_MAX];
 	DepotManifestDepend depends[BUILDS_MAX];
 	char	   *requires[BUILDS_MAX];
+	char	   *versions[BUILDS_MAX][2];
 	DepotAvailableRow available[BUILDS_MAX];
 	DepotInstalledRow installed[BUILDS_MAX];
 	DepotPlanInput input;
@@ -53,6 +55,7 @@ typedef struct Catalog
 
 static Catalog catalog;
 static bool is_update = false;
+static const char *extension_version = NULL;
 
 static bool
 system_extension(const char *extension, char version[64])
@@ -82,6 +85,11 @@ describe(const Build *build, int index)
 		memset(extension, 0, sizeof(*extension));
 		extension->name = (char *) build->extension;
 		extension->default_version = (char *) (build->extension_version != NULL ? build->extension_version : "");
+		extension->versions = catalog.versions[index];
+		if (build->extension_version != NULL)
+			extension->versions[extension->version_count++] = (char *) build->extension_version;
+		if (build->older_version != NULL)
+			extension->versions[extension->version_count++] = (char *) build->older_version;
 		catalog.requires[index] = (char *) build->requires;
 		extension->requires = &catalog.requires[index];
 		extension->require_count = build->requires != NULL ? 1 : 0;
@@ -151,7 +159,8 @@ static void
 expect(const char *name, const char *constraint, const char *repository, const char *expected, DepotErrorCode code)
 {
 	DepotPlanRequest request = {
-		.name = name, .constraint = constraint, .repository = repository, .is_update = is_update
+		.name = name, .constraint = constraint, .repository = repository, .is_update = is_update,
+		.extension_version = extension_version
 	};
 	DepotPlan	plan;
 	DepotError	error;
@@ -388,6 +397,38 @@ test_policy(void **state)
 	assert_string_equal(depot_error_sqlstate(error.code), "42501");
 }
 
+/* A version that scripts must be able to make: the newest build that has it, and never an older one than is there. */
+static void
+test_version_by_scripts(void **state)
+{
+	const Build builds[] = {
+		{.repository = "main", .package = "gis", .version = "1", .extension = "gis", .extension_version = "1.0"},
+		{
+			.repository = "main", .package = "gis", .version = "2", .extension = "gis", .extension_version = "2.0",
+			.older_version = "1.0"
+		},
+		{.repository = "main", .package = "gis", .version = "3", .extension = "gis", .extension_version = "3.0"},
+		{.repository = "main", .package = "gis", .version = "2", .extension = "gis", .extension_version = "2.0"},
+	};
+
+	extension_version = "1.0";
+	offer(builds, 3, 3);
+	expect("gis", NULL, NULL, "install gis 2", 0);
+	expect("cube", NULL, NULL, NULL, DEPOT_ERROR_UNKNOWN_EXTENSION);
+	extension_version = "1.5";
+	expect("cube", NULL, NULL, "", 0);
+	expect("gis", NULL, NULL, NULL, DEPOT_ERROR_UNKNOWN_VERSION);
+
+	offer(builds, 4, 3);
+	extension_version = "2.0";
+	expect("gis", NULL, NULL, "keep gis 2", 0);
+	extension_version = "3.0";
+	expect("gis", NULL, NULL, "update gis 3", 0);
+	extension_version = "1.0";
+	expect("gis", NULL, NULL, NULL, DEPOT_ERROR_UNKNOWN_VERSION);
+	extension_version = NULL;
+}
+
 int
 main(void)
 {
@@ -400,6 +441,7 @@ main(void)
 		cmocka_unit_test(test_circle),
 		cmocka_unit_test(test_keep_and_update),
 		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_version_by_scripts),
 		cmocka_unit_test(test_installation_provides),
 		cmocka_unit_test(test_dependents),
 		cmocka_unit_test(test_restart),
