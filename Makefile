@@ -82,10 +82,12 @@ install: install-program
 install-program: $(CLI)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(CLI) '$(DESTDIR)$(bindir)/pg_depot'
+	$(MKDIR_P) '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_DATA) docs/pg_depot.1 '$(DESTDIR)$(mandir)/man1/pg_depot.1'
 
 uninstall: uninstall-program
 uninstall-program:
-	rm -f '$(DESTDIR)$(bindir)/pg_depot'
+	rm -f '$(DESTDIR)$(bindir)/pg_depot' '$(DESTDIR)$(mandir)/man1/pg_depot.1'
 
 .PHONY: all tools install-program uninstall-program
 

@@ -5,7 +5,7 @@
 #   make unit-valgrind   under valgrind
 #   make tools           programs that server tests use
 #   make lint             warnings of gcc and clang, clang-tidy, cppcheck, shellcheck,
-#                         who includes whom, what the library exports, style,
+#                         who includes whom, what the library exports, style, the manual page,
 #                         whether documented errors are those of the code
 #   make indent           PostgreSQL's C style by pg_bsd_indent
 #
@@ -124,12 +124,14 @@ lint-cppcheck:
 
 lint-scripts:
 	shellcheck -x quickstart run-tests bench/run bench/set-up.sh .ci/run test/check-library test/tools/indent $(wildcard test/tools/*.sh)
-	for file in test/check-includes test/check-style test/check-errors bench/client bench/statistics; do perl -wc $$file || exit 1; done
+	for file in test/check-includes test/check-man test/check-style test/check-errors bench/client bench/statistics; do perl -wc $$file || exit 1; done
 
 lint-tree: all
 	test/check-includes
 	test/check-style
 	test/check-errors $(shell $(PG_CONFIG) --includedir-server)/utils/errcodes.h
+	test/check-man $(CLI) docs/pg_depot.1
+	mandoc -T lint -W warning docs/pg_depot.1
 	test/check-library pg_depot.so $(bindir)/postgres
 
 # ---- style ----
