@@ -1,7 +1,7 @@
 # DepotDocs: the code blocks of a page of documentation, and whether output is what the page says.
 #
 # Every block of code in a page is run or checked, in the page's order
-# (DepotDocsRun.pm says how); a block that is neither is a complaint.  What a
+# (DepotDocsPage.pm says on what); a block that is neither is a complaint.  What a
 # block is, its language says:
 #
 #   ```sql        statements for psql, run; they must succeed
@@ -118,7 +118,8 @@ sub page_blocks
 			my $block = { line => $number, language => $language, text => join('', @inside),
 				directives => $directives // {} };
 			my $before = $blocks[-1];
-			if ($language eq 'text' && ($is_near && $before->{language} =~ /^(?:sql|sh)$/ || $block->{directives}{output}))
+			my $is_output = $is_near && $before->{language} =~ /^(?:sql|sh)$/ || $block->{directives}{output};
+			if ($language eq 'text' && $is_output)
 			{
 				die "line $number: output of nothing\n" if !$before || defined $before->{output};
 				$before->{output} = $block->{text};
@@ -232,13 +233,13 @@ sub normal_lines
 
 	foreach my $line (@lines)
 	{
-		$line =~ s/^-[-+]+$/----/;
 		foreach my $form (@forms)
 		{
 			$line =~ s/$form->[0]/$form->[1]/g;
 		}
 		$line =~ s/\s+/ /g;
 		$line =~ s/^ | $//g;
+		$line =~ s/^-[-+]+$/----/;
 	}
 	return @lines;
 }
@@ -256,10 +257,11 @@ sub difference
 	my ($expected, $actual) = @_;
 	my @expected = normal_lines($expected);
 	my $text = join('', map { "$_\n" } normal_lines($actual));
+	my @patterns = map { line_pattern($_) } @expected;
 	my $matched = 0;
 
-	$matched++ while $matched < @expected && $text =~ ('\A' . join('', map { line_pattern($_) } @expected[ 0 .. $matched ]));
-	return '' if $matched == @expected && $text =~ ('\A' . join('', map { line_pattern($_) } @expected) . '\z');
+	return '' if $text =~ ('\A' . join('', @patterns) . '\z');
+	$matched++ while $matched < @expected && $text =~ ('\A' . join('', @patterns[ 0 .. $matched ]));
 	my $where = $matched == @expected ? 'more output than the page says' : "no line like: $expected[$matched]";
 	return "$where\n---- the output was\n$actual";
 }

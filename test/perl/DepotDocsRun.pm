@@ -1,25 +1,7 @@
-# DepotDocsRun: runs the code blocks of a page of documentation (DepotDocs.pm reads them).
+# DepotDocsRun: runs the code blocks of a page of documentation.
 #
-# Each page has a directory, and, once a block asks for it, a server with the
-# library loaded and a signed repository of the five packages that quickstart
-# makes, served by nginx with https.  What a page writes is replaced by what
-# there is, and in outputs back again:
-#
-#   https://depot.example.org   the repository by https
-#   /srv/depot                  the same as a directory
-#   /etc/pg_depot               its keys
-#   /srv/repository             a directory that is not there yet
-#   /etc/postgresql/15/main     the directory of postgresql.conf, which reads conf.d/*.conf
-#   <64 hexadecimal digits>     SHA-256 of the repository's first root
-#
-# Commands run one after the other in the page's directory, with PGHOST and the
-# like set.  Some need root or a Debian system of one's own; what stands for them:
-#
-#   sudo          runs the command as it is
-#   apt, apt-get  install: simulated (-s), so each package must exist; download: from the test's cache
-#   make          a dry run (-n) in the source directory, which run-tests has built and installed
-#   systemctl     restart and reload: of the page's server
-#
+# DepotDocs.pm reads them, and says how they are written; DepotDocsPage.pm says
+# on what they run.  Commands and statements of a page run one after the other.
 # The program's notes and what it says of its progress are not compared.
 #
 # SPDX-License-Identifier: PostgreSQL
@@ -30,146 +12,20 @@ use strict;
 use warnings;
 
 use DepotDocs qw(difference page_blocks transcript_steps);
+use DepotDocsPage qw(end_page make_repository need_server new_page to_documented to_real);
 use DepotTest;
 use Exporter qw(import);
-use File::Basename qw(basename dirname);
-use File::Copy ();
+use File::Basename qw(dirname);
 use File::Path qw(make_path);
-use File::Temp qw(tempdir);
 use IPC::Run ();
 use JSON::PP ();
 
 our @EXPORT_OK = qw(run_page);
 
 my $seconds = 120;
-my $servers = 0;
 
 # What the program says of its progress where there is no terminal, and its notes.
 my $progress = qr/pg_depot: (?:note: .*|compressing|checking[\w ]*)/;
-
-# ---- a page's surroundings ----
-
-sub new_page
-{
-	my ($name) = @_;
-	my $directory = tempdir("docs-XXXXXX", DIR => $ENV{DEPOT_TEST_WORK}, CLEANUP => 1);
-	my $page = { name => $name, directory => $directory, sessions => {}, places => {} };
-
-	make_path("$directory/bin", "$directory/here", "$directory/srv");
-	write_commands($page);
-	$page->{places}{'/srv/repository'} = "$directory/srv/repository";
-	$page->{environment} = {
-		PATH => "$directory/bin:$ENV{PATH}",
-		HOME => "$directory/here",
-		PGTZ => 'UTC',
-		PGDATABASE => 'postgres',
-		LC_ALL => 'C.UTF-8',
-		PAGER => 'cat',
-	};
-	return $page;
-}
-
-sub write_command
-{
-	my ($page, $name, $script) = @_;
-	write_file("$page->{directory}/bin/$name", "#!/bin/sh\n$script");
-	chmod 0755, "$page->{directory}/bin/$name";
-	return;
-}
-
-sub write_commands
-{
-	my ($page) = @_;
-	my @debs = DepotTest::debian_packages($ENV{DEPOT_TEST_WORK});
-	my $apt = <<"SH";
-[ "\$1" != -qq ] || shift
-command=\$1
-shift
-case \$command in
-	install) exec /usr/bin/apt-get -s -q install "\$@" ;;
-	download) for name; do cp ${\dirname($debs[0])}/"\${name}"_*.deb . || exit; done ;;
-	*) echo "apt \$command: not known here" >&2; exit 1 ;;
-esac
-SH
-	write_command($page, $_, $apt) foreach qw(apt apt-get);
-	write_command($page, 'sudo', "while :; do case \$1 in -u) shift 2 ;; *) break ;; esac; done\nexec \"\$@\"\n");
-	write_command($page, 'make', "exec /usr/bin/make -n -C '$DepotTest::top' \"\$@\" >/dev/null\n");
-	write_command($page, 'systemctl', <<"SH");
-case \$1 in
-	restart) exec pg_ctl -s -w -m fast -D "\$DOCS_DATA" -l "\$DOCS_LOG" restart >/dev/null ;;
-	reload) exec pg_ctl -s -D "\$DOCS_DATA" reload ;;
-	*) echo "systemctl \$1: not known here" >&2; exit 1 ;;
-esac
-SH
-	return;
-}
-
-# A repository of Debian's packages only, as quickstart makes it.
-sub make_repository
-{
-	my ($page) = @_;
-	my $directory = "$page->{directory}/srv/depot";
-	my $program = DepotTest::depot_program();
-	my %keys = map { $_ => "$page->{directory}/keys/$_" } qw(root targets snapshot timestamp);
-	my @names = map { basename($_) =~ /^postgresql-\d+-([a-z0-9]+)_/ } DepotTest::debian_packages($ENV{DEPOT_TEST_WORK});
-
-	make_path("$page->{directory}/keys");
-	run_ok($program, 'keygen', $_) foreach values %keys;
-	run_ok($program, 'repo', 'init', $directory, map { ("--$_-key" => $keys{$_}) } keys %keys);
-	run_ok($program, 'repo', 'add', $directory, map { glob(depot_repository()->{packages} . "/$_-*.tar.zst") } @names);
-	run_ok($program, 'repo', 'publish', $directory, map { ('--key' => $_) } values %keys);
-	$page->{web} = start_web($directory);
-	$page->{places}{'https://depot.example.org'} = $page->{web}{https};
-	$page->{places}{'/srv/depot'} = $directory;
-	$page->{places}{'/etc/pg_depot'} = "$page->{directory}/keys";
-	my $digest = run_ok('sha256sum', "$directory/metadata/1.root.json");
-	$page->{places}{'<64 hexadecimal digits>'} = substr($digest, 0, 64);
-	return;
-}
-
-sub need_server
-{
-	my ($page) = @_;
-	return if $page->{node};
-	my $node = new_depot_node($page->{name} =~ s/\W/_/gr . '_' . $servers++, conf => "include_dir = 'conf.d'\n");
-	my $data = $node->data_dir;
-	make_path("$data/conf.d");
-	$node->append_conf('postgresql.conf', "depot.ca_file = '$page->{web}{ca_file}'") if $page->{web};
-	$node->start;
-	$page->{node} = $node;
-	$page->{places}{'/etc/postgresql/15/main'} = $data;
-	my %environment = (
-		PGHOST => $node->host,
-		PGPORT => $node->port,
-		DOCS_DATA => $data,
-		DOCS_LOG => $node->logfile
-	);
-	$page->{environment}{$_} = $environment{$_} foreach keys %environment;
-	return;
-}
-
-# What the page writes, with what there is in its place.
-sub to_real
-{
-	my ($page, $text) = @_;
-	foreach my $place (sort { length $b <=> length $a } keys %{ $page->{places} })
-	{
-		$text =~ s/\Q$place\E/$page->{places}{$place}/g;
-	}
-	return $text;
-}
-
-sub to_documented
-{
-	my ($page, $text) = @_;
-	my %documented = reverse %{ $page->{places} };
-	foreach my $real (sort { length $b <=> length $a } keys %documented)
-	{
-		next if $documented{$real} =~ /^</;
-		$text =~ s/\Q$real\E/$documented{$real}/g;
-	}
-	return $text;
-}
 
 # ---- bash ----
 
@@ -275,7 +131,8 @@ sub transcript_complaint
 		my $complaint = '';
 		if ($step->{kind} eq 'sh')
 		{
-			$complaint = shell_complaint($page, $step->{input}, $step->{output}, $is_last && $block->{directives}{fails});
+			my $must_fail = $is_last && $block->{directives}{fails};
+			$complaint = shell_complaint($page, $step->{input}, $step->{output}, $must_fail);
 		}
 		else
 		{
@@ -296,19 +153,19 @@ sub settings_complaint
 	my ($page, $block) = @_;
 	need_server($page);
 	my $node = $page->{node};
-	my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
-	$node->append_conf('postgresql.conf', to_real($page, $block->{text}));
-	my $errors = $node->safe_psql('postgres',
-		"SELECT name, setting, error FROM pg_file_settings WHERE error !~ 'without restarting|could not be applied'");
-	return "refused: $errors" if $errors ne '';
+	my $file = $node->data_dir . '/conf.d/00-page.conf';
+	write_file($file, (-e $file ? file_contents($file) : '') . to_real($page, $block->{text}));
+	my $loaded = $node->safe_psql('postgres', 'SELECT pg_conf_load_time()');
 	$node->reload;
-	wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_conf_load_time() > now() - interval \'1 min\'') eq 't' }, 10);
+	wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_conf_load_time()') ne $loaded }, 10)
+	  or return 'the server does not reload';
 	if ($node->safe_psql('postgres', 'SELECT count(*) FROM pg_settings WHERE pending_restart') ne '0')
 	{
 		close_sessions($page);
 		$node->restart;
 	}
-	my $wrong = $node->safe_psql('postgres', "SELECT name, setting, error FROM pg_file_settings WHERE error IS NOT NULL");
+	my $wrong = $node->safe_psql('postgres',
+		'SELECT name, setting, error FROM pg_file_settings WHERE error IS NOT NULL');
 	return $wrong eq '' ? '' : "not applied: $wrong";
 }
 
@@ -426,7 +283,10 @@ my $looks_like_code =
 my %checks = (
 	sql => \&sql_complaint,
 	console => \&transcript_complaint,
-	sh => sub { my ($page, $block) = @_; shell_complaint($page, $block->{text}, $block->{output}, $block->{directives}{fails}) },
+	sh => sub {
+		my ($page, $block) = @_;
+		return shell_complaint($page, $block->{text}, $block->{output}, $block->{directives}{fails});
+	},
 	ini => \&settings_complaint,
 	yaml => \&yaml_complaint,
 	json => \&json_complaint,
@@ -480,8 +340,7 @@ sub run_page
 		push @results, { line => $block->{line}, label => $block->{language}, complaint => $complaint };
 	}
 	close_sessions($page);
-	$page->{node}->stop if $page->{node};
-	DepotTest::stop_web($page->{web}) if $page->{web};
+	end_page($page);
 	return @results;
 }
 

@@ -1,6 +1,6 @@
 # Every block of code in README.md and docs/, run or checked, its output compared with what the page says.
 #
-# How blocks are written is said in DepotDocs.pm and DepotDocsRun.pm.  Pages
+# How blocks are written is said in DepotDocs.pm, on what they run in DepotDocsPage.pm.  Pages
 # given as arguments (prove test/t/050_docs.pl :: docs/sql.md) are run alone.
 
 use strict;
@@ -59,13 +59,15 @@ sub test_pages
 	is_found('a transcript with other output', "```console\n\$ echo a\nb\n```\n", qr/no line like: b/);
 	is_found('yaml that is none', "```yaml\na: [\n```\n", qr/yaml/);
 	is_found('an nginx directive that is none', "```nginx\nlocation / { alia /x; }\n```\n", qr/alia/);
-	my $statements = "```sql\nSELECT 1 AS a;\n```\n\n```text\n a\n---\n 1\n(1 row)\n```\n";
-	is_found('statements with other output', "$statements\n```sql\nSELECT 2 AS a;\n```\n```text\n a\n---\n 1\n(1 row)\n```\n",
-		qr/no line like: 1/);
+	my $output = "```text\n a\n---\n 1\n(1 row)\n```\n";
+	my $statements = "```sql\nSELECT 1 AS a;\n```\n\n$output";
+	is_found('statements with other output', "$statements\n```sql\nSELECT 2 AS a;\n```\n$output", qr/no line like: 1/);
 	is_found('a statement that fails', "$statements\n```sql\nSELECT 1/0;\n```\n", qr/division by zero/);
 	is_found('a wrong setting', "```ini\ndepot.no_such_page = 1\nwork_mem = 'much'\n```\n", qr/work_mem/);
-	is_found('a signature of no function', "<!-- test: signature -->\n```text\ninstall_extension(x text)\n```\n", qr/no such function/);
-	is_found('a usage line of no command', "<!-- test: usage -->\n```text\npg_depot verify --fast FILE\n```\n", qr/does not say/);
+	is_found('a signature of no function', "<!-- test: signature -->\n```text\ninstall_extension(x text)\n```\n",
+		qr/no such function/);
+	is_found('a usage line of no command', "<!-- test: usage -->\n```text\npg_depot verify --fast FILE\n```\n",
+		qr/does not say/);
 	return;
 }
 

@@ -30,7 +30,8 @@ sub query
 # Rows, history and files, the files with their inodes and times.
 sub everything
 {
-	my $files = run_ok('find', $depot, '-path', '*/pgsql_tmp_staging', '-prune', '-o', '-type', 'f', '-printf', '%P %i %s %T@ %m\n');
+	my @not_staging = ('-path', '*/pgsql_tmp_staging', '-prune', '-o');
+	my $files = run_ok('find', $depot, @not_staging, '-type', 'f', '-printf', '%P %i %s %T@ %m\n');
 	return oracle_dump($node) . join("\n", sort split /\n/, $files);
 }
 
@@ -91,8 +92,8 @@ sub with_sqitch
 		}
 	}
 	write_file("$sqitch_project/$_", $script{$_}) foreach map { "$_/network.sql" } qw(deploy verify revert);
-	write_file("$sqitch_project/deploy/network.sql", $script{'deploy/network.sql'} =~ s/^COMMIT;/ROLLBACK;\nSELECT 1 \/ 0;/mr)
-	  if $end eq 'ROLLBACK';
+	my $failing = $script{'deploy/network.sql'} =~ s/^COMMIT;/ROLLBACK;\nSELECT 1 \/ 0;/mr;
+	write_file("$sqitch_project/deploy/network.sql", $failing) if $end eq 'ROLLBACK';
 	my ($status, $output) = run_client($sqitch_project, 'sqitch', 'deploy', '--verify', "db:pg:$database");
 	return $status != 0 && $output =~ /division by zero/ ? '' : "exit code $status\n$output" if $end eq 'ROLLBACK';
 	return $status == 0 || $output =~ /Nothing to deploy/ ? '' : "exit code $status\n$output";
@@ -124,8 +125,8 @@ sub test_client
 
 	is($run->('ROLLBACK'), '', "$client: with ROLLBACK");
 	is(created(), $others, "$client: ROLLBACK undoes CREATE EXTENSION");
-	is(query("SELECT version IS NOT NULL AND state = 'active' FROM depot.installed_packages WHERE package = '$package'"),
-		't', "$client: and leaves the files");
+	is(query("SELECT state FROM depot.installed_packages WHERE package = '$package'"),
+		'active', "$client: and leaves the files");
 	is(history_length(), $before + 1, "$client: and the entry in the history");
 	oracle_ok($node, "$client: after ROLLBACK");
 
