@@ -188,6 +188,9 @@ extern bool depot_pack_read_image(DepotPack *pack, DepotError *error);
 extern bool depot_pack_collect_image(DepotPack *pack, DepotError *error);
 extern void depot_pack_free_image(DepotPackImage *image);
 
+/* Returns Debian's name of the machine we run on. */
+extern const char *depot_pack_host_arch(void);
+
 /* pack_deb.c */
 
 /*

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "cli/pack.h"
@@ -39,7 +38,6 @@ static bool describe_library(DepotPack *pack, const char *path, DepotError *erro
 static bool add_system_library(DepotPack *pack, const char *path, const DepotPackElf *elf, const char *soname,
 							   DepotError *error);
 static bool apply_module_options(DepotPack *pack, DepotError *error);
-static const char *machine_arch(void);
 
 static bool
 out_of_memory(DepotError *error)
@@ -92,7 +90,7 @@ depot_pack_describe(DepotPack *pack, DepotError *error)
 		!set_text(&manifest->platform_arch,
 				  pack->options->arch != NULL ? pack->options->arch
 				  : pack->image.arch != NULL ? pack->image.arch
-				  : machine_arch(),
+				  : depot_pack_host_arch(),
 				  error))
 		return false;
 	if (pack->image.arch != NULL && strcmp(pack->image.arch, manifest->platform_arch) != 0)
@@ -382,24 +380,4 @@ apply_module_options(DepotPack *pack, DepotError *error)
 		module->required = module->required || option->required;
 	}
 	return true;
-}
-
-/* Debian's name of the machine we run on, for packages without a library. */
-static const char *
-machine_arch(void)
-{
-	static const char *const names[][2] = {
-		{"x86_64", "amd64"}, {"aarch64", "arm64"}, {"i686", "i386"},
-		{"armv7l", "armhf"}, {"ppc64le", "ppc64el"},
-	};
-	static struct utsname system;
-
-	if (uname(&system) != 0)
-		return "amd64";
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-	{
-		if (strcmp(system.machine, names[i][0]) == 0)
-			return names[i][1];
-	}
-	return system.machine;
 }

@@ -37,7 +37,7 @@ typedef struct Candidate
 {
 	DepotOciBlob manifest;
 	char		platform[PLATFORM_BYTES];	/* "linux/amd64", "linux/arm/v7" */
-}			Candidate;
+} Candidate;
 
 typedef struct Layout
 {
@@ -45,7 +45,7 @@ typedef struct Layout
 	int			fd;
 	Candidate	candidates[MAX_CANDIDATES];
 	int			candidate_count;
-}			Layout;
+} Layout;
 
 static bool read_layout(Layout *layout, DepotError *error);
 static bool check_version(const Layout *layout, DepotError *error);
@@ -90,8 +90,10 @@ depot_pack_read_image(DepotPack *pack, DepotError *error)
 	layout->fd = open(pack->options->oci, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (layout->fd < 0)
 	{
-		depot_error_set_errno(error, errno, "could not open the image layout \"%s\"", pack->options->oci);
-		if (errno == ENOTDIR)
+		int			reason = errno;
+
+		depot_error_set_errno(error, reason, "could not open the image layout \"%s\"", pack->options->oci);
+		if (reason == ENOTDIR)
 			depot_error_hint(error, "A layout in a tar archive must be unpacked first.");
 		free(layout);
 		return false;

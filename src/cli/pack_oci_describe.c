@@ -31,6 +31,7 @@
 #define SUMMARY_MAX_BYTES 500
 #define STANDARD "org.opencontainers.image."
 
+static const char *host_machine(int column);
 static const char *say(const json_t *manifest, const json_t *configuration, const char *key);
 static bool set_text(char **member, const char *value, size_t limit_bytes, DepotError *error);
 static bool set_package(DepotPackImage *image, const char *title, DepotError *error);
@@ -50,22 +51,32 @@ static const char *const machines[][3] = {
 
 #define MACHINES (sizeof(machines) / sizeof(machines[0]))
 
+/* What the machine we run on is called in the words of a column; uname's own word when it is unknown. */
+static const char *
+host_machine(int column)
+{
+	static struct utsname system;
+
+	if (uname(&system) != 0)
+		return "amd64";
+	for (size_t i = 0; i < MACHINES; i++)
+	{
+		if (strcmp(system.machine, machines[i][2]) == 0)
+			return machines[i][column];
+	}
+	return system.machine;
+}
+
+const char *
+depot_pack_host_arch(void)
+{
+	return host_machine(1);
+}
+
 const char *
 depot_oci_host_platform(char *out, size_t out_bytes)
 {
-	struct utsname system;
-	const char *arch = "amd64";
-
-	if (uname(&system) == 0)
-	{
-		arch = system.machine;
-		for (size_t i = 0; i < MACHINES; i++)
-		{
-			if (strcmp(system.machine, machines[i][2]) == 0)
-				arch = machines[i][0];
-		}
-	}
-	snprintf(out, out_bytes, "linux/%s", arch);
+	snprintf(out, out_bytes, "linux/%s", host_machine(0));
 	return out;
 }
 
