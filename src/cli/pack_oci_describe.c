@@ -27,7 +27,9 @@
 #include "common/json.h"
 #include "common/name.h"
 
-#define TEXT_MAX_BYTES 1000		/* of a manifest */
+/* What a manifest has room for. */
+#define TEXT_MAX_BYTES 1000
+#define WORD_MAX_BYTES 255
 #define SUMMARY_MAX_BYTES 500
 #define STANDARD "org.opencontainers.image."
 
@@ -92,7 +94,10 @@ say(const json_t *manifest, const json_t *configuration, const char *key)
 	return said == NULL || said[0] == '\0' ? NULL : said;
 }
 
-/* Copies the first line of value, cut where it is longer than a manifest's text may be. */
+/*
+ * Copies the first line of value.  Of one that is longer than a manifest has room for, a summary is cut, and
+ * all else means nothing when it is.
+ */
 static bool
 set_text(char **member, const char *value, size_t limit_bytes, DepotError *error)
 {
@@ -103,7 +108,7 @@ set_text(char **member, const char *value, size_t limit_bytes, DepotError *error
 	if (length > limit_bytes)
 	{
 		/* not within a character of UTF-8 */
-		length = limit_bytes;
+		length = limit_bytes == SUMMARY_MAX_BYTES ? limit_bytes : 0;
 		while (length > 0 && ((unsigned char) value[length] & 0xc0) == 0x80)
 			length--;
 	}
@@ -139,10 +144,10 @@ depot_oci_describe(DepotPack *pack, const char *sha256, const char *platform, co
 		image->major = (int) number;
 	return check_platform(image, platform, configuration, error) &&
 		set_package(image, say(manifest, configuration, STANDARD "title"), error) &&
-		set_text(&image->version, say(manifest, configuration, STANDARD "version"), TEXT_MAX_BYTES, error) &&
+		set_text(&image->version, say(manifest, configuration, STANDARD "version"), WORD_MAX_BYTES, error) &&
 		set_text(&image->license, say(manifest, configuration, STANDARD "licenses"), TEXT_MAX_BYTES, error) &&
 		set_text(&image->homepage, url != NULL ? url : source, TEXT_MAX_BYTES, error) &&
-		set_text(&image->source, source, TEXT_MAX_BYTES, error) &&
+		set_text(&image->source, source, WORD_MAX_BYTES, error) &&
 		set_text(&image->summary, say(manifest, configuration, STANDARD "description"), SUMMARY_MAX_BYTES,
 				 error);
 }

@@ -70,6 +70,29 @@ test_packs_an_image(void **state)
 }
 
 static void
+test_takes_texts_that_fit(void **state)
+{
+	char		labels[4096];
+	char		text[1201];
+	Blob		layer = put_layer(LAYER_TYPE, sql_members);
+
+	(void) state;
+	memset(text, 'a', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	/* the 500th byte is the first of two of one letter */
+	snprintf(labels, sizeof(labels),
+			 LABELS "," LABEL(STANDARD "description", "%.499s\xc3\xa9 and more") ","
+			 LABEL(STANDARD "licenses", "%.1200s") "," LABEL(STANDARD "source", "https://%.300s"),
+			 text, text, text);
+	put_layout(labels, &layer, 1);
+	run_well();
+	assert_int_equal(strlen(pack->manifest->summary), 499);
+	assert_string_equal(pack->manifest->license, "");
+	assert_int_equal(strlen(pack->manifest->homepage), 308);
+	assert_string_equal(pack->manifest->source_name, "x");
+}
+
+static void
 test_reads_every_kind_of_layer(void **state)
 {
 	static const char *const types[] = {
@@ -289,6 +312,7 @@ main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, pack_setup, pack_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_packs_an_image),
+		TEST(test_takes_texts_that_fit),
 		TEST(test_reads_every_kind_of_layer),
 		TEST(test_chooses_a_platform),
 		TEST(test_applies_layers_in_order),
