@@ -14,6 +14,12 @@ CREATE VIEW depot.installed_packages AS
         AS r(package text, version text, state text, extensions text[], why text, repository text,
              unpacked_bytes bigint, installed_at timestamptz);
 
+CREATE VIEW depot.desired AS
+    SELECT name, version_constraint, origin, installed_version, state, reason, since
+    FROM json_to_recordset(depot.home_rows('desired'))
+        AS r(name text, version_constraint text, origin text, installed_version text, state text, reason text,
+             since timestamptz);
+
 CREATE VIEW depot.activity_log AS
     SELECT id, at, action, package, version, previous_version, repository, size_bytes, source,
            role_name, database_name, duration_ms

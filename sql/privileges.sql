@@ -25,7 +25,7 @@ END
 $$;
 
 GRANT USAGE ON SCHEMA depot TO PUBLIC;
-GRANT SELECT ON depot.packages, depot.installed_packages TO PUBLIC;
+GRANT SELECT ON depot.packages, depot.installed_packages, depot.desired TO PUBLIC;
 GRANT EXECUTE ON FUNCTION depot.applied_packages() TO PUBLIC;
 GRANT SELECT ON depot.activity, depot.activity_log TO pg_monitor;
 REVOKE ALL ON FUNCTION depot.running_requests() FROM PUBLIC;

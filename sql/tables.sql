@@ -84,14 +84,14 @@ COMMENT ON COLUMN depot.available.custom IS 'custom.pg_depot of the target, whic
 CREATE TABLE depot.installed (
     package text PRIMARY KEY,
     version text NOT NULL,
-    why text NOT NULL CHECK (why IN ('requested', 'dependency')),
+    why text NOT NULL CHECK (why IN ('requested', 'declared', 'dependency')),
     state text NOT NULL CHECK (state IN ('installed', 'removed')),
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE depot.installed IS 'the desired state: what every server of the cluster shall have';
 COMMENT ON COLUMN depot.installed.package IS 'package name';
 COMMENT ON COLUMN depot.installed.version IS 'package version';
-COMMENT ON COLUMN depot.installed.why IS 'requested by name, or needed by another package';
+COMMENT ON COLUMN depot.installed.why IS 'requested by name, declared in depot.extensions, or a dependency of another package';
 COMMENT ON COLUMN depot.installed.state IS 'installed, or removed: only a removed row lets files go';
 COMMENT ON COLUMN depot.installed.changed_at IS 'when the row last changed';
 
@@ -124,6 +124,26 @@ COMMENT ON COLUMN depot.installed_build.unpacked_bytes IS 'size of its files';
 COMMENT ON COLUMN depot.installed_build.extensions IS 'extensions it provides';
 COMMENT ON COLUMN depot.installed_build.custom IS 'custom.pg_depot of the target when it was installed';
 
+CREATE TABLE depot.declared (
+    ordinal integer PRIMARY KEY,
+    name text NOT NULL,
+    version_constraint text,
+    package text,
+    version text,
+    state text NOT NULL CHECK (state IN ('ok', 'pending', 'refused', 'failed')),
+    reason text,
+    since timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE depot.declared IS 'the entries of depot.extensions and what became of each';
+COMMENT ON COLUMN depot.declared.ordinal IS 'number of the entry in the list, from 1';
+COMMENT ON COLUMN depot.declared.name IS 'extension or package it names';
+COMMENT ON COLUMN depot.declared.version_constraint IS 'versions it allows; null: any';
+COMMENT ON COLUMN depot.declared.package IS 'package it means, where known';
+COMMENT ON COLUMN depot.declared.version IS 'version that satisfies it, or will';
+COMMENT ON COLUMN depot.declared.state IS 'ok, pending, refused or failed';
+COMMENT ON COLUMN depot.declared.reason IS 'why it is in this state, where there is something to say';
+COMMENT ON COLUMN depot.declared.since IS 'since when it is in this state';
+
 CREATE TABLE depot.history (
     id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -150,6 +170,6 @@ COMMENT ON COLUMN depot.history.repository IS 'repository name';
 COMMENT ON COLUMN depot.history.digest IS 'sha256 of the package';
 COMMENT ON COLUMN depot.history.size_bytes IS 'size of the download';
 COMMENT ON COLUMN depot.history.source IS 'URL of the repository or mirror that delivered it';
-COMMENT ON COLUMN depot.history.role_name IS 'who asked';
+COMMENT ON COLUMN depot.history.role_name IS 'who asked: a role, or the setting depot.extensions';
 COMMENT ON COLUMN depot.history.database_name IS 'from which database';
 COMMENT ON COLUMN depot.history.duration_ms IS 'time from the request to the record';

@@ -15,10 +15,20 @@ COMMENT ON COLUMN depot.installed_packages.version IS 'package version';
 COMMENT ON COLUMN depot.installed_packages.state IS
     'active: this server serves it; pending: recorded, not yet served here; unclaimed: served, but named by no row';
 COMMENT ON COLUMN depot.installed_packages.extensions IS 'extensions it provides';
-COMMENT ON COLUMN depot.installed_packages.why IS 'requested by name, or needed by another package';
+COMMENT ON COLUMN depot.installed_packages.why IS 'requested by name, declared in depot.extensions, or a dependency';
 COMMENT ON COLUMN depot.installed_packages.repository IS 'repository it came from';
 COMMENT ON COLUMN depot.installed_packages.unpacked_bytes IS 'size of its files';
 COMMENT ON COLUMN depot.installed_packages.installed_at IS 'when it was recorded';
+
+COMMENT ON VIEW depot.desired IS 'what shall be installed: the entries of depot.extensions, and what was called for otherwise';
+COMMENT ON COLUMN depot.desired.name IS 'extension or package';
+COMMENT ON COLUMN depot.desired.version_constraint IS 'versions the entry allows; null: any';
+COMMENT ON COLUMN depot.desired.origin IS 'what called for it: depot.extensions, install_extension, or dependency';
+COMMENT ON COLUMN depot.desired.installed_version IS 'version that is installed';
+COMMENT ON COLUMN depot.desired.state IS
+    'ok; pending: to be installed; refused: the entry cannot be carried out as it is; failed: will be tried again';
+COMMENT ON COLUMN depot.desired.reason IS 'why it is in this state, where there is something to say';
+COMMENT ON COLUMN depot.desired.since IS 'since when it is in this state';
 
 COMMENT ON VIEW depot.activity IS 'running requests';
 COMMENT ON COLUMN depot.activity.id IS 'number of the request since the server started';
@@ -41,6 +51,6 @@ COMMENT ON COLUMN depot.activity_log.previous_version IS 'its version before the
 COMMENT ON COLUMN depot.activity_log.repository IS 'repository name';
 COMMENT ON COLUMN depot.activity_log.size_bytes IS 'size of the download';
 COMMENT ON COLUMN depot.activity_log.source IS 'URL of the repository or mirror that delivered it';
-COMMENT ON COLUMN depot.activity_log.role_name IS 'who asked';
+COMMENT ON COLUMN depot.activity_log.role_name IS 'who asked: a role, or the setting depot.extensions';
 COMMENT ON COLUMN depot.activity_log.database_name IS 'from which database';
 COMMENT ON COLUMN depot.activity_log.duration_ms IS 'time from the request to the record';

@@ -22,6 +22,38 @@ CREATE VIEW depot.installed_packages AS
     WHERE i.package IS NOT NULL
        OR NOT EXISTS (SELECT FROM depot.installed r WHERE r.package = f.package);
 
+CREATE VIEW depot.desired AS
+    SELECT d.name, d.version_constraint, 'depot.extensions'::text AS origin,
+           CASE WHEN d.package IS NOT NULL THEN p.version WHEN d.state = 'ok' THEN d.version END AS installed_version,
+           CASE
+               WHEN d.state = 'ok' AND d.package IS NOT NULL AND p.state IS DISTINCT FROM 'active' THEN 'pending'
+               ELSE d.state
+           END AS state,
+           CASE
+               WHEN d.state <> 'ok' OR d.package IS NULL OR p.state = 'active' THEN d.reason
+               WHEN p.package IS NULL THEN 'uninstalled since; installed again when the list is looked at again'
+               ELSE 'recorded, not yet active on this server'
+           END AS reason,
+           d.since
+    FROM depot.declared d
+    LEFT JOIN depot.installed_packages p ON p.package = d.package AND p.state <> 'unclaimed'
+    UNION ALL
+    SELECT p.package, NULL,
+           CASE p.why
+               WHEN 'declared' THEN 'depot.extensions'
+               WHEN 'dependency' THEN 'dependency'
+               ELSE 'install_extension'
+           END,
+           p.version,
+           CASE p.state WHEN 'active' THEN 'ok' ELSE 'pending' END,
+           CASE
+               WHEN p.state = 'pending' THEN 'recorded, not yet active on this server'
+               WHEN p.why = 'declared' THEN 'no longer in depot.extensions'
+           END,
+           p.installed_at
+    FROM depot.installed_packages p
+    WHERE p.state <> 'unclaimed' AND NOT EXISTS (SELECT FROM depot.declared d WHERE d.package = p.package);
+
 CREATE VIEW depot.activity_log AS
     SELECT id, at, action, package, version, previous_version, repository, size_bytes, source,
            role_name, database_name, duration_ms

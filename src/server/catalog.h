@@ -53,13 +53,37 @@ extern int	depot_catalog_count_available(const char *repository);
  */
 extern int	depot_catalog_read_available(const char *name, DepotAvailableRow **rows);
 
+/* Does the same for many names, in one reading for each step of needs. */
+extern int	depot_catalog_read_available_many(const char *const *names, int name_count, DepotAvailableRow **rows);
+
 /* Names near to name by spelling, best first, at most limit; each palloc'd. */
 extern int	depot_catalog_near_names(const char *name, int limit, char **names);
 
 extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
-extern void depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested);
+
+/*
+ * Records a build as installed.  why: "requested", "declared" or "dependency"; of what was there before, the
+ * first of these stays.
+ */
+extern void depot_catalog_record_install(const DepotAvailableRow *row, const char *why);
+/* Notes that a person asked for what was there by the declared list or as a dependency. */
+extern void depot_catalog_note_requested(const char *package);
 /* Marks a package removed, with a row of its own when it had none. */
 extern void depot_catalog_record_removal(const char *package, const char *version);
+
+/*
+ * Makes depot.declared hold these rows, writing those that differ only.  is_new (per row, may be NULL) tells which
+ * have an entry or state that was not there before.  An entry that failed, or that nobody
+ * offered, stays so while it is pending.
+ */
+extern void depot_catalog_write_declared(const DepotDeclaredRow *rows, int count, bool *is_new);
+/*
+ * Notes the state of entries that were tried; an entry that is ok gets the version that is installed.  Returns how
+ * many were in another state, or had another reason.
+ */
+extern int	depot_catalog_note_declared(const int *ordinals, int count, const char *state, const char *reason);
+/* Notes packages, there as dependencies, as declared. */
+extern void depot_catalog_mark_declared(const char *const *packages, int count);
 
 /* One line of history. Strings may be NULL. */
 typedef struct DepotHistoryRow
@@ -73,6 +97,7 @@ typedef struct DepotHistoryRow
 	int64		size_bytes;		/* 0: none */
 	const char *source;
 	Oid			role;
+	const char *origin;			/* instead of a role: the setting that asked for it; or NULL */
 	Oid			database;
 	TimestampTz started_at;
 }			DepotHistoryRow;

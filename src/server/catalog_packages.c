@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * catalog_packages.c
- *	  The depot's tables: builds, what is installed, history.
+ *	  The depot's tables: what is installed, history.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -21,107 +21,6 @@
 #include "server/platform.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
-
-/* More names than this cannot end up in one plan; it also bounds a malicious chain. */
-#define NAMES_MAX 1024
-
-/* Names still to be looked for, in the order they were met. */
-typedef struct NameQueue
-{
-	const char *names[NAMES_MAX];
-	int			count;
-}			NameQueue;
-
-static void
-queue_name(NameQueue *queue, const char *name)
-{
-	for (int i = 0; i < queue->count; i++)
-		if (strcmp(queue->names[i], name) == 0)
-			return;
-	if (queue->count < NAMES_MAX)
-		queue->names[queue->count++] = name;
-}
-
-static void
-queue_needs(NameQueue *queue, const DepotManifest *manifest)
-{
-	for (int i = 0; i < manifest->depend_count; i++)
-		queue_name(queue, manifest->depends[i].package);
-	for (int i = 0; i < manifest->extension_count; i++)
-		for (int j = 0; j < manifest->extensions[i].require_count; j++)
-			queue_name(queue, manifest->extensions[i].requires[j]);
-}
-
-/* Whether rows holds the target already: a build may answer to several names. */
-static bool
-is_read(const DepotAvailableRow *rows, int count, const char *repository, const char *target)
-{
-	for (int i = 0; i < count; i++)
-		if (strcmp(rows[i].target, target) == 0 && strcmp(rows[i].repository, repository) == 0)
-			return true;
-	return false;
-}
-
-int
-depot_catalog_read_available(const char *name, DepotAvailableRow **rows)
-{
-	NameQueue  *queue = depot_catalog_alloc(sizeof(NameQueue));
-	Oid			types[] = {TEXTOID};
-	int			capacity = 64;
-	int			count = 0;
-
-	*rows = depot_catalog_alloc(sizeof(DepotAvailableRow) * capacity);
-	queue_name(queue, name);
-	for (int next = 0; next < queue->count; next++)
-	{
-		Datum		values[] = {CStringGetTextDatum(queue->names[next])};
-		uint64		found;
-
-		found = depot_catalog_execute(SPI_OK_SELECT,
-									  "SELECT a.repository, r.priority::bigint, a.target, a.sha256,"
-									  " a.size_bytes::bigint, a.custom"
-									  " FROM depot.available a JOIN depot.repository r ON r.name = a.repository"
-									  " WHERE a.names @> ARRAY[$1] AND a.target IS NOT NULL AND"
-									  " a.sha256 ~ '^[0-9a-f]{64}$'"
-									  " AND a.custom IS NOT NULL ORDER BY r.priority, a.repository, a.target",
-									  1, types, values, NULL);
-		for (uint64 i = 0; i < found; i++)
-		{
-			DepotAvailableRow *row;
-			DepotError	error;
-			const char *repository = depot_catalog_text(i, 1);
-			const char *target = depot_catalog_text(i, 3);
-
-			if (is_read(*rows, count, repository, target))
-				continue;
-			if (count == capacity)
-			{
-				DepotAvailableRow *larger = depot_catalog_alloc(sizeof(DepotAvailableRow) * capacity * 2);
-
-				memcpy(larger, *rows, sizeof(DepotAvailableRow) * count);
-				*rows = larger;
-				capacity *= 2;
-			}
-			row = &(*rows)[count];
-			row->repository = repository;
-			row->priority = (int) depot_catalog_int64(i, 2);
-			row->target = target;
-			row->sha256 = depot_catalog_text(i, 4);
-			row->size_bytes = depot_catalog_int64(i, 5);
-			row->custom = depot_catalog_text(i, 6);
-			row->manifest = depot_catalog_manifest(row->custom, target, row->manifest_sha256, &error);
-			if (row->manifest == NULL)
-			{
-				depot_error_prefix(&error, "row of depot.available for \"%s\"", target);
-				depot_errors_raise(WARNING, &error);
-				continue;
-			}
-			count++;
-			queue_needs(queue, row->manifest);
-		}
-	}
-	return count;
-}
 
 /*
  * Reads the build of a row.  Somebody may have written the row by hand: has_build stays
@@ -190,7 +89,7 @@ depot_catalog_read_installed(DepotInstalledRow **rows)
 }
 
 void
-depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
+depot_catalog_record_install(const DepotAvailableRow *row, const char *why)
 {
 	const DepotManifest *manifest = row->manifest;
 	const char **extensions = palloc(sizeof(char *) * (manifest->extension_count + 1));
@@ -198,7 +97,7 @@ depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
 	Datum		installed_values[] = {
 		CStringGetTextDatum(manifest->package),
 		CStringGetTextDatum(manifest->version),
-		CStringGetTextDatum(is_requested ? "requested" : "dependency")
+		CStringGetTextDatum(why)
 	};
 	Oid			build_types[] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 	INT8OID, INT8OID, TEXTARRAYOID, TEXTOID};
@@ -212,7 +111,8 @@ depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
 							  "INSERT INTO depot.installed AS i (package, version, why, state) VALUES"
 							  " ($1, $2, $3, 'installed')"
 							  " ON CONFLICT (package) DO UPDATE SET version = excluded.version, changed_at = now(),"
-							  " why = CASE WHEN i.state = 'installed' AND i.why = 'requested' THEN i.why"
+							  " why = CASE WHEN i.state = 'installed' AND (i.why = 'requested' OR"
+							  " i.why = 'declared' AND excluded.why = 'dependency') THEN i.why"
 							  " ELSE excluded.why END,"
 							  " state = 'installed'",
 							  lengthof(installed_types), installed_types, installed_values);
@@ -240,6 +140,18 @@ depot_catalog_record_install(const DepotAvailableRow *row, bool is_requested)
 							  " size_bytes = excluded.size_bytes, unpacked_bytes = excluded.unpacked_bytes,"
 							  " extensions = excluded.extensions, custom = excluded.custom",
 							  lengthof(build_types), build_types, build_values);
+}
+
+void
+depot_catalog_note_requested(const char *package)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(package)};
+
+	depot_catalog_execute(SPI_OK_UPDATE,
+						  "UPDATE depot.installed SET why = 'requested'"
+						  " WHERE package = $1 AND state = 'installed' AND why <> 'requested'",
+						  lengthof(types), types, values, NULL);
 }
 
 void
@@ -276,7 +188,10 @@ depot_catalog_add_history(const DepotHistoryRow *row)
 	}
 	nulls[7] = row->size_bytes > 0 ? ' ' : 'n';
 	values[7] = Int64GetDatum(row->size_bytes);
-	values[8] = CStringGetTextDatum(role_name != NULL ? role_name : "pg_depot");
+	if (row->origin != NULL)
+		values[8] = CStringGetTextDatum(row->origin);
+	else
+		values[8] = CStringGetTextDatum(role_name != NULL ? role_name : "pg_depot");
 	values[9] = CStringGetTextDatum(database_name != NULL ? database_name : "");
 	TimestampDifference(row->started_at, GetCurrentTimestamp(), &seconds, &microseconds);
 	values[10] = Int32GetDatum((int32) Min(seconds, 2000000) * 1000 + microseconds / 1000);

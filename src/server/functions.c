@@ -29,6 +29,7 @@ DEPOT_SQL_FUNCTION(depot_install_extension);
 DEPOT_SQL_FUNCTION(depot_update_extension);
 DEPOT_SQL_FUNCTION(depot_uninstall_extension);
 DEPOT_SQL_FUNCTION(depot_verify_extension_files);
+DEPOT_SQL_FUNCTION(depot_check_extension_list);
 
 /* The two extensions have objects of the same names. */
 static void
@@ -233,5 +234,20 @@ depot_verify_extension_files(PG_FUNCTION_ARGS)
 	appendStringInfo(&argument, "{\"repair\":%s}", is_repair ? "true" : "false");
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_VERIFY_FILES,
 													 "all packages", &argument, !is_repair));
+	return (Datum) 0;
+}
+
+Datum
+depot_check_extension_list(PG_FUNCTION_ARGS)
+{
+	char	   *list = required_argument(fcinfo, 0, "list");
+	StringInfoData argument;
+
+	initStringInfo(&argument);
+	appendStringInfoChar(&argument, '{');
+	depot_call_append_text(&argument, "list", list);
+	appendStringInfoChar(&argument, '}');
+	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_CHECK_LIST,
+													 "declared list", &argument, true));
 	return (Datum) 0;
 }

@@ -77,7 +77,7 @@ depot_job_begin(DepotJob *job)
 
 	if (job->slot < 0)
 	{
-		depot_reconcile_start(job);
+		job->begin(job);
 		return;
 	}
 	if (job->argument == NULL)
@@ -110,6 +110,9 @@ depot_job_begin(DepotJob *job)
 			break;
 		case DEPOT_REQUEST_READ_VIEW:
 			depot_read_view_start(job);
+			break;
+		case DEPOT_REQUEST_CHECK_LIST:
+			depot_check_list_start(job);
 			break;
 	}
 }
@@ -311,6 +314,8 @@ depot_job_finish(DepotJob *job, const char *rows)
 	/* Whatever happens to the answer, what was done stands. */
 	job->on_error = NULL;
 	job->on_failure = NULL;
+	if (job->on_end != NULL)
+		job->on_end(job, NULL);
 	if (job->slot < 0)
 		return;
 	job->result = MemoryContextStrdup(job->context, psprintf("{\"notices\":[%s],\"rows\":[%s]}",
@@ -327,6 +332,8 @@ depot_job_fail(DepotJob *job, const DepotReport *report)
 		job->on_failure(job);
 	if (job->slot >= 0)
 		depot_shmem_answer_error(job->slot, report);
+	else if (job->on_end != NULL)
+		job->on_end(job, report);
 	else
 		depot_errors_raise_report(WARNING, report);
 }

@@ -46,9 +46,11 @@ typedef struct DepotStaging
 struct DepotJob
 {
 	MemoryContext context;
-	int			slot;			/* -1: the leader's own (reconcile) */
+	int			slot;			/* -1: the leader's own */
+	DepotJobStep begin;			/* of the leader's own: its first step */
 	DepotRequestKind kind;
 	Oid			role;
+	const char *origin;			/* the setting that asks instead of a role; or NULL */
 	Oid			database;
 	TimestampTz started_at;
 	char	   *argument;		/* JSON text */
@@ -58,6 +60,9 @@ struct DepotJob
 	void		(*on_message) (DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 	DepotJobStep on_wake;		/* called whenever the leader wakes */
 	void		(*on_error) (DepotJob *job, const DepotReport *report); /* NULL: the job fails */
+
+	/* of the leader's own: takes note of its end, with the error unless all is well, and logs that; must not raise */
+	void		(*on_end) (DepotJob *job, const DepotReport *report);
 
 	/* undoes what the job did outside transactions, before its error is answered; NULL: nothing */
 	DepotJobStep on_failure;
@@ -165,6 +170,8 @@ typedef struct DepotRefreshResult
 /* record is called in the transaction that notes the result (to insert the repository's row); may be NULL. */
 extern void depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep record, DepotJobStep then);
 extern const DepotRefreshResult *depot_refresh_result(DepotJob *job);
+/* Tells whether a repository should be asked for news before its rows are relied on. */
+extern bool depot_refresh_is_stale(const DepotRepositoryRow *row);
 /* Tells whether this server holds trusted metadata of a repository, without which no package of it can be checked. */
 extern bool depot_refresh_has_metadata(const char *repository);
 
@@ -211,6 +218,20 @@ extern void depot_usage_begin(DepotJob *job, const char *names, DepotJobStep the
 /* Entry point of its background workers, found by name in the library. */
 extern PGDLLEXPORT void depot_usage_main(Datum argument);
 
+/*
+ * The declared list.  request: it is looked at and carried out as soon as may be; is_refreshed: repositories have
+ * just been asked for news.  note_change: others changed what is installed, so the states of its entries are
+ * looked at, without carrying out anything.
+ */
+extern void depot_declared_request(bool is_refreshed);
+extern void depot_declared_note_change(void);
+/* Requests it when the settings have changed since the last call. */
+extern void depot_declared_note_reload(void);
+/* When its next job is due (0: none is planned); is_busy: requests are being worked on, which come first. */
+extern TimestampTz depot_declared_next_at(bool is_busy);
+/* The first step of its jobs. */
+extern void depot_declared_start(DepotJob *job);
+
 /* Has the leader reconcile again after a growing pause: what was recorded could not all be carried out. */
 extern void depot_job_retry_reconcile(void);
 
@@ -222,6 +243,7 @@ extern void depot_drop_repository_start(DepotJob *job);
 extern void depot_refresh_repository_start(DepotJob *job);
 extern void depot_verify_files_start(DepotJob *job);
 extern void depot_read_view_start(DepotJob *job);
+extern void depot_check_list_start(DepotJob *job);
 extern void depot_reconcile_start(DepotJob *job);
 
 #endif							/* DEPOT_JOB_H */

@@ -20,8 +20,6 @@
 #include "server/platform.h"
 #include "utils/memutils.h"
 
-/* Metadata younger than this is not fetched again before an installation. */
-#define FRESH_SECONDS 3600
 /* More rounds than this mean that others change the rows all the time. */
 #define ROUNDS_MAX 5
 
@@ -29,11 +27,11 @@ static void read_request(DepotJob *job, InstallJob *state);
 static bool make_plan(DepotJob *job, DepotError *error);
 static void explain_unknown(InstallJob *state, DepotError *error);
 static void answer_nothing(DepotJob *job, const DepotError *error);
+static void note_requested(DepotJob *job);
 static bool plan_changes_something(const DepotPlan *plan);
 static bool lock_packages(DepotJob *job);
 static void resolve_when_free(DepotJob *job);
 static void raise_if_expired(const InstallJob *state);
-static bool is_stale(const DepotRepositoryRow *row);
 static void refresh_stale(DepotJob *job);
 static void note_refreshed(DepotJob *job);
 static void note_refresh_error(DepotJob *job, const DepotReport *report);
@@ -88,6 +86,7 @@ read_request(DepotJob *job, InstallJob *state)
 	state->request.is_update = job->kind == DEPOT_REQUEST_UPDATE;
 	state->is_dry_run = depot_message_bool(argument, "dry_run");
 	state->is_optional = depot_message_bool(argument, "optional");
+	state->is_refreshed = job->origin != NULL;	/* for the whole list at once */
 	depot_message_free(argument);
 
 	if (!depot_name_check_extension(state->request.name, &error) ||
@@ -125,14 +124,14 @@ depot_install_resolve(DepotJob *job)
 	state->rounds++;
 	if (is_planned && !plan_changes_something(state->plan) && !state->request.is_update)
 	{
-		depot_install_answer(job);
+		depot_job_transact(job, note_requested);
 		return;
 	}
 
 	is_refresh_due = is_planned ? state->request.is_update :
 		error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || error.code == DEPOT_ERROR_UNKNOWN_VERSION;
 	for (int i = 0; i < state->repository_count; i++)
-		is_refresh_due |= is_planned && is_stale(&state->repositories[i]);
+		is_refresh_due |= is_planned && depot_refresh_is_stale(&state->repositories[i]);
 	if (!state->is_refreshed && state->repository_count > 0 && is_refresh_due)
 	{
 		refresh_stale(job);
@@ -261,6 +260,27 @@ make_plan(DepotJob *job, DepotError *error)
 	return is_planned;
 }
 
+/* What is there by the declared list, or because another package needs it, is from now on kept for its own sake. */
+static void
+note_requested(DepotJob *job)
+{
+	InstallJob *state = job->state;
+
+	for (int i = 0; i < state->plan->count && !state->is_dry_run && job->origin == NULL; i++)
+	{
+		const DepotPlanItem *item = &state->plan->items[i];
+
+		if (!item->is_requested || strcmp(item->installed->why, "requested") == 0)
+			continue;
+		depot_catalog_begin();
+		depot_job_check_may_change(job);
+		depot_catalog_note_requested(item->installed->package);
+		depot_catalog_bump_generation();
+		depot_catalog_commit();
+	}
+	depot_install_answer(job);
+}
+
 static bool
 plan_changes_something(const DepotPlan *plan)
 {
@@ -302,13 +322,6 @@ explain_unknown(InstallJob *state, DepotError *error)
 }
 
 /* ---- refresh ---- */
-
-static bool
-is_stale(const DepotRepositoryRow *row)
-{
-	return !row->is_refreshed || row->is_expired || row->refreshed_age_s > FRESH_SECONDS ||
-		!depot_refresh_has_metadata(row->name);
-}
 
 static void
 refresh_stale(DepotJob *job)

@@ -154,6 +154,17 @@ cancel_items(DepotJob *job)
 	}
 }
 
+/* An update is no reason to keep what was not asked for by name. */
+static const char *
+why_of(const DepotJob *job, const DepotPlanItem *item)
+{
+	if (!item->is_requested)
+		return "dependency";
+	if (job->origin != NULL)
+		return "declared";
+	return job->kind == DEPOT_REQUEST_UPDATE && item->installed != NULL ? item->installed->why : "requested";
+}
+
 /* Records every package of the plan and its history in one transaction. false: the rows have changed. */
 static bool
 record_items(DepotJob *job)
@@ -175,6 +186,7 @@ record_items(DepotJob *job)
 		DepotHistoryRow history = {
 			.action = depot_plan_action_name(item->action),
 			.role = job->role,
+			.origin = job->origin,
 			.database = job->database,
 			.started_at = job->started_at
 		};
@@ -188,13 +200,15 @@ record_items(DepotJob *job)
 		history.digest = item->build->sha256;
 		history.size_bytes = item->build->size_bytes;
 		history.source = state->items[i].source;
-		depot_catalog_record_install(item->build, item->is_requested);
+		depot_catalog_record_install(item->build, why_of(job, item));
 		depot_catalog_add_history(&history);
 	}
 	if (!depot_shmem_begin_commit(job->slot))
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
 	depot_test_point("record_before_commit");
 	depot_catalog_commit();
+	if (job->origin == NULL)
+		depot_declared_note_change();
 	depot_test_point("record_after_commit");
 	return true;
 }

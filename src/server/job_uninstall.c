@@ -131,6 +131,10 @@ find_package(DepotJob *job, UninstallJob *state)
 		return false;
 	}
 
+	/* The declared list removes what it called for, and nothing that a person has asked for meanwhile. */
+	if (job->origin != NULL && strcmp(row->why, "declared") != 0)
+		return false;
+
 	dependent = depot_plan_find_dependent(rows, count, row);
 	if (dependent != NULL)
 		ereport(ERROR,
@@ -217,6 +221,7 @@ remove_package(DepotJob *job)
 		.package = state->package,
 		.previous_version = state->version,
 		.role = job->role,
+		.origin = job->origin,
 		.database = job->database,
 		.started_at = job->started_at
 	};
@@ -248,6 +253,8 @@ remove_package(DepotJob *job)
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
 	depot_test_point("remove_before_commit");
 	depot_catalog_commit();
+	if (job->origin == NULL)
+		depot_declared_note_change();
 	depot_test_point("remove_after_commit");
 
 	if (!depot_applied_deactivate(state->package, &error))

@@ -4,8 +4,8 @@
  *	  The one background worker of pg_depot on each server: an event loop.
  *
  * It takes requests from shared memory, lets each go on as a job when what it
- * waits for is there, and never blocks on any one of them.  At its start, and again
- * after a growing pause when something could not be done, it reconciles the served tree with the rows.
+ * waits for is there, and never blocks on any one of them.  What it does of its own
+ * accord, one job at a time beside the requests, schedule.c says.
  * It waits on its latch, the postmaster's death and its agents' sockets.
  *
  * SPDX-License-Identifier: PostgreSQL
@@ -27,6 +27,7 @@
 #include "server/job.h"
 #include "server/leader.h"
 #include "server/paths.h"
+#include "server/schedule.h"
 #include "server/settings.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -39,17 +40,17 @@
 #define JOBS_MAX 32
 #define EVENTS_MAX (2 + 2 * (JOBS_MAX + 1))
 
-#define LONGEST_RECONCILE_PAUSE_MS 300000
+/* A wait's length is an int of milliseconds. */
+#define LONGEST_WAIT_MS 86400000
 
 static DepotJob *jobs[JOBS_MAX + 1];	/* one place more for the leader's own */
-static int	reconcile_failures = 0;
-static TimestampTz reconcile_at = 0;	/* 0: not planned */
 
 static void loop_once(void);
 static void end_overdue(DepotJob *job);
 static void take_requests(void);
 static void start_job(int place, DepotJob *job);
-static void start_due_reconcile(void);
+static void start_due_own(void);
+static bool is_busy(void);
 static void advance_jobs(void);
 static void receive_from(DepotJob *job, DepotAgent *agent);
 static void wait_for_events(void);
@@ -84,8 +85,8 @@ depot_leader_main(Datum argument)
 				 errmsg("pg_depot is inactive"),
 				 errdetail("%s", depot_paths_inactive_reason())));
 
-	reconcile_at = GetCurrentTimestamp();
-	start_due_reconcile();
+	depot_schedule_begin();
+	start_due_own();
 	depot_shmem_announce_leader();
 	depot_shmem_clear_failed_starts();
 	for (;;)
@@ -99,7 +100,7 @@ loop_once(void)
 	depot_leader_go_when_sent_away();
 	depot_leader_reload_settings();
 	take_requests();
-	start_due_reconcile();
+	start_due_own();
 	advance_jobs();
 	wait_for_events();
 }
@@ -185,22 +186,26 @@ start_job(int place, DepotJob *job)
 	guard(job, begin_job, NULL);
 }
 
-void
-depot_job_retry_reconcile(void)
+/* Whether requests are being worked on. */
+static bool
+is_busy(void)
 {
-	long		pause_ms = Min(1000L << Min(reconcile_failures, 10), LONGEST_RECONCILE_PAUSE_MS);
-
-	reconcile_failures++;
-	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
+	for (int place = 0; place < JOBS_MAX; place++)
+		if (jobs[place] != NULL)
+			return true;
+	return false;
 }
 
 static void
-start_due_reconcile(void)
+start_due_own(void)
 {
-	if (depot_settings_hold || reconcile_at == 0 || jobs[JOBS_MAX] != NULL || GetCurrentTimestamp() < reconcile_at)
+	DepotJob   *job;
+
+	if (jobs[JOBS_MAX] != NULL)
 		return;
-	reconcile_at = 0;
-	start_job(JOBS_MAX, depot_job_create(-1, NULL));
+	job = depot_schedule_take(is_busy());
+	if (job != NULL)
+		start_job(JOBS_MAX, job);
 }
 
 /* Hands over a result that did not fit its slot, once the caller has made room. */
@@ -260,8 +265,8 @@ advance_jobs(void)
 			guard(job, post_large_result, NULL);
 		if (!job->is_finished || job->result != NULL)
 			continue;
-		if (job->slot < 0 && reconcile_at == 0)
-			reconcile_failures = 0;
+		if (job->slot < 0)
+			depot_schedule_note_end(job);
 		jobs[place] = NULL;
 		depot_job_destroy(job);
 		SetLatch(MyLatch);		/* its place may be waited for */
@@ -399,8 +404,8 @@ wait_ms(void)
 {
 	TimestampTz due = 0;
 
-	if (jobs[JOBS_MAX] == NULL && !depot_settings_hold)
-		note_due(&due, reconcile_at);
+	if (jobs[JOBS_MAX] == NULL)
+		note_due(&due, depot_schedule_next_at(is_busy()));
 	for (int place = 0; place <= JOBS_MAX; place++)
 	{
 		const DepotJob *job = jobs[place];
@@ -413,5 +418,5 @@ wait_ms(void)
 	}
 	if (due == 0)
 		return -1;
-	return Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due), 1);
+	return Min(Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due), 1), LONGEST_WAIT_MS);
 }

@@ -17,6 +17,7 @@
 #include "server/job.h"
 #include "server/leader.h"
 #include "server/paths.h"
+#include "server/schedule.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
@@ -110,4 +111,5 @@ depot_leader_reload_settings(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pg_depot is inactive"),
 				 errdetail("%s", depot_paths_inactive_reason())));
+	depot_schedule_note_reload();
 }

@@ -29,6 +29,8 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 
+/* Metadata younger than this is not fetched again before an installation. */
+#define FRESH_SECONDS 3600
 #define INITIAL_ROOT_FILE "initial-root"
 /* As many as a slice may have: more is a publisher's mistake, or somebody filling memory. */
 #define TARGETS_MAX 200000
@@ -78,6 +80,13 @@ const DepotRefreshResult *
 depot_refresh_result(DepotJob *job)
 {
 	return &((Refresh *) job->operation)->result;
+}
+
+bool
+depot_refresh_is_stale(const DepotRepositoryRow *row)
+{
+	return !row->is_refreshed || row->is_expired || row->refreshed_age_s > FRESH_SECONDS ||
+		!depot_refresh_has_metadata(row->name);
 }
 
 bool
@@ -355,6 +364,8 @@ record_refresh(DepotJob *job)
 		refresh->snapshot_version != refresh->row.snapshot_version ||
 		(refresh->result.target_count > 0) != refresh->row.has_available;
 	depot_catalog_commit();
+	if (refresh->result.is_changed)
+		depot_declared_request(true);
 
 	if (refresh->targets_context != NULL)
 		MemoryContextDelete(refresh->targets_context);

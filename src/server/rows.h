@@ -63,4 +63,16 @@ typedef struct DepotInstalledRow
 	const DepotManifest *manifest;
 }			DepotInstalledRow;
 
+/* An entry of the declared list as depot.declared has it; NULL where there is nothing to say. */
+typedef struct DepotDeclaredRow
+{
+	int			ordinal;
+	const char *name;
+	const char *version_constraint;
+	const char *package;		/* what it means */
+	const char *version;		/* that satisfies it, or will */
+	const char *state;			/* ok, pending, refused or failed */
+	const char *reason;
+}			DepotDeclaredRow;
+
 #endif							/* DEPOT_ROWS_H */

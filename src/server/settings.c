@@ -13,6 +13,7 @@
 
 #include <limits.h>
 
+#include "common/declaration.h"
 #include "common/name.h"
 #include "miscadmin.h"
 #include "server/settings.h"
@@ -33,6 +34,9 @@ int			depot_settings_request_timeout_s = 300;
 int			depot_settings_max_agents = 2;
 int			depot_settings_agent_memory_mb = 256;
 bool		depot_settings_auto_install = false;
+char	   *depot_settings_extensions = NULL;
+bool		depot_settings_extensions_prune = false;
+int			depot_settings_refresh_interval_s = 86400;
 
 static bool
 check_database(char **newval, void **extra, GucSource source)
@@ -97,6 +101,18 @@ check_ca_file(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* Only what cannot be read as a list at all: a bad entry is a row of depot.desired, and the others count. */
+static bool
+check_extensions(char **newval, void **extra, GucSource source)
+{
+	DepotError	error;
+
+	if (depot_declaration_check(*newval, &error))
+		return true;
+	GUC_check_errdetail("\"depot.extensions\": %s.", error.message);
+	return false;
+}
+
 /* What bounds a request: in time, in processes, in memory and on disk. */
 static void
 define_limits(void)
@@ -159,5 +175,15 @@ depot_settings_define(void)
 							 "Also ALTER EXTENSION ... UPDATE TO a version that only a newer package has.",
 							 &depot_settings_auto_install, false,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("depot.extensions", "Extensions that shall be installed: the declared list.",
+							   "Names with optional constraints, separated by commas: \"postgis 3.5.*, vector\".",
+							   &depot_settings_extensions, "",
+							   PGC_SIGHUP, 0, check_extensions, NULL, NULL);
+	DefineCustomBoolVariable("depot.extensions_prune", "Uninstall what \"depot.extensions\" once named and nobody uses.",
+							 NULL, &depot_settings_extensions_prune, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("depot.refresh_interval", "Time from one refresh of all repositories to the next.",
+							"0 means never.", &depot_settings_refresh_interval_s, 86400, 0, 30 * 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("depot");
 }

@@ -30,6 +30,9 @@ extern int	depot_settings_request_timeout_s;
 extern int	depot_settings_max_agents;
 extern int	depot_settings_agent_memory_mb;
 extern bool depot_settings_auto_install;
+extern char *depot_settings_extensions;
+extern bool depot_settings_extensions_prune;
+extern int	depot_settings_refresh_interval_s;
 
 /* Defines them all; called from _PG_init in whatever process loads the library. */
 extern void depot_settings_define(void);

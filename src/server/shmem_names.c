@@ -32,6 +32,8 @@ depot_shmem_kind_name(DepotRequestKind kind)
 			return "verify_extension_files";
 		case DEPOT_REQUEST_READ_VIEW:
 			return "home_rows";
+		case DEPOT_REQUEST_CHECK_LIST:
+			return "check_extension_list";
 	}
 	return "unknown";
 }

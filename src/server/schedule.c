@@ -1,0 +1,149 @@
+/*-------------------------------------------------------------------------
+ *
+ * schedule.c
+ *	  What the leader does of its own accord, and when.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "server/catalog.h"
+#include "server/paths.h"
+#include "server/schedule.h"
+#include "server/settings.h"
+#include "utils/timestamp.h"
+
+#define LONGEST_RECONCILE_PAUSE_MS 300000
+
+/* Times are 0 when nothing is planned. */
+static int	reconcile_failures = 0;
+static TimestampTz reconcile_at = 0;
+static TimestampTz refresh_at = 0;
+static int	planned_interval_s = 0; /* what refresh_at was planned by */
+
+static void plan_refresh(void);
+static void refresh_start(DepotJob *job);
+
+void
+depot_schedule_begin(void)
+{
+	reconcile_at = GetCurrentTimestamp();
+	plan_refresh();
+	depot_declared_note_reload();
+	depot_declared_request(false);
+}
+
+void
+depot_schedule_note_reload(void)
+{
+	if (depot_settings_refresh_interval_s != planned_interval_s)
+		plan_refresh();
+	depot_declared_note_reload();
+}
+
+/*
+ * Refreshes come at fixed times: each server of a fleet has its own within the interval, by its system
+ * identifier, and a restart does not move them.
+ */
+static void
+plan_refresh(void)
+{
+	int64		interval_us = INT64CONST(1000000) * depot_settings_refresh_interval_s;
+	uint64		spread = GetSystemIdentifier() * UINT64CONST(0x9E3779B97F4A7C15);
+	TimestampTz now = GetCurrentTimestamp();
+
+	planned_interval_s = depot_settings_refresh_interval_s;
+	refresh_at = 0;
+	if (interval_us > 0)
+		refresh_at = now + interval_us - (now - (int64) (spread % (uint64) interval_us)) % interval_us;
+}
+
+void
+depot_job_retry_reconcile(void)
+{
+	long		pause_ms = Min(1000L << Min(reconcile_failures, 10), LONGEST_RECONCILE_PAUSE_MS);
+
+	reconcile_failures++;
+	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
+}
+
+/* When something is due for the declared list, which is carried out where pg_depot is active. */
+static TimestampTz
+declared_at(bool is_busy)
+{
+	return depot_paths_inactive_reason() == NULL ? depot_declared_next_at(is_busy) : 0;
+}
+
+DepotJob *
+depot_schedule_take(bool is_busy)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz list_at = declared_at(is_busy);
+	DepotJobStep begin = NULL;
+	DepotJob   *job;
+
+	if (depot_settings_hold)
+		return NULL;
+	if (reconcile_at != 0 && reconcile_at <= now)
+	{
+		reconcile_at = 0;
+		begin = depot_reconcile_start;
+	}
+	else if (list_at != 0 && list_at <= now)
+		begin = depot_declared_start;
+	else if (refresh_at != 0 && refresh_at <= now)
+	{
+		plan_refresh();
+		begin = depot_paths_inactive_reason() == NULL ? refresh_start : NULL;
+	}
+	if (begin == NULL)
+		return NULL;
+	job = depot_job_create(-1, NULL);
+	job->begin = begin;
+	return job;
+}
+
+static TimestampTz
+earlier(TimestampTz a, TimestampTz b)
+{
+	if (a == 0 || b == 0)
+		return Max(a, b);
+	return Min(a, b);
+}
+
+TimestampTz
+depot_schedule_next_at(bool is_busy)
+{
+	if (depot_settings_hold)
+		return 0;
+	return earlier(reconcile_at, earlier(declared_at(is_busy), refresh_at));
+}
+
+void
+depot_schedule_note_end(const DepotJob *job)
+{
+	if (job->begin == depot_reconcile_start && reconcile_at == 0)
+		reconcile_failures = 0;
+}
+
+static void
+refresh_start(DepotJob *job)
+{
+	DepotRepositoryRow *rows;
+	int			count = 0;
+
+	depot_catalog_begin();
+	if (depot_catalog_exists())
+		count = depot_catalog_read_repositories(NULL, &rows);
+	depot_catalog_commit();
+	if (count == 0)
+	{
+		depot_job_finish(job, "");
+		return;
+	}
+	job->argument = "{}";
+	depot_refresh_repository_start(job);
+}
