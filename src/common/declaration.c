@@ -18,7 +18,7 @@ typedef struct Piece
 {
 	const char *text;
 	const char *end;
-}			Piece;
+} Piece;
 
 static bool
 is_space(char c)
@@ -148,45 +148,51 @@ read_entry(const Piece *piece, DepotDeclaration *entry)
 
 	if (name[0] == '\0')
 		refuse(entry, "a name is missing before the version");
-	else if (!depot_name_check_extension(name, &error))
-		refuse(entry, error.message);
-	else if (constraint[0] != '\0' && !depot_version_constraint_parse(constraint, &parsed, &error))
+	else if (!depot_name_check_extension(name, &error) ||
+			 (constraint[0] != '\0' && !depot_version_constraint_parse(constraint, &parsed, &error)))
 		refuse(entry, error.message);
 }
+
+typedef struct SortedEntry
+{
+	DepotDeclaration *entry;
+} SortedEntry;
 
 /* By name, then by place in the list. */
 static int
 compare_entries(const void *a, const void *b)
 {
-	const DepotDeclaration *const *left = a;
-	const DepotDeclaration *const *right = b;
-	int			order = strcmp((*left)->name, (*right)->name);
+	const DepotDeclaration *left = ((const SortedEntry *) a)->entry;
+	const DepotDeclaration *right = ((const SortedEntry *) b)->entry;
+	int			order = strcmp(left->name, right->name);
 
-	return order != 0 ? order : (*left)->ordinal - (*right)->ordinal;
+	return order != 0 ? order : left->ordinal - right->ordinal;
 }
 
 /* The first entry of a name counts. */
 static bool
 refuse_repeated(DepotDeclaration *entries, int count, DepotError *error)
 {
-	DepotDeclaration **sorted = malloc(sizeof(*sorted) * (size_t) (count > 0 ? count : 1));
-	DepotDeclaration *first = NULL;
+	SortedEntry *sorted = malloc(sizeof(SortedEntry) * ((size_t) count + 1));
+	const DepotDeclaration *first = NULL;
 	char		reason[DEPOT_ERROR_MESSAGE_BYTES];
 
 	if (sorted == NULL)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	for (int i = 0; i < count; i++)
-		sorted[i] = &entries[i];
-	qsort(sorted, (size_t) count, sizeof(*sorted), compare_entries);
+		sorted[i].entry = &entries[i];
+	qsort(sorted, (size_t) count, sizeof(SortedEntry), compare_entries);
 	for (int i = 0; i < count; i++)
 	{
-		if (first == NULL || strcmp(sorted[i]->name, first->name) != 0)
-			first = sorted[i];
-		else if (!sorted[i]->is_bad)
+		DepotDeclaration *entry = sorted[i].entry;
+
+		if (first == NULL || strcmp(entry->name, first->name) != 0)
+			first = entry;
+		else if (!entry->is_bad)
 		{
 			snprintf(reason, sizeof(reason), "\"%s\" stands in the list before, as entry %d", first->name,
 					 first->ordinal);
-			refuse(sorted[i], reason);
+			refuse(entry, reason);
 		}
 	}
 	free(sorted);

@@ -34,7 +34,7 @@ typedef struct DepotDeclaration
 	char		constraint[DEPOT_CONSTRAINT_MAX_BYTES + 1]; /* "": any version */
 	bool		is_bad;
 	char		reason[DEPOT_ERROR_MESSAGE_BYTES];	/* why it is bad; "" */
-}			DepotDeclaration;
+} DepotDeclaration;
 
 /*
  * Checks what makes a list unreadable as a whole: its length, the number of its entries, control characters

@@ -66,8 +66,10 @@ extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
  * first of these stays.
  */
 extern void depot_catalog_record_install(const DepotAvailableRow *row, const char *why);
+
 /* Notes that a person asked for what was there by the declared list or as a dependency. */
 extern void depot_catalog_note_requested(const char *package);
+
 /* Marks a package removed, with a row of its own when it had none. */
 extern void depot_catalog_record_removal(const char *package, const char *version);
 
@@ -77,11 +79,13 @@ extern void depot_catalog_record_removal(const char *package, const char *versio
  * offered, stays so while it is pending.
  */
 extern void depot_catalog_write_declared(const DepotDeclaredRow *rows, int count, bool *is_new);
+
 /*
  * Notes the state of entries that were tried; an entry that is ok gets the version that is installed.  Returns how
  * many were in another state, or had another reason.
  */
 extern int	depot_catalog_note_declared(const int *ordinals, int count, const char *state, const char *reason);
+
 /* Notes packages, there as dependencies, as declared. */
 extern void depot_catalog_mark_declared(const char *const *packages, int count);
 
@@ -100,7 +104,7 @@ typedef struct DepotHistoryRow
 	const char *origin;			/* instead of a role: the setting that asked for it; or NULL */
 	Oid			database;
 	TimestampTz started_at;
-}			DepotHistoryRow;
+} DepotHistoryRow;
 
 extern void depot_catalog_add_history(const DepotHistoryRow *row);
 
@@ -115,7 +119,7 @@ typedef struct DepotDatabaseRow
 {
 	Oid			oid;
 	char	   *name;
-}			DepotDatabaseRow;
+} DepotDatabaseRow;
 
 extern int	depot_catalog_read_databases(DepotDatabaseRow **rows);
 

@@ -27,7 +27,7 @@ typedef struct NameQueue
 {
 	const char *names[NAMES_MAX];
 	int			count;
-}			NameQueue;
+} NameQueue;
 
 /* Builds as they are read. */
 typedef struct AvailableList
@@ -35,7 +35,7 @@ typedef struct AvailableList
 	DepotAvailableRow *rows;
 	int			count;
 	int			capacity;
-}			AvailableList;
+} AvailableList;
 
 #define SELECT_AVAILABLE \
 	"SELECT a.repository, r.priority::bigint, a.target, a.sha256, a.size_bytes::bigint, a.custom" \
@@ -146,7 +146,7 @@ typedef struct AskedName
 {
 	char		name[DEPOT_NAME_MAX_BYTES + 1];
 	int			round;
-}			AskedName;
+} AskedName;
 
 typedef struct Asked
 {
@@ -155,7 +155,7 @@ typedef struct Asked
 	int			next_count;
 	int			next_capacity;
 	int			round;			/* of the names in next */
-}			Asked;
+} Asked;
 
 static void
 ask_for(Asked *asked, const char *name)

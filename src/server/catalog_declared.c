@@ -117,7 +117,8 @@ depot_catalog_write_declared(const DepotDeclaredRow *rows, int count, bool *is_n
 						  " SELECT n.*, coalesce(o.since, now()) FROM new n"
 						  " LEFT JOIN old o ON " SAME_ENTRY("o", "n") " AND o.state = n.state"
 						  " WHERE NOT EXISTS (SELECT FROM depot.declared s WHERE s.ordinal = n.ordinal AND"
-						  " (s.name, s.version_constraint, s.package, s.version, s.state, s.reason) IS NOT DISTINCT FROM"
+						  " (s.name, s.version_constraint, s.package, s.version, s.state, s.reason)"
+						  " IS NOT DISTINCT FROM"
 						  " (n.name, n.version_constraint, n.package, n.version, n.state, n.reason))"
 						  " ON CONFLICT (ordinal) DO UPDATE SET name = excluded.name,"
 						  " version_constraint = excluded.version_constraint, package = excluded.package,"
@@ -138,12 +139,12 @@ depot_catalog_note_declared(const int *ordinals, int count, const char *state, c
 
 	return (int)
 		depot_catalog_execute(SPI_OK_UPDATE,
-						  "UPDATE depot.declared d SET reason = $3, state = $2,"
-						  " since = CASE WHEN d.state = $2 THEN d.since ELSE now() END,"
-						  " version = CASE WHEN $2 = 'ok' THEN (SELECT i.version FROM depot.installed i"
-						  " WHERE i.package = d.package AND i.state = 'installed') ELSE d.version END"
-						  " WHERE d.ordinal = ANY ($1) AND (d.state, d.reason) IS DISTINCT FROM ($2, $3)",
-						  lengthof(types), types, values, reason != NULL ? "   " : "  n");
+							  "UPDATE depot.declared d SET reason = $3, state = $2,"
+							  " since = CASE WHEN d.state = $2 THEN d.since ELSE now() END,"
+							  " version = CASE WHEN $2 = 'ok' THEN (SELECT i.version FROM depot.installed i"
+							  " WHERE i.package = d.package AND i.state = 'installed') ELSE d.version END"
+							  " WHERE d.ordinal = ANY ($1) AND (d.state, d.reason) IS DISTINCT FROM ($2, $3)",
+							  lengthof(types), types, values, reason != NULL ? "   " : "  n");
 }
 
 void

@@ -21,13 +21,13 @@ typedef struct NamedRow
 {
 	const char *name;
 	int			row;
-}			NamedRow;
+} NamedRow;
 
 typedef struct NameIndex
 {
 	NamedRow   *items;
 	int			count;
-}			NameIndex;
+} NameIndex;
 
 /* The builds that one entry can reach, and the names on the way to them. */
 typedef struct Reach
@@ -40,7 +40,7 @@ typedef struct Reach
 	const char **names;
 	int			name_count;
 	int			name_capacity;
-}			Reach;
+} Reach;
 
 static bool
 out_of_memory(DepotError *error)
@@ -61,9 +61,15 @@ compare_named(const void *a, const void *b)
 static void
 add_names(NameIndex *index, const DepotManifest *manifest, int row)
 {
-	index->items[index->count++] = (NamedRow) {manifest->package, row};
+	index->items[index->count++] = (NamedRow)
+	{
+		manifest->package, row
+	};
 	for (int i = 0; i < manifest->extension_count; i++)
-		index->items[index->count++] = (NamedRow) {manifest->extensions[i].name, row};
+		index->items[index->count++] = (NamedRow)
+	{
+		manifest->extensions[i].name, row
+	};
 }
 
 static bool
@@ -138,7 +144,7 @@ request_of(const DepotDeclaredEntry *entry)
 
 	return (DepotPlanRequest)
 	{
-		.name = entry->declaration.name,.constraint = constraint[0] != '\0' ? constraint : NULL
+		.name = entry->declaration.name, .constraint = constraint[0] != '\0' ? constraint : NULL
 	};
 }
 
@@ -285,14 +291,20 @@ decide_one(const DepotPlanInput *input, Reach *reach, DepotDeclaredEntry *entry)
 	return true;
 }
 
+typedef struct SortedEntry
+{
+	DepotDeclaredEntry *entry;
+} SortedEntry;
+
+/* By package, then by place in the list. */
 static int
 compare_packages(const void *a, const void *b)
 {
-	const DepotDeclaredEntry *const *left = a;
-	const DepotDeclaredEntry *const *right = b;
-	int			order = strcmp((*left)->package, (*right)->package);
+	const DepotDeclaredEntry *left = ((const SortedEntry *) a)->entry;
+	const DepotDeclaredEntry *right = ((const SortedEntry *) b)->entry;
+	int			order = strcmp(left->package, right->package);
 
-	return order != 0 ? order : (*left)->declaration.ordinal - (*right)->declaration.ordinal;
+	return order != 0 ? order : left->declaration.ordinal - right->declaration.ordinal;
 }
 
 /*
@@ -323,7 +335,7 @@ settle_package(const DepotDeclaredEntry *first, DepotDeclaredEntry *entry)
 static bool
 settle_packages(DepotDeclaredEntry *entries, int count)
 {
-	DepotDeclaredEntry **sorted = malloc(sizeof(*sorted) * ((size_t) count + 1));
+	SortedEntry *sorted = malloc(sizeof(SortedEntry) * ((size_t) count + 1));
 	const DepotDeclaredEntry *first = NULL;
 	int			sorted_count = 0;
 
@@ -331,14 +343,14 @@ settle_packages(DepotDeclaredEntry *entries, int count)
 		return false;
 	for (int i = 0; i < count; i++)
 		if (entries[i].package != NULL && entries[i].action != DEPOT_DECLARED_REFUSED)
-			sorted[sorted_count++] = &entries[i];
-	qsort(sorted, (size_t) sorted_count, sizeof(*sorted), compare_packages);
+			sorted[sorted_count++].entry = &entries[i];
+	qsort(sorted, (size_t) sorted_count, sizeof(SortedEntry), compare_packages);
 	for (int i = 0; i < sorted_count; i++)
 	{
-		if (first == NULL || strcmp(first->package, sorted[i]->package) != 0)
-			first = sorted[i];
+		if (first == NULL || strcmp(first->package, sorted[i].entry->package) != 0)
+			first = sorted[i].entry;
 		else
-			settle_package(first, sorted[i]);
+			settle_package(first, sorted[i].entry);
 	}
 	free(sorted);
 	return true;

@@ -25,7 +25,7 @@ typedef enum DepotDeclaredAction
 	DEPOT_DECLARED_INSTALL,
 	DEPOT_DECLARED_UPDATE,
 	DEPOT_DECLARED_REFUSED
-}			DepotDeclaredAction;
+} DepotDeclaredAction;
 
 /* declaration is the caller's; the rest is zero until it is decided. */
 typedef struct DepotDeclaredEntry
@@ -37,7 +37,7 @@ typedef struct DepotDeclaredEntry
 	const char *repository;		/* to install from; borrowed */
 	char		version[DEPOT_NAME_MAX_BYTES + 1];	/* what satisfies it, or will; "": nothing */
 	char		reason[DEPOT_ERROR_MESSAGE_BYTES];
-}			DepotDeclaredEntry;
+} DepotDeclaredEntry;
 
 /*
  * Decides the entries that are bad, and those that what is installed, or the server installation, satisfies.

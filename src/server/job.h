@@ -41,7 +41,7 @@ typedef struct DepotStaging
 	int			fd;
 	bool		has_package;	/* a package was unpacked into it */
 	bool		is_kept;		/* recorded but not yet served: the next reconcile needs it */
-}			DepotStaging;
+} DepotStaging;
 
 struct DepotJob
 {
@@ -61,7 +61,10 @@ struct DepotJob
 	DepotJobStep on_wake;		/* called whenever the leader wakes */
 	void		(*on_error) (DepotJob *job, const DepotReport *report); /* NULL: the job fails */
 
-	/* of the leader's own: takes note of its end, with the error unless all is well, and logs that; must not raise */
+	/*
+	 * of the leader's own: takes note of its end, with the error unless all is well, and logs that; must not
+	 * raise
+	 */
 	void		(*on_end) (DepotJob *job, const DepotReport *report);
 
 	/* undoes what the job did outside transactions, before its error is answered; NULL: nothing */
@@ -75,7 +78,8 @@ struct DepotJob
 	/* what it has for itself (job_locks.c) */
 	char	   *locked_repository;	/* whose metadata, or NULL */
 	List	   *locked_packages;	/* names of packages it installs */
-	char	   *agents_repository;	/* for which repository it may have agents ("": none), or NULL: it may not */
+	char	   *agents_repository;	/* for which repository it may have agents ("": none), or NULL: it may
+									 * not */
 
 	/* a step that could not have a lock, to be taken again (job_transact.c) */
 	DepotJobStep blocked_step;
@@ -122,8 +126,10 @@ extern void depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *
 
 /* ereports unless the extension is there, committed.  Inside a transaction. */
 extern void depot_job_check_exists(void);
+
 /* ereports unless the depot can be used: directory active, extension there, role allowed.  Inside a transaction. */
 extern void depot_job_check_usable(DepotJob *job);
+
 /* The same, and that depot.hold lets it change something. */
 extern void depot_job_check_may_change(DepotJob *job);
 
@@ -165,13 +171,15 @@ typedef struct DepotRefreshResult
 	bool		is_changed;
 	int64		expires_epoch_s;
 	int			target_count;
-}			DepotRefreshResult;
+} DepotRefreshResult;
 
 /* record is called in the transaction that notes the result (to insert the repository's row); may be NULL. */
 extern void depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep record, DepotJobStep then);
 extern const DepotRefreshResult *depot_refresh_result(DepotJob *job);
+
 /* Tells whether a repository should be asked for news before its rows are relied on. */
 extern bool depot_refresh_is_stale(const DepotRepositoryRow *row);
+
 /* Tells whether this server holds trusted metadata of a repository, without which no package of it can be checked. */
 extern bool depot_refresh_has_metadata(const char *repository);
 
@@ -185,10 +193,11 @@ typedef struct DepotPackageRequest
 	int64		size_bytes;
 	int64		unpacked_bytes;
 	bool		check_expiry;
-}			DepotPackageRequest;
+} DepotPackageRequest;
 
 extern void depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
 								const DepotRepositoryRow *repository, DepotJobStep then);
+
 /* URL of the base that delivered it. */
 extern const char *depot_package_source(DepotJob *job);
 
@@ -197,9 +206,10 @@ typedef struct DepotVerifyRequest
 {
 	const char *package;
 	const char *manifest_sha256;
-}			DepotVerifyRequest;
+} DepotVerifyRequest;
 
 extern void depot_verify_begin(DepotJob *job, const DepotVerifyRequest *requests, int count, DepotJobStep then);
+
 /* Rows of problems found, as depot_job_finish wants them, and how many. */
 extern const char *depot_verify_rows(DepotJob *job, int *problem_count);
 
@@ -215,6 +225,7 @@ extern void depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, con
 
 /* Looks into each database for extensions of names (separated by spaces); raises IN_USE when one has one. */
 extern void depot_usage_begin(DepotJob *job, const char *names, DepotJobStep then);
+
 /* Entry point of its background workers, found by name in the library. */
 extern PGDLLEXPORT void depot_usage_main(Datum argument);
 
@@ -225,10 +236,13 @@ extern PGDLLEXPORT void depot_usage_main(Datum argument);
  */
 extern void depot_declared_request(bool is_refreshed);
 extern void depot_declared_note_change(void);
+
 /* Requests it when the settings have changed since the last call. */
 extern void depot_declared_note_reload(void);
+
 /* When its next job is due (0: none is planned); is_busy: requests are being worked on, which come first. */
 extern TimestampTz depot_declared_next_at(bool is_busy);
+
 /* The first step of its jobs. */
 extern void depot_declared_start(DepotJob *job);
 

@@ -24,14 +24,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define ORIGIN "depot.extensions"
 #define LONGEST_PAUSE_MS 300000
 /* How long a task lets requests go first. */
 #define YIELD_MS 2000
 /* Changes by others are taken note of together. */
 #define NOTE_CHANGE_MS 1000
-/* So many entries have a line of their own in the log when they all change at once. */
-#define LOGGED_ENTRIES 20
 
 typedef struct Task
 {
@@ -40,7 +37,7 @@ typedef struct Task
 	const char *name;
 	const char *constraint;
 	const char *repository;
-}			Task;
+} Task;
 
 /* What became of the last task, and of those that wait for the same repository; ordinal_count 0: it is noted. */
 typedef struct Outcome
@@ -51,15 +48,7 @@ typedef struct Outcome
 	const char *name;
 	const char *state;
 	char		reason[DEPOT_ERROR_MESSAGE_BYTES];
-}			Outcome;
-
-typedef struct Look
-{
-	DepotDeclaredList list;
-	bool		may_act;		/* else it only notes states */
-	bool		is_stale;		/* a repository could not be asked for news */
-	bool		is_asking;		/* repositories are asked for news before anything is done */
-}			Look;
+} Outcome;
 
 /* Of the tasks; replaced by each look. */
 static MemoryContext tasks_context = NULL;
@@ -212,94 +201,6 @@ depot_declared_start(DepotJob *job)
 
 /* ---- look ---- */
 
-/* What a person reads in depot.desired; NULL where there is nothing to say. */
-static const char *
-state_of(const DepotDeclaredEntry *entry, const Look *look, const char **reason)
-{
-	*reason = entry->reason[0] != '\0' ? entry->reason : NULL;
-	switch (entry->action)
-	{
-		case DEPOT_DECLARED_KEEP:
-			return "ok";
-		case DEPOT_DECLARED_REFUSED:
-			if (!entry->is_unknown)
-				return "refused";
-			if (!look->is_asking)
-				return look->is_stale ? "failed" : "refused";
-			*reason = "repositories are asked for news first";
-			return "pending";
-		case DEPOT_DECLARED_UNDECIDED:
-		case DEPOT_DECLARED_INSTALL:
-		case DEPOT_DECLARED_UPDATE:
-			break;
-	}
-	if (!look->may_act)
-		*reason = "changed since; carried out when the list is looked at again";
-	return "pending";
-}
-
-static void
-log_changes(const DepotDeclaredRow *rows, int count, const bool *is_new)
-{
-	const DepotDeclaredRow *first = NULL;
-	int			refused_count = 0;
-	int			logged_count = 0;
-
-	for (int i = 0; i < count; i++)
-	{
-		if (!is_new[i] || strcmp(rows[i].state, "pending") == 0)
-			continue;
-		if (strcmp(rows[i].state, "refused") == 0)
-		{
-			first = first != NULL ? first : &rows[i];
-			refused_count++;
-		}
-		if (logged_count++ < LOGGED_ENTRIES)
-			ereport(LOG,
-					(errmsg("entry %d of \"" ORIGIN "\", \"%s\": %s", rows[i].ordinal, rows[i].name, rows[i].state),
-					 rows[i].reason != NULL ? errdetail_log("%s", rows[i].reason) : 0));
-	}
-	if (logged_count > LOGGED_ENTRIES)
-		ereport(LOG, (errmsg("and %d more entries of \"" ORIGIN "\"", logged_count - LOGGED_ENTRIES)));
-	if (first != NULL)
-		ereport(WARNING,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%d of %d entries of \"" ORIGIN "\" cannot be carried out", refused_count, count),
-				 errdetail("The first is entry %d, \"%s\": %s.", first->ordinal, first->name, first->reason),
-				 errhint("The view depot.desired lists them; the others are carried out.")));
-}
-
-/* Writes the state of every entry. */
-static void
-write_states(const Look *state)
-{
-	const DepotDeclaredList *list = &state->list;
-	DepotDeclaredRow *rows = palloc0(sizeof(DepotDeclaredRow) * (list->count + 1));
-	const char **packages = palloc(sizeof(char *) * (list->count + 1));
-	bool	   *is_new = palloc0(sizeof(bool) * (list->count + 1));
-	int			package_count = 0;
-
-	for (int i = 0; i < list->count; i++)
-	{
-		const DepotDeclaredEntry *entry = &list->entries[i];
-
-		rows[i].ordinal = entry->declaration.ordinal;
-		rows[i].name = entry->declaration.name;
-		rows[i].version_constraint = entry->declaration.constraint[0] != '\0' ? entry->declaration.constraint : NULL;
-		rows[i].package = entry->package;
-		rows[i].version = entry->version[0] != '\0' ? entry->version : NULL;
-		rows[i].state = state_of(entry, state, &rows[i].reason);
-		if (entry->action == DEPOT_DECLARED_KEEP && entry->package != NULL)
-			packages[package_count++] = entry->package;
-	}
-	depot_catalog_begin();
-	depot_catalog_write_declared(rows, list->count, is_new);
-	if (package_count > 0)
-		depot_catalog_mark_declared(packages, package_count);
-	depot_catalog_commit();
-	log_changes(rows, list->count, is_new);
-}
-
 static void
 add_task(const Task *task)
 {
@@ -311,6 +212,20 @@ add_task(const Task *task)
 	added->constraint = pstrdup(task->constraint != NULL ? task->constraint : "");
 	added->repository = pstrdup(task->repository != NULL ? task->repository : "");
 	MemoryContextSwitchTo(old_context);
+}
+
+static void
+add_entry_task(const DepotDeclaredEntry *entry)
+{
+	Task		task = {
+		.ordinal = entry->declaration.ordinal,
+		.name = entry->declaration.name,
+		.constraint = entry->declaration.constraint,
+		.repository = entry->repository
+	};
+
+	if (entry->action == DEPOT_DECLARED_INSTALL || entry->action == DEPOT_DECLARED_UPDATE)
+		add_task(&task);
 }
 
 /* Whether an entry of the list means the package of a row. */
@@ -348,23 +263,17 @@ make_tasks(const DepotDeclaredList *list)
 	MemoryContextReset(tasks_context);
 	tasks = MemoryContextAlloc(tasks_context, sizeof(Task) * (list->count + list->installed_count + 1));
 
+	/* Entries that say which version come first: others may need them, and would bring the newest along. */
 	for (int i = 0; i < list->count; i++)
-	{
-		const DepotDeclaredEntry *entry = &list->entries[i];
-		Task		task = {
-			.ordinal = entry->declaration.ordinal,
-			.name = entry->declaration.name,
-			.constraint = entry->declaration.constraint,
-			.repository = entry->repository
-		};
-
-		if (entry->action == DEPOT_DECLARED_INSTALL || entry->action == DEPOT_DECLARED_UPDATE)
-			add_task(&task);
-	}
+		if (list->entries[i].declaration.constraint[0] != '\0')
+			add_entry_task(&list->entries[i]);
+	for (int i = 0; i < list->count; i++)
+		if (list->entries[i].declaration.constraint[0] == '\0')
+			add_entry_task(&list->entries[i]);
 	for (int i = 0; may_prune(list) && i < list->installed_count; i++)
 	{
 		const DepotInstalledRow *row = &list->installed[i];
-		Task		task = {.is_removal = true,.name = row->package};
+		Task		task = {.is_removal = true, .name = row->package};
 
 		if (!row->is_removed && strcmp(row->why, "declared") == 0 && !is_declared(list, row))
 			add_task(&task);
@@ -386,7 +295,7 @@ needs_news(const DepotDeclaredList *list, bool is_stale)
 static void
 look(DepotJob *job, bool may_act)
 {
-	Look	   *state = palloc0(sizeof(Look));
+	DepotDeclaredLook *state = palloc0(sizeof(DepotDeclaredLook));
 
 	job->state = state;
 	state->may_act = may_act;
@@ -401,9 +310,9 @@ look(DepotJob *job, bool may_act)
 static void
 note_look(DepotJob *job)
 {
-	const Look *state = job->state;
+	const DepotDeclaredLook *state = job->state;
 
-	write_states(state);
+	depot_declared_note_states(state);
 	note_at = 0;
 	is_refresh_due = state->is_asking;
 	if (state->may_act && !state->is_asking)
@@ -437,7 +346,7 @@ begin_task(DepotJob *job)
 	}
 	appendStringInfoChar(&argument, '}');
 	job->argument = argument.data;
-	job->origin = ORIGIN;
+	job->origin = DEPOT_DECLARED_ORIGIN;
 	job->on_end = note_task_end;
 	if (task->is_removal)
 	{
@@ -485,7 +394,7 @@ note_task_end(DepotJob *job, const DepotReport *report)
 	{
 		if (report != NULL)
 			ereport(LOG,
-					(errmsg("package \"%s\" is no longer in \"" ORIGIN "\", but stays", task->name),
+					(errmsg("package \"%s\" is no longer in \"" DEPOT_DECLARED_ORIGIN "\", but stays", task->name),
 					 errdetail_log("%s.", report->message)));
 	}
 	else
@@ -532,12 +441,13 @@ log_outcome(void)
 	if (changed_count == 0)
 		return;
 	if (strcmp(outcome.state, "ok") == 0)
-		ereport(LOG, (errmsg("entry \"%s\" of \"" ORIGIN "\": ok", outcome.name)));
+		ereport(LOG, (errmsg("entry \"%s\" of \"" DEPOT_DECLARED_ORIGIN "\": ok", outcome.name)));
 	else
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 changed_count == 1 ?
-				 errmsg("entry \"%s\" of \"" ORIGIN "\": %s", outcome.name, outcome.state) :
-				 errmsg("entry \"%s\" of \"" ORIGIN "\" and %d more: %s", outcome.name, changed_count - 1, outcome.state),
+				 errmsg("entry \"%s\" of \"" DEPOT_DECLARED_ORIGIN "\": %s", outcome.name, outcome.state) :
+				 errmsg("entry \"%s\" of \"" DEPOT_DECLARED_ORIGIN "\" and %d more: %s", outcome.name,
+						changed_count - 1, outcome.state),
 				 errdetail("%s.", outcome.reason)));
 }

@@ -33,7 +33,7 @@ typedef struct DepotRepositoryRow
 	bool		is_expired;
 	int64_t		snapshot_version;	/* whose targets the rows are */
 	bool		has_available;	/* there are such rows */
-}			DepotRepositoryRow;
+} DepotRepositoryRow;
 
 typedef struct DepotAvailableRow
 {
@@ -45,7 +45,7 @@ typedef struct DepotAvailableRow
 	char		manifest_sha256[65];
 	const char *custom;			/* JSON text */
 	const DepotManifest *manifest;	/* read from custom: no files */
-}			DepotAvailableRow;
+} DepotAvailableRow;
 
 typedef struct DepotInstalledRow
 {
@@ -61,7 +61,7 @@ typedef struct DepotInstalledRow
 	int64_t		size_bytes;
 	int64_t		unpacked_bytes;
 	const DepotManifest *manifest;
-}			DepotInstalledRow;
+} DepotInstalledRow;
 
 /* An entry of the declared list as depot.declared has it; NULL where there is nothing to say. */
 typedef struct DepotDeclaredRow
@@ -73,6 +73,6 @@ typedef struct DepotDeclaredRow
 	const char *version;		/* that satisfies it, or will */
 	const char *state;			/* ok, pending, refused or failed */
 	const char *reason;
-}			DepotDeclaredRow;
+} DepotDeclaredRow;
 
 #endif							/* DEPOT_ROWS_H */

@@ -179,7 +179,8 @@ depot_settings_define(void)
 							   "Names with optional constraints, separated by commas: \"postgis 3.5.*, vector\".",
 							   &depot_settings_extensions, "",
 							   PGC_SIGHUP, 0, check_extensions, NULL, NULL);
-	DefineCustomBoolVariable("depot.extensions_prune", "Uninstall what \"depot.extensions\" once named and nobody uses.",
+	DefineCustomBoolVariable("depot.extensions_prune",
+							 "Uninstall what \"depot.extensions\" once named and nobody uses.",
 							 NULL, &depot_settings_extensions_prune, false,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("depot.refresh_interval", "Time from one refresh of all repositories to the next.",

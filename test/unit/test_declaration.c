@@ -58,7 +58,8 @@ static const struct
 	{"a >=", "1!a: invalid version constraint: \">=\""},
 	/* two entries for one name */
 	{"a 1, b, a 2", "a[1] b[] 9!a: \"a\" stands in the list before, as entry 1"},
-	{"a, a, a", "a[] 4!a: \"a\" stands in the list before, as entry 1 7!a: \"a\" stands in the list before, as entry 1"},
+	{"a, a, a", "a[] 4!a: \"a\" stands in the list before, as entry 1"
+	" 7!a: \"a\" stands in the list before, as entry 1"},
 	{"a >, a", "1!a: invalid version constraint: \">\" 6!a: \"a\" stands in the list before, as entry 1"},
 	{"A, a", "A[] a[]"},
 };
@@ -166,7 +167,8 @@ test_unreadable(void **state)
 	assert_true(depot_declaration_check(longest, &error));
 	assert_true(depot_declaration_check(most, &error));
 	check_refused(repeat(" ", DEPOT_DECLARATION_MAX_BYTES + 1), "the list is longer than 1048576 bytes");
-	check_refused(repeat("a,", DEPOT_DECLARATION_MAX_ENTRIES + 1), "the list has 16385 entries; at most 16384 are read");
+	check_refused(repeat("a,", DEPOT_DECLARATION_MAX_ENTRIES + 1),
+				  "the list has 16385 entries; at most 16384 are read");
 	check_refused(repeat("a\033", 1), "the list has a control character at position 2");
 	check_refused(repeat("\177", 1), "the list has a control character at position 1");
 	free(longest);
