@@ -39,11 +39,12 @@ COMMENT ON FUNCTION pg_catalog.update_extension(text, text, boolean) IS
     'installs newer files of an installed extension; ALTER EXTENSION ... UPDATE in each database then uses them';
 
 CREATE FUNCTION pg_catalog.uninstall_extension(extension text, dry_run boolean DEFAULT false,
+    force boolean DEFAULT false,
     OUT package text, OUT version text, OUT action text, OUT size_bytes bigint)
     RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'depot_uninstall_extension';
-COMMENT ON FUNCTION pg_catalog.uninstall_extension(text, boolean) IS
-    'removes the files of an extension, unless a database or another package uses it';
+COMMENT ON FUNCTION pg_catalog.uninstall_extension(text, boolean, boolean) IS
+    'removes the files of an extension, unless something uses it; with force, unless another package needs it';
 
 CREATE FUNCTION pg_catalog.verify_extension_files(repair boolean DEFAULT false, OUT package text, OUT path text, OUT problem text)
     RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT

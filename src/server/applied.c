@@ -20,6 +20,7 @@
 #include "server/errors.h"
 #include "server/paths.h"
 #include "server/platform.h"
+#include "server/shmem_use.h"
 
 static int	root_fd = -1;
 static int	var_fd = -1;
@@ -172,6 +173,70 @@ depot_applied_clean_up(void)
 		depot_errors_raise(WARNING, &error);
 }
 
+/*
+ * The name that a served file has below directory, without its suffix, palloc'd; NULL when it is elsewhere or
+ * has another suffix.
+ */
+static char *
+served_name(const DepotAppliedFile *file, const char *directory, const char *suffix)
+{
+	size_t		directory_length = strlen(directory);
+	size_t		length = strlen(file->path);
+	const char *name = file->path + directory_length;
+
+	if (length <= directory_length + strlen(suffix) || strncmp(file->path, directory, directory_length) != 0 ||
+		strcmp(file->path + length - strlen(suffix), suffix) != 0)
+		return NULL;
+	return pnstrdup(name, length - directory_length - strlen(suffix));
+}
+
+List *
+depot_applied_extensions(const DepotAppliedPackage *package)
+{
+	char	   *directory = psprintf("%s/extension/", depot_paths_layout()->share);
+	List	   *names = NIL;
+
+	for (int i = 0; i < package->file_count; i++)
+	{
+		char	   *name = served_name(&package->files[i], directory, ".control");
+
+		/* A version's own control file has its version in the name. */
+		if (name != NULL && strstr(name, "--") == NULL)
+			names = lappend(names, name);
+	}
+	return names;
+}
+
+List *
+depot_applied_libraries(const DepotAppliedPackage *package)
+{
+	char	   *directory = psprintf("%s/", depot_paths_layout()->lib);
+	List	   *names = NIL;
+
+	for (int i = 0; i < package->file_count; i++)
+	{
+		char	   *name = served_name(&package->files[i], directory, ".so");
+
+		if (name != NULL)
+			names = lappend(names, name);
+	}
+	return names;
+}
+
+/* ---- changes of the tree ---- */
+
+void
+depot_applied_begin_move(const char *package)
+{
+	const DepotAppliedPackage *applied = depot_applied_find(package);
+	ListCell   *cell;
+
+	if (applied == NULL)
+		return;
+	foreach(cell, depot_applied_extensions(applied))
+		depot_shmem_begin_move(lfirst(cell));
+}
+
 /* Once begun it is carried through: neither a cancel nor a shutdown shall leave half of it in memory. */
 bool
 depot_applied_activate(const char *staging, const DepotManifest *manifest, const char *digest,
@@ -180,8 +245,10 @@ depot_applied_activate(const char *staging, const DepotManifest *manifest, const
 	bool		ok;
 
 	HOLD_INTERRUPTS();
+	depot_applied_begin_move(manifest->package);
 	ok = depot_store_activate(root_fd, depot_paths_layout(), &state, staging, manifest, digest,
 							  manifest_sha256, resumed, error);
+	depot_shmem_end_moves();
 	RESUME_INTERRUPTS();
 	return ok;
 }
@@ -192,7 +259,9 @@ depot_applied_deactivate(const char *package, DepotError *error)
 	bool		ok;
 
 	HOLD_INTERRUPTS();
+	depot_applied_begin_move(package);
 	ok = depot_store_deactivate(root_fd, depot_paths_layout(), &state, package, error);
+	depot_shmem_end_moves();
 	RESUME_INTERRUPTS();
 	return ok;
 }

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "common/store.h"
+#include "nodes/pg_list.h"
 
 /* Opens the depot and reads its state, once per leader.  May ereport. */
 extern void depot_applied_open(void);
@@ -29,6 +30,13 @@ extern const DepotAppliedPackage *depot_applied_find(const char *package);
 
 /* Whether every file of a package is there in its size: a cheap look, not a check. */
 extern bool depot_applied_is_whole(const DepotAppliedPackage *package);
+
+/*
+ * Names of the extensions whose control files a package serves, and of its libraries, relative to the
+ * library directory and without ".so"; palloc'd.
+ */
+extern List *depot_applied_extensions(const DepotAppliedPackage *package);
+extern List *depot_applied_libraries(const DepotAppliedPackage *package);
 
 /*
  * Reads the manifest of a staged package, or of one whose activation was begun
@@ -50,6 +58,12 @@ extern void depot_applied_cancel(const DepotManifest *manifest);
 
 /* Removes what a leader that died left set aside, in staging and in empty directories; for the start. */
 extern void depot_applied_clean_up(void);
+
+/*
+ * Tells sessions that files of a package's extensions move (use.h), until the next activate or deactivate has
+ * ended.  Both tell it themselves; a removal tells it before its commit.
+ */
+extern void depot_applied_begin_move(const char *package);
 
 /* Makes staged files served.  false: *error says why, and what was begun can be resumed. */
 extern bool depot_applied_activate(const char *staging, const DepotManifest *manifest, const char *digest,

@@ -451,39 +451,6 @@ depot_catalog_near_names(const char *name, int limit, char **names)
 	return count;
 }
 
-int
-depot_catalog_read_databases(DepotDatabaseRow **rows)
-{
-	uint64		count;
-
-	/* datconnlimit -2: a DROP DATABASE that was interrupted; nobody can connect to it. */
-	count = depot_catalog_execute(SPI_OK_SELECT,
-								  "SELECT oid::bigint, datname FROM pg_catalog.pg_database"
-								  " WHERE datname <> current_database() AND datconnlimit <> -2 ORDER BY datname",
-								  0, NULL, NULL, NULL);
-	*rows = depot_catalog_alloc(sizeof(DepotDatabaseRow) * Max(count, 1));
-	for (uint64 i = 0; i < count; i++)
-	{
-		(*rows)[i].oid = (Oid) depot_catalog_int64(i, 1);
-		(*rows)[i].name = depot_catalog_text(i, 2);
-	}
-	return (int) count;
-}
-
-char *
-depot_catalog_find_extension(const char *names)
-{
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(names)};
-
-	if (depot_catalog_execute(SPI_OK_SELECT,
-							  "SELECT extname FROM pg_catalog.pg_extension"
-							  " WHERE extname = ANY (string_to_array($1, ' ')) ORDER BY extname LIMIT 1",
-							  1, types, values, NULL) == 0)
-		return NULL;
-	return depot_catalog_text(0, 1);
-}
-
 bool
 depot_catalog_role_is_superuser(Oid role)
 {

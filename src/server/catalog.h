@@ -114,17 +114,57 @@ extern uint64 depot_catalog_commit_count(void);
 /* The name of a depot's table on which a process holds more than a reader's lock, or NULL. */
 extern char *depot_catalog_find_locked_table(pid_t pid);
 
-/* Databases other than this one, as oids and names; those that are being dropped are left out. */
+/* Databases other than this one, as oids and names. */
 typedef struct DepotDatabaseRow
 {
 	Oid			oid;
 	char	   *name;
+	bool		is_invalid;		/* a DROP DATABASE was interrupted: nobody can connect to it */
 } DepotDatabaseRow;
 
 extern int	depot_catalog_read_databases(DepotDatabaseRow **rows);
 
-/* The first of names (separated by spaces) that CREATE EXTENSION made in this database, or NULL. */
-extern char *depot_catalog_find_extension(const char *names);
+/* What somebody may use: extensions and libraries (without ".so"), both separated by spaces. */
+typedef struct DepotUsageRequest
+{
+	const char *extensions;
+	const char *libraries;
+	const char *library_directory;	/* of the depot, absolute, with a slash at the end */
+}			DepotUsageRequest;
+
+typedef enum DepotUserKind
+{
+	DEPOT_USER_EXTENSION,
+	DEPOT_USER_FUNCTION,
+	DEPOT_USER_SETTING,
+	DEPOT_USER_SLOT
+}			DepotUserKind;
+
+typedef struct DepotUserRow
+{
+	DepotUserKind kind;
+	const char *name;			/* of the extension, function, setting or slot */
+	const char *library;		/* of an extension: NULL */
+	const char *role;			/* of a setting: whose it is, and where; or NULL */
+	const char *database;
+}			DepotUserRow;
+
+/*
+ * Read who uses it in this database; in settings of roles, databases and the server, and in slots.  Of *count users
+ * only the first rows are returned.
+ */
+extern int	depot_catalog_read_users(const DepotUsageRequest *request, DepotUserRow **rows, int *count);
+extern int	depot_catalog_read_shared_users(const DepotUsageRequest *request, DepotUserRow **rows, int *count);
+
+/* A transaction that holds the lock of an extension (use.h). */
+typedef struct DepotHolderRow
+{
+	const char *gid;			/* of a prepared transaction, or NULL */
+	const char *pid;			/* of a session, or NULL */
+	const char *database;
+}			DepotHolderRow;
+
+extern int	depot_catalog_read_holders(Oid lock_oid, DepotHolderRow **rows);
 
 extern bool depot_catalog_role_is_superuser(Oid role);
 

@@ -218,7 +218,8 @@ depot_uninstall_extension(PG_FUNCTION_ARGS)
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
 	depot_call_append_text(&argument, "extension", extension);
-	appendStringInfo(&argument, ",\"dry_run\":%s}", is_dry_run ? "true" : "false");
+	appendStringInfo(&argument, ",\"dry_run\":%s,\"force\":%s}", is_dry_run ? "true" : "false",
+					 bool_argument(fcinfo, 2) ? "true" : "false");
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_UNINSTALL,
 													 extension, &argument, is_dry_run));
 	return (Datum) 0;

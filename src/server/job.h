@@ -26,6 +26,7 @@
 #include "server/message.h"
 #include "server/rows.h"
 #include "server/shmem.h"
+#include "server/users.h"
 
 /* Not a bare name: that one is only found while dynamic_library_path has $libdir. */
 #define DEPOT_WORKER_LIBRARY "$libdir/pg_depot"
@@ -223,9 +224,21 @@ extern bool depot_verify_is_damaged(DepotJob *job, int index);
 extern void depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, const DepotRepositoryRow *repositories,
 								int repository_count, DepotJobStep then);
 
-/* Looks into each database for extensions of names (separated by spaces); raises IN_USE when one has one. */
-extern void depot_usage_begin(DepotJob *job, const char *names, DepotJobStep then);
-
+/*
+ * Looks for what uses extensions and libraries (see DepotUsageRequest): in each database, in settings and in slots.
+ * Raises an error where it cannot look; with is_forced that counts as a user.
+ */
+extern void depot_usage_begin(DepotJob *job, const char *extensions, const char *libraries, bool is_forced,
+							  DepotJobStep then);
+/* What it found, until the next operation of the job. */
+extern const DepotUsers *depot_usage_found(DepotJob *job);
+/* Names in notices the databases that nobody can connect to. */
+extern void depot_usage_note_skipped(DepotJob *job);
+/*
+ * In a transaction, after a look: takes the exclusive locks of the extensions (use.h) until the end of the transaction.
+ * Raises an error that names who holds one.  false: somebody has begun to use one since the look.
+ */
+extern bool depot_usage_lock(DepotJob *job);
 /* Entry point of its background workers, found by name in the library. */
 extern PGDLLEXPORT void depot_usage_main(Datum argument);
 

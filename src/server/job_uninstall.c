@@ -3,9 +3,9 @@
  * job_uninstall.c
  *	  Job: remove the files of an extension or package nobody uses.
  *
- * Refused while CREATE EXTENSION of it exists in any database, or while another
- * package needs it.  The row is marked removed in one transaction; only then do the
- * files go, control files first.
+ * Refused while anything uses it: an extension or function in any database, a setting, a slot, another
+ * package.  With force only another package keeps it.  The row is marked removed in one transaction, in which nobody
+ * can begin to use it; only then do the files go, control files first.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -19,25 +19,38 @@
 #include "server/catalog.h"
 #include "server/job.h"
 #include "server/plan.h"
+#include "server/shmem_use.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+
+/* Times that it is looked for users again because others change something. */
+#define ROUNDS_MAX 10
 
 typedef struct UninstallJob
 {
 	char	   *name;
 	bool		is_dry_run;
+	bool		is_forced;
 	char	   *package;		/* what it means */
 	char	   *version;
 	int64		size_bytes;
 	StringInfoData extensions;	/* separated by spaces */
+	StringInfoData libraries;	/* separated by spaces, without ".so" */
+	DepotUsers	dependents;		/* packages that need it */
 	int64		generation;		/* of the rows that were looked at */
+	int			rounds;
 }			UninstallJob;
 
 static void read_request(DepotJob *job, UninstallJob *state);
 static void look(DepotJob *job);
 static bool find_package(DepotJob *job, UninstallJob *state);
-static bool append_served(UninstallJob *state, const DepotAppliedPackage *package);
+static void note_dependents(UninstallJob *state, const DepotInstalledRow *rows, int count,
+							const DepotInstalledRow *row);
+static void note_served(UninstallJob *state, const DepotAppliedPackage *package);
 static bool find_unclaimed(UninstallJob *state);
+static void begin_usage(DepotJob *job);
+static void decide(DepotJob *job);
+static void note_looked(DepotJob *job);
 static void remove_package(DepotJob *job);
 static void answer(DepotJob *job);
 
@@ -47,28 +60,45 @@ depot_uninstall_start(DepotJob *job)
 	UninstallJob *state = palloc0(sizeof(UninstallJob));
 
 	initStringInfo(&state->extensions);
+	initStringInfo(&state->libraries);
 	job->state = state;
 	read_request(job, state);
 	look(job);
 }
 
-/* Finds the package and looks for what uses it. */
+/* Finds the package and looks for what uses it; again, when somebody has begun to use it since. */
 static void
 look(DepotJob *job)
 {
 	UninstallJob *state = job->state;
 
+	if (++state->rounds > ROUNDS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("what uses \"%s\" changed again and again while it was looked for", state->name),
+				 errhint("The call can be repeated.")));
+	job->operation = NULL;
 	resetStringInfo(&state->extensions);
+	resetStringInfo(&state->libraries);
+	depot_users_init(&state->dependents);
 	if (!find_package(job, state))
 	{
 		depot_job_notice(job, "extension \"%s\" is not installed; nothing to remove", state->name);
 		depot_job_finish(job, "");
 		return;
 	}
-	if (state->extensions.len > 0)
-		depot_usage_begin(job, state->extensions.data, remove_package);
+	if (state->extensions.len > 0 || state->libraries.len > 0)
+		depot_job_transact(job, begin_usage);
 	else
-		remove_package(job);
+		decide(job);
+}
+
+static void
+begin_usage(DepotJob *job)
+{
+	UninstallJob *state = job->state;
+
+	depot_usage_begin(job, state->extensions.data, state->libraries.data, state->is_forced, decide);
 }
 
 static void
@@ -83,15 +113,16 @@ read_request(DepotJob *job, UninstallJob *state)
 	name = depot_message_string(argument, "extension");
 	state->name = pstrdup(name != NULL ? name : "");
 	state->is_dry_run = depot_message_bool(argument, "dry_run");
+	state->is_forced = depot_message_bool(argument, "force");
 	depot_message_free(argument);
 	if (!depot_name_check_extension(state->name, &error))
 		depot_job_raise(&error);
 }
 
 static void
-append_extension(UninstallJob *state, const char *extension)
+append_name(StringInfo names, const char *name)
 {
-	appendStringInfo(&state->extensions, "%s%s", state->extensions.len > 0 ? " " : "", extension);
+	appendStringInfo(names, "%s%s", names->len > 0 ? " " : "", name);
 }
 
 /*
@@ -104,12 +135,16 @@ find_package(DepotJob *job, UninstallJob *state)
 	DepotInstalledRow *rows;
 	int			count;
 	const DepotInstalledRow *row;
-	const DepotInstalledRow *dependent;
 	const DepotAppliedPackage *applied;
 	bool		was_removed = false;
 
 	depot_catalog_begin();
 	depot_job_check_usable(job);
+	if (state->is_forced && !depot_catalog_role_is_superuser(job->role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to remove \"%s\" by force", state->name),
+				 errhint("Only a superuser may give force.")));
 	count = depot_catalog_read_installed(&rows);
 	state->generation = depot_catalog_generation();
 	depot_catalog_commit();
@@ -135,52 +170,50 @@ find_package(DepotJob *job, UninstallJob *state)
 	if (job->origin != NULL && strcmp(row->why, "declared") != 0)
 		return false;
 
-	dependent = depot_plan_find_dependent(rows, count, row);
-	if (dependent != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("package \"%s\" is needed by package \"%s\"", row->package, dependent->package),
-				 errhint("Uninstall \"%s\" first.", dependent->package)));
-
+	note_dependents(state, rows, count, row);
 	state->package = pstrdup(row->package);
 	state->version = pstrdup(row->version);
 	state->size_bytes = row->unpacked_bytes;
 	applied = depot_applied_find(row->package);
 	if (applied != NULL)
-		(void) append_served(state, applied);
+		note_served(state, applied);
 	else if (row->has_build)
 		for (int i = 0; i < row->manifest->extension_count; i++)
-			append_extension(state, row->manifest->extensions[i].name);
+			append_name(&state->extensions, row->manifest->extensions[i].name);
 	return true;
 }
 
-/*
- * Appends the extensions whose control files package serves, which counts more than what rows say of it.
- * Returns whether one of them is what is to be uninstalled.
- */
-static bool
-append_served(UninstallJob *state, const DepotAppliedPackage *package)
+static void
+note_dependents(UninstallJob *state, const DepotInstalledRow *rows, int count,
+				const DepotInstalledRow *row)
 {
-	const char *directory = "/extension/";
-	const char *suffix = ".control";
-	bool		is_meant = false;
+	const DepotInstalledRow *dependent = rows - 1;
 
-	for (int i = 0; i < package->file_count; i++)
-	{
-		const char *base_name = strstr(package->files[i].path, directory);
-		size_t		length;
-		char	   *extension;
+	while ((dependent = depot_plan_find_dependent(dependent + 1, (int) (rows + count - dependent - 1), row)) != NULL)
+		depot_users_add_package(&state->dependents, row->package, dependent->package);
+}
 
-		base_name = base_name != NULL ? base_name + strlen(directory) : "";
-		length = strlen(base_name);
-		if (length <= strlen(suffix) || strstr(base_name, "--") != NULL ||
-			strcmp(base_name + length - strlen(suffix), suffix) != 0)
-			continue;
-		extension = pnstrdup(base_name, length - strlen(suffix));
-		append_extension(state, extension);
-		is_meant |= strcmp(extension, state->name) == 0;
-	}
-	return is_meant;
+/* Notes the extensions and libraries that package serves, which counts more than what rows say of it. */
+static void
+note_served(UninstallJob *state, const DepotAppliedPackage *package)
+{
+	ListCell   *cell;
+
+	foreach(cell, depot_applied_extensions(package))
+		append_name(&state->extensions, lfirst(cell));
+	foreach(cell, depot_applied_libraries(package))
+		append_name(&state->libraries, lfirst(cell));
+}
+
+static bool
+serves(const DepotAppliedPackage *package, const char *extension)
+{
+	ListCell   *cell;
+
+	foreach(cell, depot_applied_extensions(package))
+		if (strcmp(lfirst(cell), extension) == 0)
+			return true;
+	return false;
 }
 
 static bool
@@ -192,9 +225,9 @@ find_unclaimed(UninstallJob *state)
 	{
 		const DepotAppliedPackage *package = &applied->packages[i];
 
-		resetStringInfo(&state->extensions);
-		if (!append_served(state, package) && strcmp(package->package, state->name) != 0)
+		if (strcmp(package->package, state->name) != 0 && !serves(package, state->name))
 			continue;
+		note_served(state, package);
 		state->package = pstrdup(package->package);
 		state->version = pstrdup(package->version);
 		state->size_bytes = 0;
@@ -205,11 +238,64 @@ find_unclaimed(UninstallJob *state)
 	return false;
 }
 
+/* ---- refuse or remove ---- */
+
+/* Another package that needs it comes first: force does not make up for that. */
+static void
+decide(DepotJob *job)
+{
+	UninstallJob *state = job->state;
+	const DepotUsers *users = job->operation != NULL ? depot_usage_found(job) : NULL;
+	bool		is_needed = state->dependents.count > 0;
+	DepotReport report;
+
+	if (users != NULL && !state->is_forced)
+		depot_users_append(&state->dependents, users);
+	if (state->dependents.count > 0)
+	{
+		depot_users_to_report(&state->dependents, &report);
+		strlcpy(report.hint, is_needed ? "Uninstall what needs it first." :
+				"Drop what uses it, or take it out of the setting; or keep the package.", sizeof(report.hint));
+		depot_errors_raise_report(ERROR, &report);
+	}
+	if (!state->is_dry_run)
+	{
+		depot_job_transact(job, remove_package);
+		return;
+	}
+	note_looked(job);
+	answer(job);
+}
+
+/* Tells where it could not be looked, and what is removed although it is used. */
+static void
+note_looked(DepotJob *job)
+{
+	UninstallJob *state = job->state;
+	const DepotUsers *users;
+	DepotReport report = {.sqlstate = "01000"};
+
+	if (job->operation == NULL)
+		return;
+	depot_usage_note_skipped(job);
+	users = depot_usage_found(job);
+	if (users->count == 0)
+		return;
+	snprintf(report.message, sizeof(report.message), "package \"%s\" %s removed although it is used",
+			 state->package, state->is_dry_run ? "would be" : "was");
+	depot_users_to_detail(users, &report);
+	strlcpy(report.hint, "Install it again, or drop what uses it.", sizeof(report.hint));
+	depot_job_warn(job, &report, "package \"%s\"", state->package);
+}
+
+/* Undoes what precedes the record, when it is not to be. */
 static void
 release_reserve(DepotJob *job)
 {
+	depot_shmem_end_moves();
 	depot_applied_release();
 	job->on_failure = NULL;
+	job->on_blocked = NULL;
 }
 
 static void
@@ -227,20 +313,15 @@ remove_package(DepotJob *job)
 	};
 	DepotError	error;
 
-	if (state->is_dry_run)
-	{
-		answer(job);
-		return;
-	}
-
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_RECORDING, 0, 0);
 	job->on_failure = release_reserve;
+	job->on_blocked = release_reserve;
 	depot_applied_reserve(1, 0);
 	depot_catalog_begin();
 	depot_job_check_may_change(job);
-	if (depot_catalog_generation() != state->generation)
+	if (depot_catalog_generation() != state->generation || (job->operation != NULL && !depot_usage_lock(job)))
 	{
-		/* Something was installed while other databases were looked at; it may need this package. */
+		/* Something was installed, or begun to be used, while databases were looked into. */
 		depot_catalog_commit();
 		release_reserve(job);
 		look(job);
@@ -251,6 +332,7 @@ remove_package(DepotJob *job)
 	depot_catalog_add_history(&history);
 	if (!depot_shmem_begin_commit(job->slot))
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
+	depot_applied_begin_move(state->package);
 	depot_test_point("remove_before_commit");
 	depot_catalog_commit();
 	if (job->origin == NULL)
@@ -267,6 +349,7 @@ remove_package(DepotJob *job)
 				 errhint("The leader tries again by itself.")));
 	}
 	release_reserve(job);
+	note_looked(job);
 	depot_job_notice(job, "removed package \"%s\" %s", state->package, state->version);
 	answer(job);
 }

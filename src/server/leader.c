@@ -29,6 +29,7 @@
 #include "server/paths.h"
 #include "server/schedule.h"
 #include "server/settings.h"
+#include "server/shmem_use.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -132,6 +133,7 @@ guard(DepotJob *job, DepotJobStep step, const DepotReport *handled)
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
 		LWLockReleaseAll();
+		depot_shmem_end_moves();
 		depot_errors_data_to_report(error_data, &report);
 		FreeErrorData(error_data);
 		has_failed = true;

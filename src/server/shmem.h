@@ -27,7 +27,6 @@
 #define DEPOT_SLOT_COUNT 64
 #define DEPOT_SLOT_ARGUMENT_BYTES 2048
 #define DEPOT_SLOT_RESULT_BYTES 8192
-#define DEPOT_USAGE_NAMES_BYTES 8192
 
 typedef enum DepotRequestKind
 {
@@ -97,17 +96,6 @@ typedef struct DepotSlot
 	char		result[DEPOT_SLOT_RESULT_BYTES];
 }			DepotSlot;
 
-/* A look into one database for extensions in use: one at a time, by a worker the leader starts. */
-typedef struct DepotUsage
-{
-	uint64		number;			/* of this look, so that a late worker's answer is not taken for another's */
-	Oid			database;
-	char		names[DEPOT_USAGE_NAMES_BYTES]; /* extension names, separated by spaces */
-	bool		is_done;
-	bool		is_found;
-	char		found[DEPOT_NAME_MAX_BYTES + 1];	/* the first of them that exists there */
-}			DepotUsage;
-
 /* Hooks for shared memory; called from _PG_init in the postmaster.  database, for messages, is not copied. */
 extern void depot_shmem_register(const char *database);
 extern bool depot_shmem_is_attached(void);
@@ -163,11 +151,6 @@ extern void depot_shmem_answer_error(int index, const DepotReport *report);
 extern bool depot_shmem_answer(int index, const char *result, Size result_bytes);
 /* Copies a result that did not fit into the segment the caller made meanwhile; false: not there yet. */
 extern bool depot_shmem_answer_segment(int index, const char *result, Size result_bytes);
-
-/* The look for use: the leader begins and reads, the worker reads and answers. */
-extern uint64 depot_shmem_begin_usage(Oid database, const char *names);
-extern void depot_shmem_read_usage(DepotUsage *usage);
-extern void depot_shmem_answer_usage(uint64 number, const char *found);
 
 extern const char *depot_shmem_kind_name(DepotRequestKind kind);
 extern const char *depot_shmem_phase_name(DepotPhase phase);

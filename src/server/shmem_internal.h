@@ -20,7 +20,6 @@ typedef struct DepotBoard
 	uint64		last_request_id;
 	int			failed_starts;
 	pid_t		sent_away_by;	/* the session that wants no leader in the home database; 0: none */
-	DepotUsage	usage;
 	DepotSlot	slots[DEPOT_SLOT_COUNT];
 }			DepotBoard;
 

@@ -12,6 +12,7 @@
 
 #include "miscadmin.h"
 #include "server/shmem_internal.h"
+#include "server/shmem_use.h"
 #include "storage/ipc.h"
 #include "storage/procarray.h"
 
@@ -39,6 +40,7 @@ depot_shmem_announce_leader(void)
 		callers[count++] = depot_shmem_finish_slot(slot);
 	}
 	LWLockRelease(depot_shmem_board_lock);
+	depot_shmem_end_moves();
 	before_shmem_exit(withdraw_leader, (Datum) 0);
 
 	while (count > 0)
@@ -79,6 +81,8 @@ withdraw_leader(int code, Datum arg)
 	pid_t		callers[DEPOT_SLOT_COUNT];
 	int			count = 0;
 
+	/* What was moving stays where it is for now. */
+	depot_shmem_end_moves();
 	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
 	if (depot_shmem_board->leader_pid == MyProcPid)
 	{
