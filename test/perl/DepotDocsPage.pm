@@ -36,6 +36,7 @@ use File::Temp qw(tempdir);
 our @EXPORT_OK = qw(end_page make_repository need_server new_page to_documented to_real);
 
 my $servers = 0;
+my @debs;
 
 sub new_page
 {
@@ -69,7 +70,7 @@ sub write_command
 sub write_commands
 {
 	my ($page) = @_;
-	my @debs = DepotTest::debian_packages($ENV{DEPOT_TEST_WORK});
+	@debs = DepotTest::debian_packages($ENV{DEPOT_TEST_WORK}) if !@debs;
 	my $apt = <<"SH";
 [ "\$1" != -qq ] || shift
 command=\$1
@@ -101,7 +102,6 @@ sub make_repository
 	my $directory = "$page->{directory}/srv/depot";
 	my $program = DepotTest::depot_program();
 	my %keys = map { $_ => "$page->{directory}/keys/$_" } qw(root targets snapshot timestamp);
-	my @debs = DepotTest::debian_packages($ENV{DEPOT_TEST_WORK});
 	my @names = map { basename($_) =~ /^postgresql-\d+-([a-z0-9]+)_/ } @debs;
 
 	make_path("$page->{directory}/keys");
@@ -165,9 +165,14 @@ sub to_documented
 	return $text;
 }
 
+# Ends what the page started, also where a block that should have ended it failed.
 sub end_page
 {
 	my ($page) = @_;
+	foreach my $file (glob("$page->{directory}/here/*/*.pid"))
+	{
+		kill 'TERM', file_contents($file) =~ /^(\d+)$/;
+	}
 	$page->{node}->stop if $page->{node};
 	DepotTest::stop_web($page->{web}) if $page->{web};
 	return;
