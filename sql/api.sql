@@ -38,6 +38,14 @@ CREATE FUNCTION pg_catalog.update_extension(extension text, version text DEFAULT
 COMMENT ON FUNCTION pg_catalog.update_extension(text, text, boolean) IS
     'installs newer files of an installed extension; ALTER EXTENSION ... UPDATE in each database then uses them';
 
+CREATE PROCEDURE pg_catalog.update_extension_everywhere(extension text, version text DEFAULT NULL,
+    INOUT database text DEFAULT NULL, INOUT from_version text DEFAULT NULL, INOUT to_version text DEFAULT NULL,
+    INOUT result text DEFAULT NULL, INOUT message text DEFAULT NULL)
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'depot_update_extension_everywhere';
+COMMENT ON PROCEDURE pg_catalog.update_extension_everywhere(text, text, text, text, text, text, text) IS
+    'runs ALTER EXTENSION ... UPDATE in every database that has the extension; a row per database';
+
 CREATE FUNCTION pg_catalog.uninstall_extension(extension text, dry_run boolean DEFAULT false,
     force boolean DEFAULT false,
     OUT package text, OUT version text, OUT action text, OUT size_bytes bigint)

@@ -166,6 +166,12 @@ typedef struct DepotHolderRow
 
 extern int	depot_catalog_read_holders(Oid lock_oid, DepotHolderRow **rows);
 
+/* The version of an extension in this database, palloc'd, or NULL when it does not exist here. */
+extern char *depot_catalog_extension_version(const char *extension);
+
+/* Runs ALTER EXTENSION ... UPDATE in this database, TO version unless NULL. */
+extern void depot_catalog_update_extension(const char *extension, const char *version);
+
 extern bool depot_catalog_role_is_superuser(Oid role);
 
 /*

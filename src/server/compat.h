@@ -16,12 +16,14 @@
 #include "postgres.h"
 
 #include "catalog/pg_database.h"
+#include "catalog/pg_database.h"
 #include "fmgr.h"
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
@@ -128,5 +130,23 @@ depot_compat_wait_event(const char *name)
 	return PG_WAIT_EXTENSION;
 #endif
 }
+
+/* 16 gave all kinds of objects one function for privileges. */
+static inline bool
+depot_compat_may_connect(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(DatabaseRelationId, database, role, ACL_CONNECT) == ACLCHECK_OK;
+#else
+	return pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK;
+#endif
+}
+
+/* 17 lets a background worker connect as a role without LOGIN. */
+#if PG_VERSION_NUM >= 170000
+#define DEPOT_WORKER_BYPASS_LOGIN BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define DEPOT_WORKER_BYPASS_LOGIN 0
+#endif
 
 #endif							/* DEPOT_COMPAT_H */
