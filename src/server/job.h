@@ -31,7 +31,7 @@
 /* Not a bare name: that one is only found while dynamic_library_path has $libdir. */
 #define DEPOT_WORKER_LIBRARY "$libdir/pg_depot"
 
-#define DEPOT_JOB_MAX_STAGINGS 65	/* a plan's packages, and one for metadata */
+#define DEPOT_JOB_MAX_STAGINGS 129	/* a plan's packages, and one for metadata */
 
 typedef struct DepotJob DepotJob;
 typedef void (*DepotJobStep) (DepotJob *job);

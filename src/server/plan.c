@@ -43,8 +43,6 @@ static bool is_provided_by_system(const DepotPlanInput *input, const Wanted *wan
 static bool add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error);
 static bool satisfies(const DepotManifest *manifest, const Wanted *wanted, const DepotVersionConstraint *constraint);
 static bool can_make(const DepotManifest *manifest, const char *extension, const char *version);
-static const char *misfit(const DepotPlanInput *input, const DepotManifest *manifest,
-						  char *reason, size_t reason_bytes);
 static const char *owning_repository(const DepotPlanInput *input, const Wanted *wanted);
 static bool no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
 						   DepotError *error);
@@ -248,7 +246,7 @@ newest_build(const DepotPlanInput *input, const Wanted *wanted, const char *repo
 
 		if (strcmp(row->repository, repository) == 0 && is_wanted(row->manifest, wanted) &&
 			satisfies(row->manifest, wanted, constraint) &&
-			misfit(input, row->manifest, reason, sizeof(reason)) == NULL &&
+			depot_plan_misfit(input, row->manifest, reason, sizeof(reason)) == NULL &&
 			(newest == NULL || depot_version_compare(row->manifest->version, newest->manifest->version) > 0))
 			newest = row;
 	}
@@ -337,9 +335,8 @@ can_make(const DepotManifest *manifest, const char *extension, const char *versi
 	return false;
 }
 
-/* Says why a build does not run on this server, or returns NULL. */
-static const char *
-misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason, size_t reason_bytes)
+const char *
+depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason, size_t reason_bytes)
 {
 	if (manifest->postgresql_minimum_minor > input->server_minor)
 	{
@@ -398,7 +395,7 @@ no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *re
 			hidden++;
 			continue;
 		}
-		if (misfit(input, row->manifest, reason, sizeof(reason)) != NULL)
+		if (depot_plan_misfit(input, row->manifest, reason, sizeof(reason)) != NULL)
 			added = snprintf(listed + length, sizeof(listed) - length, "%s%s (%s)", count > 0 ? ", " : "",
 							 row->manifest->version, reason);
 		else
@@ -490,6 +487,8 @@ depot_plan_action_name(DepotPlanAction action)
 			return "install";
 		case DEPOT_PLAN_UPDATE:
 			return "update";
+		case DEPOT_PLAN_REMOVE:
+			return "remove";
 	}
 	return "unknown";
 }

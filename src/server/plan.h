@@ -16,10 +16,11 @@
 #ifndef DEPOT_PLAN_H
 #define DEPOT_PLAN_H
 
+#include "common/lockfile.h"
 #include "common/version.h"
 #include "server/rows.h"
 
-#define DEPOT_PLAN_MAX_ITEMS 64
+#define DEPOT_PLAN_MAX_ITEMS 128
 
 /*
  * What the plan is made from.  system_extension says whether the installation itself has an extension, and
@@ -40,14 +41,15 @@ typedef enum DepotPlanAction
 {
 	DEPOT_PLAN_KEEP,
 	DEPOT_PLAN_INSTALL,
-	DEPOT_PLAN_UPDATE
+	DEPOT_PLAN_UPDATE,
+	DEPOT_PLAN_REMOVE
 }			DepotPlanAction;
 
 typedef struct DepotPlanItem
 {
 	DepotPlanAction action;
 	bool		is_requested;	/* by name; else a dependency */
-	const DepotAvailableRow *build; /* NULL for KEEP */
+	const DepotAvailableRow *build; /* NULL for KEEP and REMOVE */
 	const DepotInstalledRow *installed; /* what is there now, or NULL */
 }			DepotPlanItem;
 
@@ -77,6 +79,19 @@ typedef struct DepotPlanRequest
  */
 extern bool depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request, DepotPlan *plan,
 							   DepotError *error);
+
+/*
+ * Makes the plan of applying a lock; input's available rows are those with its digests.  is_pruning: what it
+ * does not name is removed.  Errors: UNKNOWN_VERSION (a digest that no repository lists, or a build that
+ * does not run here), INVALID_ARGUMENT (a digest of something else), CONFLICT (something that is needed would
+ * be missing), TOO_LARGE.
+ */
+extern bool depot_plan_lock(const DepotPlanInput *input, const DepotLockfile *lock, bool is_pruning,
+							DepotPlan *plan, DepotError *error);
+
+/* Says why a build does not run on this server ("needs PostgreSQL 15.4"), in reason, or returns NULL. */
+extern const char *depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason,
+									 size_t reason_bytes);
 
 /*
  * Finds the installed package that name means: its package name, or an extension of it.
