@@ -66,3 +66,17 @@ CREATE FUNCTION pg_catalog.check_extension_list(list text,
     AS 'MODULE_PATHNAME', 'depot_check_extension_list';
 COMMENT ON FUNCTION pg_catalog.check_extension_list(text) IS
     'tells what depot.extensions with this value would do, and what is wrong with it; changes nothing';
+
+CREATE FUNCTION pg_catalog.extension_lock() RETURNS jsonb
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'depot_extension_lock';
+COMMENT ON FUNCTION pg_catalog.extension_lock() IS
+    'exactly what is installed, by digest, for apply_extension_lock here or on another server';
+
+CREATE FUNCTION pg_catalog.apply_extension_lock(lock jsonb, prune boolean DEFAULT false, dry_run boolean DEFAULT false,
+    OUT package text, OUT version text, OUT action text, OUT size_bytes bigint, OUT restart_required boolean,
+    OUT repository text)
+    RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_apply_extension_lock';
+COMMENT ON FUNCTION pg_catalog.apply_extension_lock(jsonb, boolean, boolean) IS
+    'brings the server to exactly what a lock names, all of it or nothing; prune removes what it does not name';

@@ -55,6 +55,11 @@ extern int	depot_catalog_read_available(const char *name, DepotAvailableRow **ro
 
 /* Does the same for many names, in one reading for each step of needs. */
 extern int	depot_catalog_read_available_many(const char *const *names, int name_count, DepotAvailableRow **rows);
+/* Reads the builds of this server's slice that have one of digests. */
+extern int	depot_catalog_read_available_digests(const char *const *digests, int count, DepotAvailableRow **rows);
+
+/* What is installed as the text of a lock (common/lockfile.h), with the builds for every platform. */
+extern char *depot_catalog_read_lock(void);
 
 /* Names near to name by spelling, best first, at most limit; each palloc'd. */
 extern int	depot_catalog_near_names(const char *name, int limit, char **names);

@@ -139,6 +139,22 @@ depot_catalog_read_available(const char *name, DepotAvailableRow **rows)
 	return list.count;
 }
 
+int
+depot_catalog_read_available_digests(const char *const *digests, int count, DepotAvailableRow **rows)
+{
+	Oid			types[] = {TEXTARRAYOID};
+	Datum		values[] = {depot_catalog_text_array(digests, count)};
+	AvailableList list = {0};
+	uint64		found = depot_catalog_execute(SPI_OK_SELECT,
+											  SELECT_AVAILABLE " AND a.sha256 = ANY ($1)" ORDER_AVAILABLE,
+											  1, types, values, NULL);
+
+	for (uint64 i = 0; i < found; i++)
+		(void) add_available(&list, i);
+	*rows = list.rows;
+	return list.count;
+}
+
 /* ---- many names ---- */
 
 /* A name that was or is looked for, in the round of that number. */

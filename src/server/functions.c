@@ -19,6 +19,8 @@
 #include "server/settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
 
 DEPOT_SQL_FUNCTION(depot_check_home_database);
 DEPOT_SQL_FUNCTION(depot_check_client_database);
@@ -30,6 +32,8 @@ DEPOT_SQL_FUNCTION(depot_update_extension);
 DEPOT_SQL_FUNCTION(depot_uninstall_extension);
 DEPOT_SQL_FUNCTION(depot_verify_extension_files);
 DEPOT_SQL_FUNCTION(depot_check_extension_list);
+DEPOT_SQL_FUNCTION(depot_extension_lock);
+DEPOT_SQL_FUNCTION(depot_apply_extension_lock);
 
 /* The two extensions have objects of the same names. */
 static void
@@ -250,5 +254,54 @@ depot_check_extension_list(PG_FUNCTION_ARGS)
 	appendStringInfoChar(&argument, '}');
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_CHECK_LIST,
 													 "declared list", &argument, true));
+	return (Datum) 0;
+}
+
+/* The answer's one row has the lock as its member, which jsonb takes as it is. */
+Datum
+depot_extension_lock(PG_FUNCTION_ARGS)
+{
+	StringInfoData argument;
+	DepotError	error;
+	char	   *text;
+	char	   *lock = NULL;
+	DepotMessage *answer;
+	const DepotMessage *row;
+
+	initStringInfo(&argument);
+	appendStringInfoString(&argument, "{}");
+	text = depot_call_leader(DEPOT_REQUEST_READ_LOCK, "all packages", &argument, true);
+	answer = depot_message_parse(text, strlen(text), &error);
+	if (answer == NULL)
+		depot_errors_raise(ERROR, &error);
+	row = depot_message_array_object(answer, "rows", 0);
+	lock = row != NULL ? depot_message_text(row, "lock") : NULL;
+	depot_message_free(answer);
+	if (lock == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	text = pstrdup(lock);
+	free(lock);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+}
+
+Datum
+depot_apply_extension_lock(PG_FUNCTION_ARGS)
+{
+	bool		is_dry_run = bool_argument(fcinfo, 2);
+	StringInfoData argument;
+	Jsonb	   *lock;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("lock must not be null")));
+	lock = PG_GETARG_JSONB_P(0);
+	initStringInfo(&argument);
+	appendStringInfoChar(&argument, '{');
+	depot_call_append_text(&argument, "lock", JsonbToCString(NULL, &lock->root, VARSIZE(lock)));
+	appendStringInfo(&argument, ",\"prune\":%s,\"dry_run\":%s}", bool_argument(fcinfo, 1) ? "true" : "false",
+					 is_dry_run ? "true" : "false");
+	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_APPLY_LOCK, "all packages", &argument,
+													 is_dry_run));
 	return (Datum) 0;
 }

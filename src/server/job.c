@@ -93,6 +93,12 @@ depot_job_begin(DepotJob *job)
 		case DEPOT_REQUEST_UPDATE:
 			depot_install_start(job);
 			break;
+		case DEPOT_REQUEST_READ_LOCK:
+			depot_read_lock_start(job);
+			break;
+		case DEPOT_REQUEST_APPLY_LOCK:
+			depot_apply_lock_start(job);
+			break;
 		case DEPOT_REQUEST_UNINSTALL:
 			depot_uninstall_start(job);
 			break;

@@ -264,6 +264,8 @@ extern void depot_job_retry_reconcile(void);
 
 /* Kinds of jobs. */
 extern void depot_install_start(DepotJob *job);
+extern void depot_read_lock_start(DepotJob *job);
+extern void depot_apply_lock_start(DepotJob *job);
 extern void depot_uninstall_start(DepotJob *job);
 extern void depot_add_repository_start(DepotJob *job);
 extern void depot_drop_repository_start(DepotJob *job);

@@ -35,27 +35,39 @@ static void raise_if_expired(const InstallJob *state);
 static void refresh_stale(DepotJob *job);
 static void note_refreshed(DepotJob *job);
 static void note_refresh_error(DepotJob *job, const DepotReport *report);
-static void free_manifests(void *state);
+static void free_state(void *state);
+static void free_manifests(InstallJob *state);
 
 void
 depot_install_start(DepotJob *job)
 {
-	InstallJob *state = palloc0(sizeof(InstallJob));
-	MemoryContextCallback *callback = palloc0(sizeof(*callback));
-
-	callback->func = free_manifests;
-	callback->arg = state;
-	MemoryContextRegisterResetCallback(job->context, callback);
-	job->state = state;
-	read_request(job, state);
+	read_request(job, depot_install_create_state(job));
 	depot_install_resolve(job);
 }
 
-static void
-free_manifests(void *argument)
+InstallJob *
+depot_install_create_state(DepotJob *job)
 {
-	InstallJob *state = argument;
+	InstallJob *state = MemoryContextAllocZero(job->context, sizeof(InstallJob));
+	MemoryContextCallback *callback = MemoryContextAllocZero(job->context, sizeof(*callback));
 
+	callback->func = free_state;
+	callback->arg = state;
+	MemoryContextRegisterResetCallback(job->context, callback);
+	job->state = state;
+	return state;
+}
+
+static void
+free_state(void *state)
+{
+	free_manifests(state);
+	depot_lockfile_free(&((InstallJob *) state)->lock);
+}
+
+static void
+free_manifests(InstallJob *state)
+{
 	for (int i = 0; i < DEPOT_PLAN_MAX_ITEMS; i++)
 	{
 		depot_manifest_free(state->items[i].manifest);
@@ -218,6 +230,19 @@ raise_if_expired(const InstallJob *state)
 	}
 }
 
+static int
+read_available(const InstallJob *state, DepotAvailableRow **available)
+{
+	const char **digests;
+
+	if (!state->is_lock)
+		return depot_catalog_read_available(state->request.name, available);
+	digests = palloc(sizeof(char *) * (state->lock.count + 1));
+	for (int i = 0; i < state->lock.count; i++)
+		digests[i] = state->lock.entries[i].sha256;
+	return depot_catalog_read_available_digests(digests, state->lock.count, available);
+}
+
 static bool
 make_plan(DepotJob *job, DepotError *error)
 {
@@ -242,7 +267,7 @@ make_plan(DepotJob *job, DepotError *error)
 		(void) depot_install_repository(state, state->request.repository);
 	input = (DepotPlanInput)
 	{
-		.available_count = depot_catalog_read_available(state->request.name, &available),
+		.available_count = read_available(state, &available),
 			.installed_count = depot_catalog_read_installed(&installed),
 			.server_minor = depot_platform_minor(),
 			.libc_version = depot_platform_libc_version(),
@@ -253,7 +278,9 @@ make_plan(DepotJob *job, DepotError *error)
 	input.installed = installed;
 
 	state->plan = palloc(sizeof(DepotPlan));
-	is_planned = depot_plan_install(&input, &state->request, state->plan, error);
+	is_planned = state->is_lock ?
+		depot_plan_lock(&input, &state->lock, state->is_pruning, state->plan, error) :
+		depot_plan_install(&input, &state->request, state->plan, error);
 	state->next_item = 0;
 	memset(state->items, 0, sizeof(state->items));
 	MemoryContextSwitchTo(old_context);
@@ -301,7 +328,7 @@ explain_unknown(InstallJob *state, DepotError *error)
 	/* Whether a repository that failed lists the name cannot be told: its failure is the answer. */
 	if (state->refresh_failures != NIL)
 		depot_errors_raise_report(ERROR, &((RefreshFailure *) linitial(state->refresh_failures))->report);
-	if (error->code != DEPOT_ERROR_UNKNOWN_EXTENSION)
+	if (error->code != DEPOT_ERROR_UNKNOWN_EXTENSION || state->is_lock)
 		return;
 	if (state->repository_count == 0)
 	{

@@ -35,6 +35,9 @@ typedef struct RefreshFailure
 typedef struct InstallJob
 {
 	DepotPlanRequest request;
+	bool		is_lock;		/* what lock names, instead of what request does */
+	bool		is_pruning;		/* and what it does not name goes */
+	DepotLockfile lock;
 	bool		is_dry_run;
 	bool		is_optional;	/* what nobody offers is an answer without rows, not an error */
 	int			rounds;
@@ -51,6 +54,9 @@ typedef struct InstallJob
 	InstalledItem items[DEPOT_PLAN_MAX_ITEMS];
 	int			next_item;
 }			InstallJob;
+
+/* Makes the state of such a job, whose memory that is not the job's own goes with it. */
+extern InstallJob *depot_install_create_state(DepotJob *job);
 
 /* Makes the plan, and goes on with whatever it asks for; also when others changed the rows meanwhile. */
 extern void depot_install_resolve(DepotJob *job);

@@ -35,8 +35,7 @@ depot_install_apply(DepotJob *job)
 {
 	InstallJob *state = job->state;
 
-	while (state->next_item < state->plan->count &&
-		   state->plan->items[state->next_item].action == DEPOT_PLAN_KEEP)
+	while (state->next_item < state->plan->count && state->plan->items[state->next_item].build == NULL)
 		state->next_item++;
 	if (state->next_item == state->plan->count)
 		depot_job_transact(job, record_and_activate);
@@ -127,6 +126,8 @@ prepare_items(DepotJob *job)
 	{
 		const DepotAvailableRow *build = state->plan->items[i].build;
 
+		if (state->plan->items[i].action == DEPOT_PLAN_REMOVE)
+			count++;
 		if (state->items[i].staging == NULL)
 			continue;
 		depot_applied_prepare(state->items[i].manifest, state->items[i].staging->name, build->sha256,
@@ -193,6 +194,14 @@ record_items(DepotJob *job)
 
 		if (item->action == DEPOT_PLAN_KEEP)
 			continue;
+		if (item->action == DEPOT_PLAN_REMOVE)
+		{
+			history.package = item->installed->package;
+			history.previous_version = item->installed->version;
+			depot_catalog_record_removal(item->installed->package, item->installed->version);
+			depot_catalog_add_history(&history);
+			continue;
+		}
 		history.package = item->build->manifest->package;
 		history.version = item->build->manifest->version;
 		history.previous_version = item->installed != NULL ? item->installed->version : NULL;
@@ -217,10 +226,13 @@ record_items(DepotJob *job)
 static bool
 activate_item(InstallJob *state, int index, DepotError *error)
 {
-	const DepotAvailableRow *build = state->plan->items[index].build;
+	const DepotPlanItem *planned = &state->plan->items[index];
+	const DepotAvailableRow *build = planned->build;
 	InstalledItem *item = &state->items[index];
 	bool		is_resumed;
 
+	if (planned->action == DEPOT_PLAN_REMOVE)
+		return depot_applied_deactivate(planned->installed->package, error);
 	if (item->staging == NULL)
 		return true;
 	if (depot_applied_activate(item->staging->name, item->manifest, build->sha256, build->manifest_sha256,
@@ -275,20 +287,25 @@ record_and_activate(DepotJob *job)
 static void
 notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *installed)
 {
-	const DepotManifest *manifest = item->build != NULL ? item->build->manifest : item->installed->manifest;
 	long		seconds;
 	int			microseconds;
 
+	if (item->action == DEPOT_PLAN_REMOVE)
+	{
+		depot_job_notice(job, "removed package \"%s\" %s", item->installed->package, item->installed->version);
+		return;
+	}
 	if (item->build == NULL)
 	{
 		if (item->is_requested)
-			depot_job_notice(job, "package \"%s\" %s is already installed", manifest->package, manifest->version);
+			depot_job_notice(job, "package \"%s\" %s is already installed", item->installed->package,
+							 item->installed->version);
 		return;
 	}
 	TimestampDifference(job->started_at, GetCurrentTimestamp(), &seconds, &microseconds);
 	depot_job_notice(job, "%s package \"%s\" %s (%lld kB) from %s in %ld ms",
 					 item->action == DEPOT_PLAN_UPDATE ? "updated" : "installed",
-					 manifest->package, manifest->version,
+					 item->build->manifest->package, item->build->manifest->version,
 					 (long long) ((item->build->size_bytes + 1023) / 1024),
 					 installed->source != NULL ? installed->source : "files that were already here",
 					 seconds * 1000 + microseconds / 1000);
@@ -297,17 +314,21 @@ notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *insta
 static void
 append_item(StringInfo rows, const DepotPlanItem *item)
 {
-	const DepotManifest *manifest = item->build != NULL ? item->build->manifest : item->installed->manifest;
+	const DepotAvailableRow *build = item->build;
+	const DepotInstalledRow *installed = item->installed;
+	const char *repository = build != NULL ? build->repository : installed->repository;
 
 	appendStringInfoString(rows, rows->len > 0 ? ",{\"package\":" : "{\"package\":");
-	escape_json(rows, manifest->package);
+	escape_json(rows, build != NULL ? build->manifest->package : installed->package);
 	appendStringInfoString(rows, ",\"version\":");
-	escape_json(rows, manifest->version);
+	escape_json(rows, build != NULL ? build->manifest->version : installed->version);
 	appendStringInfo(rows, ",\"action\":\"%s\",\"size_bytes\":" INT64_FORMAT ",\"restart_required\":%s,\"repository\":",
-					 depot_plan_action_name(item->action),
-					 item->build != NULL ? item->build->size_bytes : item->installed->size_bytes,
-					 item->action != DEPOT_PLAN_KEEP && depot_plan_needs_restart(manifest) ? "true" : "false");
-	escape_json(rows, item->build != NULL ? item->build->repository : item->installed->repository);
+					 depot_plan_action_name(item->action), build != NULL ? build->size_bytes : installed->size_bytes,
+					 build != NULL && depot_plan_needs_restart(build->manifest) ? "true" : "false");
+	if (repository != NULL)
+		escape_json(rows, repository);
+	else
+		appendStringInfoString(rows, "null");
 	appendStringInfoChar(rows, '}');
 }
 

@@ -22,6 +22,10 @@ depot_shmem_kind_name(DepotRequestKind kind)
 			return "update_extension";
 		case DEPOT_REQUEST_UNINSTALL:
 			return "uninstall_extension";
+		case DEPOT_REQUEST_READ_LOCK:
+			return "extension_lock";
+		case DEPOT_REQUEST_APPLY_LOCK:
+			return "apply_extension_lock";
 		case DEPOT_REQUEST_ADD_REPOSITORY:
 			return "add_extension_repository";
 		case DEPOT_REQUEST_DROP_REPOSITORY:
