@@ -80,7 +80,8 @@ depot_lockfile_parse(const char *text, size_t length_bytes, int major, const cha
 		for (int i = 0; i < lock->count; i++)
 			if (strcmp(lock->entries[i].package, entry->package) == 0)
 			{
-				depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, LOCK " names package \"%s\" twice", entry->package);
+				depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, LOCK " names package \"%s\" twice",
+								entry->package);
 				goto done;
 			}
 	}
@@ -151,7 +152,7 @@ find_build(const json_t *builds, int major, const char *platform, DepotLockEntry
 			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
 								   LOCK ": a digest of package \"%s\" is not 64 lower-case hexadecimal digits",
 								   entry->package);
-		if (build_major != major || strcmp(build_platform, platform) != 0)
+		if (build_major != major || build_platform == NULL || strcmp(build_platform, platform) != 0)
 			continue;
 		if (entry->sha256[0] != '\0' && strcmp(entry->sha256, sha256) != 0)
 			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,

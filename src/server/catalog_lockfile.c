@@ -23,7 +23,8 @@ depot_catalog_read_lock(void)
 	Datum		values[] = {Int32GetDatum(DEPOT_LOCKFILE_FORMAT)};
 
 	depot_catalog_execute(SPI_OK_SELECT,
-						  "SELECT jsonb_build_object('format', $1, 'packages', coalesce(jsonb_agg(package ORDER BY name), '[]'))"
+						  "SELECT jsonb_build_object('format', $1, 'packages',"
+						  "  coalesce(jsonb_agg(package ORDER BY name), '[]'))"
 						  " FROM (SELECT i.package AS name, jsonb_build_object("
 						  "  'package', i.package, 'version', i.version, 'why', i.why,"
 						  "  'builds', jsonb_agg(jsonb_build_object('major', b.major, 'platform', b.platform,"
