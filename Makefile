@@ -35,7 +35,7 @@ CLI_SOURCES = $(wildcard src/cli/*.c) $(wildcard src/common/*.c)
 CLI_OBJS = $(patsubst src/%.c,build/program/%.o,$(CLI_SOURCES))
 CLI_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wno-unused-parameter
-CLI_LIBS = -lcurl -lsodium -larchive -ljansson -lseccomp -lelf
+CLI_LIBS = -lcurl -lsodium -lnettle -larchive -ljansson -lseccomp -lelf
 
 # One source for what both control files create: the client has no tables, and its views ask the home database.
 SQL_SHARED = sql/local_views.sql sql/view_comments.sql sql/privileges.sql

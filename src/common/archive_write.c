@@ -19,8 +19,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <sodium.h>
-
 #include "common/buffer.h"
 #include "common/digest.h"
 #include "common/files.h"
@@ -157,13 +155,12 @@ refuse_changed(Writer *writer, const char *path)
 static bool
 copy_contents(Writer *writer, int fd, const DepotManifestFile *file)
 {
-	crypto_hash_sha256_state state;
-	uint8_t		digest[DEPOT_SHA256_BYTES];
+	DepotDigest state;
 	char		hex[DEPOT_SHA256_HEX_BYTES];
 	char		bytes[64 * 1024];
 	uint64_t	done = 0;
 
-	crypto_hash_sha256_init(&state);
+	depot_digest_begin(&state);
 	for (;;)
 	{
 		ssize_t		count = read(fd, bytes, sizeof(bytes));
@@ -177,12 +174,11 @@ copy_contents(Writer *writer, int fd, const DepotManifestFile *file)
 		if ((uint64_t) count > file->size_bytes - done)
 			return refuse_changed(writer, file->path);
 		done += (uint64_t) count;
-		crypto_hash_sha256_update(&state, (const unsigned char *) bytes, (unsigned long long) count);
+		depot_digest_add(&state, bytes, (size_t) count);
 		if (!write_bytes(writer, file->path, bytes, (size_t) count))
 			return false;
 	}
-	crypto_hash_sha256_final(&state, digest);
-	depot_digest_to_hex(digest, sizeof(digest), hex);
+	depot_digest_end_hex(&state, hex);
 	return (done == file->size_bytes && strcmp(hex, file->sha256) == 0) || refuse_changed(writer, file->path);
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * digest.h
- *	  SHA-256 (libsodium) and hexadecimal.
+ *	  SHA-256 (libnettle) and hexadecimal.
  *
  * Linked into the program only: the server has no use for digests, its agents
  * compute them.
@@ -13,6 +13,7 @@
 #ifndef DEPOT_DIGEST_H
 #define DEPOT_DIGEST_H
 
+#include <nettle/sha2.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,16 @@
 
 /* Calls sodium_init once; every program entry point calls it first. */
 extern bool depot_digest_init(DepotError *error);
+
+/* A digest of what comes in pieces: begin, add as often as needed, end.  Holds nothing that has to be freed. */
+typedef struct sha256_ctx DepotDigest;
+
+extern void depot_digest_begin(DepotDigest *state);
+extern void depot_digest_add(DepotDigest *state, const void *bytes, size_t length_bytes);
+extern void depot_digest_end(DepotDigest *state, uint8_t digest[DEPOT_SHA256_BYTES]);
+
+/* Like depot_digest_end, in hexadecimal. */
+extern void depot_digest_end_hex(DepotDigest *state, char hex[DEPOT_SHA256_HEX_BYTES]);
 
 extern void depot_digest_sha256(const void *bytes, size_t length_bytes, uint8_t digest[DEPOT_SHA256_BYTES]);
 extern void depot_digest_sha256_hex(const void *bytes, size_t length_bytes, char hex[DEPOT_SHA256_HEX_BYTES]);

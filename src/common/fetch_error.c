@@ -218,11 +218,9 @@ DepotFetchOutcome
 depot_fetch_compare_digest(const DepotFetchRequest *request, int base_index, DepotFetchPart *part,
 						   DepotError *error)
 {
-	uint8_t		digest[DEPOT_SHA256_BYTES];
 	char		hex[DEPOT_SHA256_HEX_BYTES];
 
-	(void) crypto_hash_sha256_final(&part->digest, digest);
-	depot_digest_to_hex(digest, sizeof(digest), hex);
+	depot_digest_end_hex(&part->digest, hex);
 	if (strcmp(hex, request->sha256) == 0)
 		return DEPOT_FETCH_DONE;
 	if (part->pieces > 1)

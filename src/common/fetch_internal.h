@@ -11,9 +11,9 @@
 #define DEPOT_FETCH_INTERNAL_H
 
 #include <curl/curl.h>
-#include <sodium.h>
 #include <stdint.h>
 
+#include "common/digest.h"
 #include "common/fetch.h"
 
 /* How often a transfer or a pause is looked at: cancellation and stalls. */
@@ -39,7 +39,7 @@ typedef enum DepotFetchOutcome
 typedef struct DepotFetchPart
 {
 	uint64_t	bytes;
-	crypto_hash_sha256_state digest;	/* of these bytes */
+	DepotDigest digest;			/* of these bytes */
 	int			pieces;			/* answers that they came in */
 	int			validator_base; /* index of the base that sent the validator; -1: none */
 	char		validator[DEPOT_FETCH_VALIDATOR_BYTES];

@@ -59,7 +59,7 @@ depot_fetch_part_forget(DepotFetchPart *part)
 	part->pieces = 0;
 	part->validator_base = -1;
 	part->validator[0] = '\0';
-	(void) crypto_hash_sha256_init(&part->digest);
+	depot_digest_begin(&part->digest);
 }
 
 bool

@@ -97,7 +97,7 @@ write_body(char *bytes, size_t size, size_t count, void *context)
 		}
 		written += (size_t) n;
 	}
-	(void) crypto_hash_sha256_update(&transfer->part->digest, (const unsigned char *) bytes, length);
+	depot_digest_add(&transfer->part->digest, bytes, length);
 	transfer->part->bytes += length;
 	transfer->last_byte_ms = depot_fetch_now_ms();
 	return length;
@@ -256,7 +256,7 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 	const char *base = request->bases[base_index];
 	bool		is_file = strncmp(base, "file:", 5) == 0;
 	DepotFetchTransfer transfer = {.easy = fetch->easy, .request = request, .base_index = base_index,
-								   .limit_bytes = request->max_bytes, .part = part};
+	.limit_bytes = request->max_bytes, .part = part};
 	struct curl_slist *headers = NULL;
 	DepotBuffer url;
 	DepotFetchOutcome outcome = DEPOT_FETCH_FATAL;

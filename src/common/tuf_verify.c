@@ -272,8 +272,8 @@ check_hash(const char *algorithm, const char *expected, const DepotBuffer *bytes
 	*known = true;
 	if (strcmp(algorithm, "sha256") == 0)
 	{
-		crypto_hash_sha256(digest, data, bytes->length_bytes);
-		digest_bytes = crypto_hash_sha256_BYTES;
+		depot_digest_sha256(data, bytes->length_bytes, digest);
+		digest_bytes = DEPOT_SHA256_BYTES;
 	}
 	else if (strcmp(algorithm, "sha512") == 0)
 	{
