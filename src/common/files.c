@@ -3,9 +3,9 @@
  * files.c
  *	  Small file operations, all relative to a directory descriptor.
  *
- * Paths are walked one part at a time with O_NOFOLLOW, so that a symbolic
- * link put anywhere below the starting directory makes a call fail instead of
- * leading it elsewhere.  "..", absolute paths and empty parts are refused.
+ * No symbolic link put anywhere below the starting directory is followed: it
+ * makes a call fail instead of leading it elsewhere.  "..", absolute paths and
+ * empty parts are refused.
  *
  * Messages show paths as printable ASCII: what lies in a directory on disk
  * may have any name, and an error may become a line of JSON.
@@ -19,10 +19,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/files_internal.h"
@@ -73,8 +75,9 @@ take_part(const char **path, char part[NAME_MAX + 1])
 	return true;
 }
 
-int
-depot_files_open_parent(int directory_fd, const char *path, char name[NAME_MAX + 1])
+/* Walks to the directory of path one part at a time; name is room for a part. -1 with errno. */
+static int
+walk_to_parent(int directory_fd, const char *path, char name[NAME_MAX + 1])
 {
 	const char *rest = path;
 	int			fd;
@@ -103,6 +106,42 @@ depot_files_open_parent(int directory_fd, const char *path, char name[NAME_MAX +
 			return -1;
 		fd = next;
 	}
+}
+
+int
+depot_files_open_parent(int directory_fd, const char *path, char name[NAME_MAX + 1])
+{
+	struct open_how how = {
+		.flags = DEPOT_FILES_DIRECTORY_FLAGS,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+	};
+	const char *rest = path;
+	char		directory[PATH_MAX];
+	size_t		length;
+	int			fd;
+
+	do
+	{
+		if (!take_part(&rest, name))
+		{
+			errno = EINVAL;
+			return -1;
+		}
+	} while (*rest != '\0');
+	length = strlen(path) - strlen(name);
+	if (length == 0)
+		return openat(directory_fd, ".", DEPOT_FILES_DIRECTORY_FLAGS);
+
+	/* One call where the kernel has it, and a sandbox lets it through; what fails is left to the walk. */
+	if (length < sizeof(directory))
+	{
+		memcpy(directory, path, length);
+		directory[length] = '\0';
+		fd = (int) syscall(SYS_openat2, directory_fd, directory, &how, sizeof(how));
+		if (fd >= 0)
+			return fd;
+	}
+	return walk_to_parent(directory_fd, path, name);
 }
 
 int
@@ -155,12 +194,11 @@ make_directory(int parent_fd, const char *name, mode_t mode, bool durable)
 		return -1;
 
 	/*
-	 * The umask does not decide about our modes.  An existing directory is
-	 * fsynced too: it may stem from an attempt that was killed before its own
-	 * fsync.
+	 * The umask does not decide about our modes.  The parent of a directory that exists is fsynced too: it
+	 * may stem from an attempt that was killed before its own fsync.
 	 */
 	if ((!is_new || fchmod(fd, mode) == 0) &&
-		(!durable || (fsync(fd) == 0 && fsync(parent_fd) == 0)))
+		(!durable || ((!is_new || fsync(fd) == 0) && fsync(parent_fd) == 0)))
 		return fd;
 	saved_errno = errno;
 	close(fd);

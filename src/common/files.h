@@ -31,8 +31,8 @@ extern int	depot_files_open_directory(int directory_fd, const char *path, DepotE
 
 /*
  * Makes path and its missing parents with exactly mode, whatever the umask.
- * When durable, every directory on the way and its parent is fsynced, those
- * that existed too: an earlier attempt may have ended before its fsync.
+ * When durable, every new directory and the parent of every directory on the way is fsynced,
+ * of those that existed too: an earlier attempt may have ended before its fsync.
  */
 extern bool depot_files_make_directories(int directory_fd, const char *path, mode_t mode, bool durable,
 										 DepotError *error);

@@ -60,8 +60,12 @@ extern bool depot_store_plan_package(const DepotLayout *layout, const DepotManif
 									 const char *manifest_sha256, DepotAppliedPackage *package,
 									 DepotError *error);
 
-/* Makes and fsyncs the directories of package's files, on the file system of staging only. */
-extern bool depot_store_make_directories(int root_fd, const DepotAppliedPackage *package, DepotError *error);
+/*
+ * Makes and fsyncs the directories of package's files, on the file system of staging only. was_prepared: it
+ * was done before, so that a directory that exists is durable.
+ */
+extern bool depot_store_make_directories(int root_fd, const DepotAppliedPackage *package, bool was_prepared,
+										 DepotError *error);
 
 /* Frees what *package holds and clears it. */
 extern void depot_store_free_package(DepotAppliedPackage *package);

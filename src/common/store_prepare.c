@@ -163,16 +163,49 @@ check_target(const Preparation *preparation, const char *path, DepotError *error
 	return depot_error_detail(error, "\"%s\" in the depot directory is a directory.", path);
 }
 
-/* Makes directory below root_fd and checks that a rename from staging can reach it. */
+/* Returns how many bytes of path are directories that it shares with the path last, without the slash. */
+static size_t
+shared_bytes(const char *path, const char *last)
+{
+	size_t		shared = 0;
+	size_t		i;
+
+	for (i = 0; path[i] != '\0' && path[i] == last[i]; i++)
+		if (path[i] == '/')
+			shared = i;
+	/* One of them may end where the other goes on. */
+	if ((path[i] == '\0' || path[i] == '/') && (last[i] == '\0' || last[i] == '/'))
+		shared = i;
+	return shared;
+}
+
+/* Makes directory below root_fd, of which shared bytes are there and durable. */
 static bool
-make_directory(int root_fd, const char *directory, dev_t staging_device, DepotError *error)
+make_below(int root_fd, const char *directory, size_t shared, DepotError *error)
+{
+	char		base[DEPOT_SERVED_PATH_BYTES];
+	bool		ok;
+	int			fd;
+
+	memcpy(base, directory, shared);
+	base[shared] = '\0';
+	fd = depot_files_open_directory(root_fd, base, error);
+	if (fd < 0)
+		return false;
+	ok = depot_files_make_directories(fd, directory + shared + (directory[shared] == '/' ? 1 : 0),
+									  STORE_DIRECTORY_MODE, true, error);
+	close(fd);
+	return ok;
+}
+
+/* Checks that a rename from staging can reach a directory. */
+static bool
+check_device(int root_fd, const char *directory, dev_t staging_device, DepotError *error)
 {
 	struct stat status;
 	bool		ok;
 	int			fd;
 
-	if (!depot_files_make_directories(root_fd, directory, STORE_DIRECTORY_MODE, true, error))
-		return false;
 	fd = depot_files_open_directory(root_fd, directory, error);
 	if (fd < 0)
 		return false;
@@ -189,7 +222,8 @@ make_directory(int root_fd, const char *directory, dev_t staging_device, DepotEr
 }
 
 bool
-depot_store_make_directories(int root_fd, const DepotAppliedPackage *package, DepotError *error)
+depot_store_make_directories(int root_fd, const DepotAppliedPackage *package, bool was_prepared,
+							 DepotError *error)
 {
 	char		last[DEPOT_SERVED_PATH_BYTES] = "";
 	struct stat status;
@@ -211,7 +245,10 @@ depot_store_make_directories(int root_fd, const DepotAppliedPackage *package, De
 		depot_store_parent(package->files[i].path, directory);
 		if (strcmp(directory, last) == 0)
 			continue;
-		if (!make_directory(root_fd, directory, status.st_dev, error))
+		if (!(was_prepared && depot_files_exists(root_fd, directory)) &&
+			!make_below(root_fd, directory, shared_bytes(directory, last), error))
+			return false;
+		if (!check_device(root_fd, directory, status.st_dev, error))
 			return false;
 		memcpy(last, directory, sizeof(last));
 	}
@@ -237,7 +274,7 @@ depot_store_prepare_activation(int root_fd, const DepotLayout *layout, const Dep
 		ok = check_length(&preparation, path, error) && check_owner(&preparation, path, error) &&
 			check_system(&preparation, path, error) && check_target(&preparation, path, error);
 	}
-	if (ok && !depot_store_make_directories(root_fd, &planned, error))
+	if (ok && !depot_store_make_directories(root_fd, &planned, false, error))
 	{
 		depot_store_prune_directories(root_fd, layout, &planned);
 		ok = false;

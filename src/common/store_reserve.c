@@ -12,6 +12,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,24 @@ depot_store_state_bytes(const DepotLayout *layout, const DepotManifest *manifest
 	return bytes;
 }
 
+/* Writes length_bytes to a new file whose blocks the disk has then given. */
+static bool
+fill_reserve(int root_fd, const char *path, const char *bytes, size_t length_bytes, DepotError *error)
+{
+	int			fd = depot_files_open(root_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0600, error);
+	bool		ok;
+
+	if (fd < 0)
+		return false;
+	ok = depot_files_write_all(fd, bytes, length_bytes, error);
+	/* Not for durability: until it is written the file system may not have looked for room. */
+	if (ok && fsync(fd) != 0)
+		ok = depot_error_set_errno(error, errno, "could not write file \"%s\"", path);
+	if (close(fd) != 0 && ok)
+		ok = depot_error_set_errno(error, errno, "could not write file \"%s\"", path);
+	return ok;
+}
+
 bool
 depot_store_reserve_state(int root_fd, int writes, uint64_t added_bytes, DepotError *error)
 {
@@ -71,7 +90,7 @@ depot_store_reserve_state(int root_fd, int writes, uint64_t added_bytes, DepotEr
 	for (int i = 0; i < writes && ok; i++)
 	{
 		reserve_path(i, path);
-		ok = depot_files_write_durable(root_fd, path, nothing, size, 0600, error);
+		ok = fill_reserve(root_fd, path, nothing, size, error);
 	}
 	free(nothing);
 	if (!ok)
