@@ -5,8 +5,8 @@
  *
  * The order is the promise: trusted metadata is verified again from its root,
  * the file is compared with it in length and digest, and only then is the archive
- * opened; it is read once without writing, and nothing is left behind when
- * anything fails.
+ * opened.  Its manifest decides whether it is unpacked; a member that is not what the
+ * manifest says ends that, and nothing is left behind when anything fails.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -48,7 +48,6 @@ typedef struct ServerFacts
 typedef struct PackageCheck
 {
 	DepotAgent *agent;
-	const char *phase;			/* for progress */
 	uint64_t	total_bytes;
 	const char *target;
 	const char *sha256;
@@ -270,7 +269,7 @@ report_progress(uint64_t bytes_done, void *context)
 {
 	PackageCheck *check = context;
 
-	return depot_channel_send_progress(&check->agent->channel, check->phase, bytes_done, check->total_bytes);
+	return depot_channel_send_progress(&check->agent->channel, "unpack", bytes_done, check->total_bytes);
 }
 
 /* Writes the package to <job>/tree, made anew, and looks at its control files. */
@@ -281,7 +280,6 @@ unpack(PackageCheck *check, int job_fd, int archive_fd, const DepotManifest *man
 	int			tree_fd = -1;
 	bool		ok = false;
 
-	check->phase = "unpack";
 	if (!depot_files_remove_tree(job_fd, TREE, error) ||
 		!depot_files_make_directories(job_fd, TREE, 0700, true, error))
 		return false;
@@ -305,13 +303,12 @@ done:
 	return ok;
 }
 
-/* Both passes over an archive whose digest has been compared. */
+/* Reads and unpacks an archive whose digest has been compared. */
 static DepotManifest *
 read_archive(PackageCheck *check, int job_fd, DepotError *error)
 {
 	DepotArchiveLimits limits = depot_archive_default_limits;
 	DepotManifest *manifest = NULL;
-	char		manifest_sha256[65];
 	bool		ok = false;
 	int			archive_fd = depot_files_open(job_fd, check->file, O_RDONLY, 0, error);
 
@@ -320,17 +317,12 @@ read_archive(PackageCheck *check, int job_fd, DepotError *error)
 	limits.unpacked_bytes = (uint64_t) check->max_unpacked_bytes;
 	if (limits.file_bytes > limits.unpacked_bytes)
 		limits.file_bytes = limits.unpacked_bytes;
-	check->phase = "verify";
-	manifest = depot_archive_verify(archive_fd, &limits, check->manifest_sha256, manifest_sha256,
-									report_progress, check, error);
+	manifest = depot_archive_read_manifest(archive_fd, &limits, check->manifest_sha256, error);
 	if (manifest == NULL || !compare_descriptions(check, manifest, error) ||
 		!fits_server(manifest, &check->server, error))
 		goto done;
 	depot_test_point("check_verified");
-	if (lseek(archive_fd, 0, SEEK_SET) != 0)
-		depot_error_set_errno(error, errno, "could not read the package again");
-	else
-		ok = unpack(check, job_fd, archive_fd, manifest, &limits, error);
+	ok = unpack(check, job_fd, archive_fd, manifest, &limits, error);
 	if (ok)
 		depot_test_point("check_unpacked");
 done:

@@ -6,7 +6,8 @@
  * The filter names what is refused rather than what is allowed: which harmless
  * calls a C library makes changes with each of its releases, and a list that
  * is too short fails at the user's.  What stays allowed works on files that the
- * server's own user can open, and on the socket to the leader.
+ * server's own user can open, and on the socket to the leader.  io_submit stays: with it the
+ * kernel fsyncs unpacked files while others are written.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -39,7 +40,7 @@ static const char *const refused_calls[] = {
 	"capset",
 	/* interfaces of the kernel with a history */
 	"bpf", "userfaultfd", "perf_event_open", "io_uring_setup", "io_uring_enter", "io_uring_register",
-	"io_setup", "io_submit", "add_key", "request_key", "keyctl", "kexec_load", "kexec_file_load",
+	"add_key", "request_key", "keyctl", "kexec_load", "kexec_file_load",
 	"init_module", "finit_module", "delete_module", "create_module", "iopl", "ioperm", "modify_ldt",
 	"lookup_dcookie", "memfd_create", "memfd_secret", "vmsplice", "splice", "tee", "reboot", "syslog", "acct",
 	"settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname",

@@ -36,7 +36,14 @@ extern const DepotArchiveLimits depot_archive_default_limits;
 typedef bool (*DepotArchiveProgress) (uint64_t bytes_done, void *context);
 
 /*
- * First pass: reads the archive in fd from its start, checks every rule, and returns the manifest
+ * Reads the manifest at the start of the archive in fd, and no further.  It is whole and valid, within the
+ * limits, and has the digest expected_manifest_sha256; what follows it has not been looked at.
+ */
+extern DepotManifest *depot_archive_read_manifest(int fd, const DepotArchiveLimits *limits,
+												  const char *expected_manifest_sha256, DepotError *error);
+
+/*
+ * Reads the archive in fd from its start, checks every rule, and returns the manifest
  * together with the digest of its bytes; nothing is written anywhere.  expected_manifest_sha256 may be NULL.
  * Refuses as early as the rule allows: a bad name, a bad type or a passed limit ends it at that header.
  */
@@ -45,10 +52,10 @@ extern DepotManifest *depot_archive_verify(int fd, const DepotArchiveLimits *lim
 										   DepotArchiveProgress progress, void *context, DepotError *error);
 
 /*
- * Second pass: writes exactly the manifest's files (and the manifest itself) below directory_fd, which must
- * be empty: new inodes (O_EXCL, O_NOFOLLOW), modes 0644/0755 whatever the umask, size and digest checked
- * again while writing, every file and directory fsynced.  manifest and manifest_sha256 are what the first
- * pass gave.  On error what was written stays for the caller to remove.
+ * Does what depot_archive_verify does and writes exactly the manifest's files (and the manifest itself) below
+ * directory_fd, which must be empty: new inodes (O_EXCL, O_NOFOLLOW), modes 0644/0755 whatever the umask,
+ * every file and directory fsynced.  manifest and manifest_sha256 are what one of the functions above gave
+ * or expected.  On error what was written stays for the caller to remove.
  */
 extern bool depot_archive_unpack(int fd, const DepotManifest *manifest, const char *manifest_sha256,
 								 const DepotArchiveLimits *limits, int directory_fd,

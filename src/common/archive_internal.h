@@ -71,7 +71,7 @@ extern bool depot_archive_stream_data(ArchiveStream *stream, const char *shown_n
 /* Reads to the end of the file and checks that nothing but zeros follow the last member. */
 extern bool depot_archive_stream_finish(ArchiveStream *stream);
 
-/* Where checked members go: nowhere in the first pass, into files in the second. */
+/* Where members go that are only to be kept if all of the archive proves right. */
 typedef struct ArchiveSink
 {
 	/* Called once, before the first file, when the manifest has been accepted. */
@@ -87,11 +87,12 @@ typedef struct ArchiveReadOptions
 	const DepotArchiveLimits *limits;
 	const char *expected_manifest_sha256;	/* may be NULL */
 	const ArchiveSink *sink;	/* may be NULL */
+	bool		only_manifest;	/* stop behind it */
 	DepotArchiveProgress progress;
 	void	   *progress_context;
 }			ArchiveReadOptions;
 
-/* Reads the whole package by all rules; both passes are this function. */
+/* Reads the whole package, or its manifest only, by all rules; whoever reads one comes here. */
 extern DepotManifest *depot_archive_read(int fd, const ArchiveReadOptions *options, char manifest_sha256[65],
 										 DepotError *error);
 

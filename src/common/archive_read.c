@@ -3,7 +3,7 @@
  * archive_read.c
  *	  The bounded reader: a package is exactly what its manifest says.
  *
- * One loop over the members serves both passes.  It stops at the first header
+ * One loop over the members serves verifying and unpacking.  It stops at the first header
  * that breaks a rule, so hostile archives cost what was read until then; the
  * manifest, which comes first, bounds everything that may follow: names, sizes, number of members,
  * and the length of the whole stream.
@@ -18,8 +18,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-
-#include <sodium.h>
 
 #include "common/digest.h"
 #include "common/name.h"
@@ -321,14 +319,13 @@ static bool
 read_contents(ArchiveReader *reader, const DepotManifestFile *file)
 {
 	const ArchiveSink *sink = reader->options->sink;
-	crypto_hash_sha256_state state;
-	uint8_t		digest[DEPOT_SHA256_BYTES];
+	DepotDigest state;
 	char		hex[DEPOT_SHA256_HEX_BYTES];
 	uint64_t	done = 0;
 	const void *bytes;
 	size_t		length = 0;
 
-	crypto_hash_sha256_init(&state);
+	depot_digest_begin(&state);
 	if (sink != NULL && !sink->begin_file(file->path, file->mode, sink->context, reader->error))
 		return false;
 	for (;;)
@@ -341,7 +338,7 @@ read_contents(ArchiveReader *reader, const DepotManifestFile *file)
 			return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE_LIMIT,
 								   "member \"%s\" of the archive has more bytes than its manifest says", file->path);
 		done += length;
-		crypto_hash_sha256_update(&state, bytes, length);
+		depot_digest_add(&state, bytes, length);
 		if ((sink != NULL && !sink->write(bytes, length, sink->context, reader->error)) ||
 			!report_progress(reader, length))
 			return false;
@@ -350,8 +347,7 @@ read_contents(ArchiveReader *reader, const DepotManifestFile *file)
 		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE,
 							   "member \"%s\" of the archive has %llu bytes, its manifest says %llu", file->path,
 							   (unsigned long long) done, (unsigned long long) file->size_bytes);
-	crypto_hash_sha256_final(&state, digest);
-	depot_digest_to_hex(digest, sizeof(digest), hex);
+	depot_digest_end_hex(&state, hex);
 	if (strcmp(hex, file->sha256) != 0)
 	{
 		depot_error_set(reader->error, DEPOT_ERROR_DIGEST_MISMATCH,
@@ -410,6 +406,8 @@ read_members(ArchiveReader *reader)
 			return false;
 		if (!(is_directory ? read_directory(reader, path, shown) : read_regular(reader, entry, path, shown)))
 			return false;
+		if (reader->options->only_manifest && reader->manifest != NULL)
+			return true;
 	}
 	if (reader->manifest == NULL)
 		return depot_error_set(reader->error, DEPOT_ERROR_ARCHIVE, "archive has no manifest");
@@ -444,6 +442,20 @@ depot_archive_read(int fd, const ArchiveReadOptions *options, char manifest_sha2
 	free(reader.directories);
 	free(reader.file_seen);
 	return manifest;
+}
+
+DepotManifest *
+depot_archive_read_manifest(int fd, const DepotArchiveLimits *limits, const char *expected_manifest_sha256,
+							DepotError *error)
+{
+	ArchiveReadOptions options = {
+		.limits = limits != NULL ? limits : &depot_archive_default_limits,
+		.expected_manifest_sha256 = expected_manifest_sha256,
+		.only_manifest = true
+	};
+	char		manifest_sha256[DEPOT_SHA256_HEX_BYTES];
+
+	return depot_archive_read(fd, &options, manifest_sha256, error);
 }
 
 DepotManifest *

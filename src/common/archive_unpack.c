@@ -1,10 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * archive_unpack.c
- *	  The second pass: checked members become files.
+ *	  Members become files.
  *
  * Paths come from the manifest, never from the archive.  Every file is a new inode below a directory that
  * was empty, so nothing can be followed, replaced or overwritten.
+ *
+ * A file is made durable while the next ones are unpacked; at the end only the last few are waited for.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "common/files.h"
+#include "common/flush.h"
 #include "common/name.h"
 
 #define DIRECTORY_MODE 0755
@@ -28,6 +31,7 @@ typedef struct Unpacker
 {
 	int			directory_fd;
 	int			file_fd;
+	DepotFlush	flush;
 	char		path[ARCHIVE_MEMBER_NAME_MAX_BYTES + 1];	/* of the file being written */
 }			Unpacker;
 
@@ -104,16 +108,11 @@ static bool
 end_file(void *context, DepotError *error)
 {
 	Unpacker   *unpacker = context;
-	int			fd = unpacker->file_fd;
 
+	(void) error;
+	depot_flush_add(&unpacker->flush, unpacker->file_fd);
 	unpacker->file_fd = -1;
-	if (fsync(fd) != 0)
-	{
-		depot_error_set_errno(error, errno, "could not write \"%s\"", unpacker->path);
-		close(fd);
-		return false;
-	}
-	return close(fd) == 0 || depot_error_set_errno(error, errno, "could not write \"%s\"", unpacker->path);
+	return true;
 }
 
 static bool
@@ -147,12 +146,16 @@ depot_archive_unpack(int fd, const DepotManifest *manifest, const char *manifest
 
 	if (!check_empty(directory_fd, error))
 		return false;
+	depot_flush_begin(&unpacker.flush);
 	/* With the same digest it is the same manifest, so every path is one the caller has seen. */
 	again = depot_archive_read(fd, &options, digest, error);
 	if (unpacker.file_fd >= 0)
 		close(unpacker.file_fd);
-	if (again == NULL)
+	if (!depot_flush_end(&unpacker.flush, again != NULL ? error : NULL) || again == NULL)
+	{
+		depot_manifest_free(again);
 		return false;
+	}
 	depot_manifest_free(again);
 	if (!depot_manifest_visit_directories(manifest, fsync_directory, &unpacker, error) ||
 		!fsync_directory("share", &unpacker, error) || !fsync_directory("share/depot", &unpacker, error))

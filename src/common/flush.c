@@ -1,0 +1,126 @@
+/*-------------------------------------------------------------------------
+ *
+ * flush.c
+ *	  Making many new files durable while more of them are written.
+ *
+ * An fsync is mostly waiting: for the file system's journal, and for the disk to
+ * empty its cache.  One after the other, each of a thousand files waits for both.
+ * The kernel takes fsyncs to carry out (io_submit), and those that run at the
+ * same time share one commit of the journal and one flush of the disk.  Where it
+ * does not, or a sandbox forbids it, they are done one by one.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "common/flush.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void
+depot_flush_begin(DepotFlush *flush)
+{
+	memset(flush, 0, sizeof(*flush));
+	if (syscall(SYS_io_setup, DEPOT_FLUSH_BATCH, &flush->context) != 0)
+		flush->context = 0;
+}
+
+static void
+note_failure(DepotFlush *flush, int failure_errno)
+{
+	if (flush->failure_errno == 0)
+		flush->failure_errno = failure_errno;
+}
+
+static void
+close_file(DepotFlush *flush, int fd)
+{
+	if (close(fd) != 0)
+		note_failure(flush, errno);
+}
+
+/* Waits for what the kernel has been given. */
+static void
+wait_for_running(DepotFlush *flush)
+{
+	struct io_event events[DEPOT_FLUSH_BATCH];
+
+	while (flush->running_count > 0)
+	{
+		long		count = syscall(SYS_io_getevents, flush->context, 1L, (long) flush->running_count, events, NULL);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+		{
+			/* Cannot be; but then nobody knows what has become of them. */
+			note_failure(flush, errno);
+			flush->running_count = 0;
+			return;
+		}
+		for (long i = 0; i < count; i++)
+		{
+			if (events[i].res != 0)
+				note_failure(flush, (int) -events[i].res);
+			close_file(flush, (int) events[i].data);
+		}
+		flush->running_count -= (int) count;
+	}
+}
+
+/* Hands the waiting files to the kernel; those it does not take are fsynced here. */
+static void
+start_waiting(DepotFlush *flush)
+{
+	struct iocb requests[DEPOT_FLUSH_BATCH];
+	struct iocb *list[DEPOT_FLUSH_BATCH];
+	int			taken = 0;
+
+	wait_for_running(flush);
+	memset(requests, 0, sizeof(requests));
+	for (int i = 0; i < flush->waiting_count; i++)
+	{
+		requests[i].aio_lio_opcode = IOCB_CMD_FSYNC;
+		requests[i].aio_fildes = (uint32_t) flush->waiting[i];
+		requests[i].aio_data = (uint64_t) flush->waiting[i];
+		list[i] = &requests[i];
+	}
+	if (flush->context != 0)
+		taken = (int) syscall(SYS_io_submit, flush->context, (long) flush->waiting_count, list);
+	if (taken < 0)
+		taken = 0;
+	flush->running_count = taken;
+	for (int i = taken; i < flush->waiting_count; i++)
+	{
+		if (fsync(flush->waiting[i]) != 0)
+			note_failure(flush, errno);
+		close_file(flush, flush->waiting[i]);
+	}
+	flush->waiting_count = 0;
+}
+
+void
+depot_flush_add(DepotFlush *flush, int fd)
+{
+	/* Only so that the disk has less to do when the fsync comes, which finds what fails here. */
+	(void) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	flush->waiting[flush->waiting_count++] = fd;
+	if (flush->waiting_count == DEPOT_FLUSH_BATCH)
+		start_waiting(flush);
+}
+
+bool
+depot_flush_end(DepotFlush *flush, DepotError *error)
+{
+	start_waiting(flush);
+	wait_for_running(flush);
+	if (flush->context != 0)
+		(void) syscall(SYS_io_destroy, flush->context);
+	flush->context = 0;
+	return flush->failure_errno == 0 || depot_error_set_errno(error, flush->failure_errno, "could not write a file");
+}

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * flush.h
+ *	  Making many new files durable while more of them are written.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_FLUSH_H
+#define DEPOT_FLUSH_H
+
+#include <linux/aio_abi.h>
+
+#include "common/error.h"
+
+/* Twice as many descriptors are open at most: those that wait, and those in the kernel. */
+#define DEPOT_FLUSH_BATCH 16
+
+typedef struct DepotFlush
+{
+	aio_context_t context;		/* 0: the kernel does not do it for us */
+	int			waiting[DEPOT_FLUSH_BATCH];
+	int			waiting_count;
+	int			running_count;
+	int			failure_errno;	/* of the first that failed */
+}			DepotFlush;
+
+extern void depot_flush_begin(DepotFlush *flush);
+
+/* Takes over fd, a file that is completely written; it is fsynced and closed sooner or later. */
+extern void depot_flush_add(DepotFlush *flush, int fd);
+
+/*
+ * Waits until every file that was added has been fsynced and closed, and frees what flush holds.  false: one
+ * could not be, and error says why (it may be NULL).
+ */
+extern bool depot_flush_end(DepotFlush *flush, DepotError *error);
+
+#endif							/* DEPOT_FLUSH_H */
