@@ -27,7 +27,7 @@ make_repository("$work/repository", "$work/keys", @packages);
 my @ours = ('--repository', "$work/repository");
 my $web = start_web("$work/repository");
 
-my $node = new_depot_node('auto');
+my $node = new_depot_node('auto', conf => "wal_level = replica\n");
 create_depot($node);
 add_repository($node, $web->{http}, root => "$work/repository/metadata/1.root.json");
 $node->safe_psql('postgres', 'CREATE DATABASE other');
@@ -156,6 +156,19 @@ nothing_fetched_ok(
 		query('ALTER EXTENSION plpgsql UPDATE', 'other');
 	});
 
+# The same server in recovery, without anything to recover from.
+$node->stop;
+$node->append_conf('standby.signal', '');
+$node->start;
+my $requests = request_count();
+is_error($node, 'other', 'CREATE EXTENSION auto_base', '25006', qr/cannot execute CREATE EXTENSION in a read-only transaction/,
+	'in recovery');
+is(request_count(), $requests, 'in recovery: nothing was fetched');
+$node->stop;
+unlink $node->data_dir . '/standby.signal';
+$node->start;
+wait_for_leader($node);
+
 # ---- what it fetches ----
 
 my @notices = psql_notices($node, 'other', 'CREATE EXTENSION auto_base');
@@ -281,7 +294,30 @@ query($dump, 'restored');
 is(query('SELECT extversion FROM pg_extension WHERE extname = \'auto_base\'', 'restored'), '1.1', 'a dump is restored with the extension');
 oracle_ok($node, 'after the restore', @ours);
 
+# ---- several at once ----
+
+my @databases = map { "many_$_" } 1 .. 3;
+query("CREATE DATABASE $_") foreach @databases;
+my $requests_before = request_count();
+my @sessions = map { start_psql($node, $_, 'CREATE EXTENSION auto_plain', stop => 1) } @databases;
+is(join(' ', map { finish_psql($_)->{status} } @sessions), '0 0 0', 'three databases at once');
+is(request_count() - $requests_before, 1, 'fetch it once');
+query('DROP EXTENSION auto_plain', $_) foreach @databases;
+query("SELECT uninstall_extension('auto_plain')");
+
 # ---- what really fails ----
+
+query('ALTER SYSTEM SET depot.hold = on');
+$node->reload;
+wait_until(sub { query('SHOW depot.hold') eq 'on' }) or die 'the setting does not arrive';
+nothing_fetched_ok(
+	'on hold',
+	sub {
+		is_error($node, 'restored', 'CREATE EXTENSION auto_plain', '55000', qr/pg_depot changes nothing on this server/, 'on hold');
+	});
+query('ALTER SYSTEM RESET depot.hold');
+$node->reload;
+wait_until(sub { query('SHOW depot.hold') eq 'off' }) or die 'the setting does not arrive';
 
 DepotTest::stop_web($web);
 unchanged_ok(
@@ -290,6 +326,10 @@ unchanged_ok(
 	sub {
 		is_error($node, 'restored', 'CREATE EXTENSION auto_plain', '08001', qr/127\.0\.0\.1/, 'the repository cannot be reached');
 	});
+
+query('DROP EXTENSION pg_depot');
+is_error($node, 'restored', 'CREATE EXTENSION auto_plain', '55000', qr/extension pg_depot does not exist in database "postgres"/,
+	'without pg_depot');
 
 $node->stop;
 done_testing();

@@ -10,7 +10,7 @@ use DepotTest;
 use PostgreSQL::Test::Cluster;
 use Test::More;
 
-my $node = new_depot_node('everywhere', conf => "max_worker_processes = 4\nautovacuum = off\n");
+my $node = new_depot_node('everywhere', conf => "max_worker_processes = 4\nwal_level = replica\nautovacuum = off\n");
 create_depot($node);
 my ($directory) = map { glob($node->data_dir . "/pg_depot/$_/extension") } qw(usr/share/postgresql/* share);
 
@@ -203,6 +203,15 @@ wait_for_leader($node);
 like(rows_of("CALL update_extension_everywhere('every')"),
 	qr/\AOdd name\|\|\|failed\|no background worker is left \(Raise "max_worker_processes".*\nworks\|\|\|failed\|no background worker is left[^\n]*\z/s,
 	'without a worker');
+
+# ---- in recovery ----
+
+$node->stop;
+$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+$node->append_conf('standby.signal', '');
+$node->start;
+is_error($node, 'postgres', "CALL update_extension_everywhere('every')", '25006',
+	qr/cannot execute CALL update_extension_everywhere during recovery/, 'in recovery');
 
 $node->stop;
 done_testing();
