@@ -161,7 +161,9 @@ depot_install_resolve(DepotJob *job)
 		depot_job_raise(&error);
 	}
 	raise_if_expired(state);
-	if (state->is_dry_run || !plan_changes_something(state->plan))
+	if (state->is_dry_run && depot_install_has_removals(state))
+		depot_install_look_for_use(job, depot_install_answer);
+	else if (state->is_dry_run || !plan_changes_something(state->plan))
 		depot_install_answer(job);
 	else if (lock_packages(job))
 		depot_install_apply(job);

@@ -51,6 +51,7 @@ typedef struct InstallJob
 	List	   *refresh_failures;	/* RefreshFailure */
 	int64		generation;
 	DepotPlan  *plan;
+	DepotJobStep after_look;	/* what follows the look for users of what is removed */
 	InstalledItem items[DEPOT_PLAN_MAX_ITEMS];
 	int			next_item;
 }			InstallJob;
@@ -69,5 +70,17 @@ extern void depot_install_answer(DepotJob *job);
 
 /* The repository of that name among those the plan was made with; ereports when it is not there. */
 extern const DepotRepositoryRow *depot_install_repository(const InstallJob *state, const char *name);
+
+/* Whether the plan removes something. */
+extern bool depot_install_has_removals(const InstallJob *state);
+
+/* Looks for users of what the plan removes: raises 2BP01 when there is one, else goes on with then. */
+extern void depot_install_look_for_use(DepotJob *job, DepotJobStep then);
+
+/* Marks the files of what is removed as moving, before the commit that records it. */
+extern void depot_install_begin_removals(const InstallJob *state);
+
+/* Removes them, after that commit. false: *error is the first reason. */
+extern bool depot_install_remove(const InstallJob *state, DepotError *error);
 
 #endif							/* DEPOT_JOB_INSTALL_H */

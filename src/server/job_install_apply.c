@@ -18,6 +18,7 @@
 #include "server/catalog.h"
 #include "server/job_install.h"
 #include "server/paths.h"
+#include "server/shmem_use.h"
 #include "server/space.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -37,10 +38,12 @@ depot_install_apply(DepotJob *job)
 
 	while (state->next_item < state->plan->count && state->plan->items[state->next_item].build == NULL)
 		state->next_item++;
-	if (state->next_item == state->plan->count)
-		depot_job_transact(job, record_and_activate);
-	else
+	if (state->next_item < state->plan->count)
 		adopt_or_fetch(job);
+	else if (depot_install_has_removals(state))
+		depot_install_look_for_use(job, record_and_activate);
+	else
+		depot_job_transact(job, record_and_activate);
 }
 
 /* Files that are served already and named by no row are adopted, once they have been verified. */
@@ -146,6 +149,7 @@ cancel_items(DepotJob *job)
 
 	job->on_failure = NULL;
 	job->on_blocked = NULL;
+	depot_shmem_end_moves();
 	depot_applied_release();
 	for (int i = 0; i < state->plan->count; i++)
 	{
@@ -166,7 +170,10 @@ why_of(const DepotJob *job, const DepotPlanItem *item)
 	return job->kind == DEPOT_REQUEST_UPDATE && item->installed != NULL ? item->installed->why : "requested";
 }
 
-/* Records every package of the plan and its history in one transaction. false: the rows have changed. */
+/*
+ * Records every package of the plan and its history in one transaction.  false: the rows have changed, or
+ * somebody has begun to use what is removed.
+ */
 static bool
 record_items(DepotJob *job)
 {
@@ -174,7 +181,8 @@ record_items(DepotJob *job)
 
 	depot_catalog_begin();
 	depot_job_check_may_change(job);
-	if (depot_catalog_generation() != state->generation)
+	if (depot_catalog_generation() != state->generation ||
+		(depot_install_has_removals(state) && !depot_usage_lock(job)))
 	{
 		depot_catalog_commit();
 		return false;
@@ -214,6 +222,7 @@ record_items(DepotJob *job)
 	}
 	if (!depot_shmem_begin_commit(job->slot))
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
+	depot_install_begin_removals(state);
 	depot_test_point("record_before_commit");
 	depot_catalog_commit();
 	if (job->origin == NULL)
@@ -226,13 +235,10 @@ record_items(DepotJob *job)
 static bool
 activate_item(InstallJob *state, int index, DepotError *error)
 {
-	const DepotPlanItem *planned = &state->plan->items[index];
-	const DepotAvailableRow *build = planned->build;
+	const DepotAvailableRow *build = state->plan->items[index].build;
 	InstalledItem *item = &state->items[index];
 	bool		is_resumed;
 
-	if (planned->action == DEPOT_PLAN_REMOVE)
-		return depot_applied_deactivate(planned->installed->package, error);
 	if (item->staging == NULL)
 		return true;
 	if (depot_applied_activate(item->staging->name, item->manifest, build->sha256, build->manifest_sha256,
@@ -264,9 +270,12 @@ record_and_activate(DepotJob *job)
 	job->on_blocked = NULL;
 
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_ACTIVATING, 0, 0);
+	if (!depot_install_remove(state, &error))
+		first_error = error;
 	for (int i = 0; i < state->plan->count; i++)
 		if (!activate_item(state, i, &error) && first_error.code == DEPOT_OK)
 			first_error = error;
+	depot_shmem_end_moves();
 	depot_applied_release();
 	if (first_error.code == DEPOT_OK)
 	{
