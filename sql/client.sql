@@ -17,3 +17,8 @@ CREATE FUNCTION depot.home_rows(view text) RETURNS json
     LANGUAGE c STRICT STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'depot_home_rows';
 COMMENT ON FUNCTION depot.home_rows(text) IS
     'rows of a view of schema depot in the home database, as the role in force may read it there';
+
+CREATE FUNCTION depot.home_health() RETURNS json
+    LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'depot_home_health';
+COMMENT ON FUNCTION depot.home_health() IS
+    'rows of depot.health in the home database; where it cannot be asked, one row that says why';

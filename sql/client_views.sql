@@ -9,10 +9,10 @@ CREATE VIEW depot.packages AS
              summary text);
 
 CREATE VIEW depot.installed_packages AS
-    SELECT package, version, state, extensions, why, repository, unpacked_bytes, installed_at
+    SELECT package, version, state, extensions, why, repository, installed_at
     FROM json_to_recordset(depot.home_rows('installed_packages'))
         AS r(package text, version text, state text, extensions text[], why text, repository text,
-             unpacked_bytes bigint, installed_at timestamptz);
+             installed_at timestamptz);
 
 CREATE VIEW depot.desired AS
     SELECT name, version_constraint, origin, installed_version, state, reason, since
@@ -27,3 +27,17 @@ CREATE VIEW depot.activity_log AS
         AS r(id bigint, at timestamptz, action text, package text, version text, previous_version text,
              repository text, size_bytes bigint, source text, role_name text, database_name text,
              duration_ms integer);
+
+CREATE VIEW depot.outdated AS
+    SELECT package, version, available_version, repository, reason
+    FROM json_to_recordset(depot.home_rows('outdated'))
+        AS r(package text, version text, available_version text, repository text, reason text);
+
+-- What this database can tell by itself is there when the home database cannot be asked, too.
+CREATE VIEW depot.health AS
+    SELECT check_name, state, value, what_to_do FROM depot.local_health()
+    UNION ALL
+    SELECT check_name, state, value, what_to_do
+    FROM json_to_recordset(depot.home_health())
+        AS r(check_name text, state text, value text, what_to_do text)
+    WHERE check_name NOT IN (SELECT l.check_name FROM depot.local_health() l);

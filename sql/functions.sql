@@ -12,3 +12,13 @@ CREATE FUNCTION depot.running_requests(OUT id bigint, OUT request text, OUT subj
     RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'depot_running_requests';
 COMMENT ON FUNCTION depot.running_requests() IS 'requests that wait for or are worked on by the leader';
+
+CREATE FUNCTION depot.local_health(OUT check_name text, OUT state text, OUT value text, OUT what_to_do text)
+    RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'depot_local_health';
+COMMENT ON FUNCTION depot.local_health() IS 'the checks of depot.health that need neither tables nor the leader';
+
+CREATE FUNCTION depot.local_conflicts(OUT package text, OUT kind text, OUT path text)
+    RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'depot_local_conflicts';
+COMMENT ON FUNCTION depot.local_conflicts() IS 'what both a served package and the server installation have';

@@ -25,8 +25,9 @@ END
 $$;
 
 GRANT USAGE ON SCHEMA depot TO PUBLIC;
-GRANT SELECT ON depot.packages, depot.installed_packages, depot.desired TO PUBLIC;
-GRANT EXECUTE ON FUNCTION depot.applied_packages() TO PUBLIC;
-GRANT SELECT ON depot.activity, depot.activity_log TO pg_monitor;
-REVOKE ALL ON FUNCTION depot.running_requests() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION depot.running_requests() TO pg_monitor;
+GRANT SELECT ON depot.packages, depot.installed_packages, depot.desired, depot.outdated,
+    depot.conflicts TO PUBLIC;
+GRANT EXECUTE ON FUNCTION depot.applied_packages(), depot.local_conflicts() TO PUBLIC;
+GRANT SELECT ON depot.activity, depot.activity_log, depot.health TO pg_monitor;
+REVOKE ALL ON FUNCTION depot.running_requests(), depot.local_health() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION depot.running_requests(), depot.local_health() TO pg_monitor;

@@ -173,3 +173,19 @@ COMMENT ON COLUMN depot.history.source IS 'URL of the repository or mirror that 
 COMMENT ON COLUMN depot.history.role_name IS 'who asked: a role, or the setting depot.extensions';
 COMMENT ON COLUMN depot.history.database_name IS 'from which database';
 COMMENT ON COLUMN depot.history.duration_ms IS 'time from the request to the record';
+
+-- How the views judge versions and builds.  What is no version or no description has an answer, too.
+
+CREATE FUNCTION depot.compare_versions(a text, b text) RETURNS integer
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'depot_compare_versions';
+COMMENT ON FUNCTION depot.compare_versions(text, text) IS
+    'less than, equal to or greater than 0 as version a is older than, the same as or newer than b; null: one is no version';
+
+CREATE FUNCTION depot.version_is_allowed(version text, version_constraint text) RETURNS boolean
+    LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'depot_version_is_allowed';
+COMMENT ON FUNCTION depot.version_is_allowed(text, text) IS
+    'does a version satisfy a constraint; null: one of them is none';
+
+CREATE FUNCTION depot.build_misfit(custom text, target text) RETURNS text
+    LANGUAGE c STRICT STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'depot_build_misfit';
+COMMENT ON FUNCTION depot.build_misfit(text, text) IS 'why a build does not run on this server; null: it does';

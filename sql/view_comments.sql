@@ -17,7 +17,6 @@ COMMENT ON COLUMN depot.installed_packages.state IS
 COMMENT ON COLUMN depot.installed_packages.extensions IS 'extensions it provides';
 COMMENT ON COLUMN depot.installed_packages.why IS 'requested by name, declared in depot.extensions, or a dependency';
 COMMENT ON COLUMN depot.installed_packages.repository IS 'repository it came from';
-COMMENT ON COLUMN depot.installed_packages.unpacked_bytes IS 'size of its files';
 COMMENT ON COLUMN depot.installed_packages.installed_at IS 'when it was recorded';
 
 COMMENT ON VIEW depot.desired IS 'what shall be installed: the entries of depot.extensions, and what was called for otherwise';
@@ -54,3 +53,22 @@ COMMENT ON COLUMN depot.activity_log.source IS 'URL of the repository or mirror 
 COMMENT ON COLUMN depot.activity_log.role_name IS 'who asked: a role, or the setting depot.extensions';
 COMMENT ON COLUMN depot.activity_log.database_name IS 'from which database';
 COMMENT ON COLUMN depot.activity_log.duration_ms IS 'time from the request to the record';
+
+COMMENT ON VIEW depot.outdated IS 'installed packages of which their repository has a newer version';
+COMMENT ON COLUMN depot.outdated.package IS 'package name';
+COMMENT ON COLUMN depot.outdated.version IS 'version that is installed';
+COMMENT ON COLUMN depot.outdated.available_version IS 'newest version that runs on this server, or the newest if none does';
+COMMENT ON COLUMN depot.outdated.repository IS 'repository that offers it';
+COMMENT ON COLUMN depot.outdated.reason IS 'why update_extension would not install it; null: it would';
+
+COMMENT ON VIEW depot.conflicts IS 'what both an installed package and the server installation have';
+COMMENT ON COLUMN depot.conflicts.package IS 'package name';
+COMMENT ON COLUMN depot.conflicts.kind IS 'extension (its control file), library or file';
+COMMENT ON COLUMN depot.conflicts.path IS 'the file of the server installation';
+COMMENT ON COLUMN depot.conflicts.what_to_do IS 'how to end the conflict';
+
+COMMENT ON VIEW depot.health IS 'is everything well, a row for each check';
+COMMENT ON COLUMN depot.health.check_name IS 'what was looked at';
+COMMENT ON COLUMN depot.health.state IS 'ok, warning or critical';
+COMMENT ON COLUMN depot.health.value IS 'what was found';
+COMMENT ON COLUMN depot.health.what_to_do IS 'the remedy, where one is needed';

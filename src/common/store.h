@@ -27,6 +27,7 @@
 #define DEPOT_STATE_FILE "var/state.json"
 #define DEPOT_JOB_NAME_BYTES 33 /* 32 hex digits and NUL */
 #define DEPOT_SERVED_PATH_BYTES 1024
+#define DEPOT_SYSTEM_PATH_BYTES 2048
 
 /* Where members of a package are served, relative to the depot directory, without slashes at the ends. */
 typedef struct DepotLayout
@@ -164,6 +165,13 @@ extern bool depot_store_prepare_activation(int root_fd, const DepotLayout *layou
 										   const DepotManifest *manifest, int data_prefix_bytes,
 										   const char *system_share, const char *system_lib,
 										   DepotError *error);
+
+/*
+ * Finds where the server installation would have a served path: system_share or system_lib, then the rest.
+ * false: neither directory is meant, or the path would not fit.
+ */
+extern bool depot_store_system_path(const DepotLayout *layout, const char *served_path, const char *system_share,
+									const char *system_lib, char out[DEPOT_SYSTEM_PATH_BYTES]);
 
 /*
  * Sets space aside for so many times writing state.json, grown by added_bytes

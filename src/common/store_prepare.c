@@ -109,32 +109,41 @@ check_owner(const Preparation *preparation, const char *path, DepotError *error)
 	return depot_error_hint(error, "Uninstall one of them first.");
 }
 
-/* Refuses a file that the server installation has too (design promise 9). */
-static bool
-check_system(const Preparation *preparation, const char *path, DepotError *error)
+bool
+depot_store_system_path(const DepotLayout *layout, const char *served_path, const char *system_share,
+						const char *system_lib, char out[DEPOT_SYSTEM_PATH_BYTES])
 {
-	char		system_path[2 * DEPOT_SERVED_PATH_BYTES];
 	const char *directory = NULL;
 	const char *rest;
-	struct stat status;
 	int			length;
 
-	switch (depot_store_place(preparation->layout, path, &rest))
+	switch (depot_store_place(layout, served_path, &rest))
 	{
 		case STORE_IN_SHARE:
-			directory = preparation->system_share;
+			directory = system_share;
 			break;
 		case STORE_IN_LIB:
-			directory = preparation->system_lib;
+			directory = system_lib;
 			break;
 		case STORE_ELSEWHERE:
 			break;
 	}
 	if (directory == NULL)
+		return false;
+	length = snprintf(out, DEPOT_SYSTEM_PATH_BYTES, "%s/%s", directory, rest);
+	return length >= 0 && length < DEPOT_SYSTEM_PATH_BYTES;
+}
+
+/* Refuses a file that the server installation has too (design promise 9). */
+static bool
+check_system(const Preparation *preparation, const char *path, DepotError *error)
+{
+	char		system_path[DEPOT_SYSTEM_PATH_BYTES];
+	struct stat status;
+
+	if (!depot_store_system_path(preparation->layout, path, preparation->system_share, preparation->system_lib,
+								 system_path))
 		return true;
-	length = snprintf(system_path, sizeof(system_path), "%s/%s", directory, rest);
-	if (length < 0 || (size_t) length >= sizeof(system_path))
-		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "the path of file \"%s\" is too long", path);
 	if (lstat(system_path, &status) != 0)
 	{
 		if (errno == ENOENT || errno == ENOTDIR)

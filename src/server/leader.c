@@ -24,6 +24,7 @@
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/compat.h"
+#include "server/conflicts.h"
 #include "server/job.h"
 #include "server/leader.h"
 #include "server/paths.h"
@@ -79,6 +80,7 @@ depot_leader_main(Datum argument)
 	{
 		depot_applied_open();
 		depot_paths_probe_executable();
+		depot_conflicts_warn(depot_applied_state());
 	}
 	if (was_active && depot_paths_inactive_reason() != NULL)
 		ereport(WARNING,

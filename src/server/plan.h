@@ -104,6 +104,10 @@ extern const DepotInstalledRow *depot_plan_find_installed(const DepotInstalledRo
 extern const DepotInstalledRow *depot_plan_find_dependent(const DepotInstalledRow *installed, int installed_count,
 														  const DepotInstalledRow *row);
 
+/* Says why a build does not run on the server that input describes, in reason, or returns NULL. */
+extern const char *depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest,
+									 char *reason, size_t reason_bytes);
+
 /* Whether a manifest provides an extension. */
 extern bool depot_plan_provides(const DepotManifest *manifest, const char *extension);
 

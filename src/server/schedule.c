@@ -125,8 +125,11 @@ depot_schedule_next_at(bool is_busy)
 void
 depot_schedule_note_end(const DepotJob *job)
 {
-	if (job->begin == depot_reconcile_start && reconcile_at == 0)
+	if (job->begin != depot_reconcile_start)
+		return;
+	if (reconcile_at == 0)
 		reconcile_failures = 0;
+	depot_shmem_note_reconcile(reconcile_failures);
 }
 
 static void

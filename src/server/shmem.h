@@ -125,6 +125,11 @@ extern int	depot_shmem_count_failed_start(void);
 extern int	depot_shmem_failed_starts(void);
 extern void depot_shmem_clear_failed_starts(void);
 
+/* The end of a reconciliation, and how many in a row could not do all that was to be done. */
+extern void depot_shmem_note_reconcile(int failures);
+/* The last one: how many failures, and when (0: none yet since the server started). */
+extern int	depot_shmem_last_reconcile(TimestampTz *at);
+
 /* Caller: claim a free slot and its number (-1: none is free), then fill and submit it. */
 extern int	depot_shmem_claim(void);
 extern void depot_shmem_submit(int index, DepotRequestKind kind, const char *subject,

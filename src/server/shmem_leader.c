@@ -15,6 +15,7 @@
 #include "server/shmem_use.h"
 #include "storage/ipc.h"
 #include "storage/procarray.h"
+#include "utils/timestamp.h"
 
 static void withdraw_leader(int code, Datum arg);
 
@@ -191,4 +192,25 @@ depot_shmem_clear_failed_starts(void)
 	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
 	depot_shmem_board->failed_starts = 0;
 	LWLockRelease(depot_shmem_board_lock);
+}
+
+void
+depot_shmem_note_reconcile(int failures)
+{
+	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
+	depot_shmem_board->reconciled_at = GetCurrentTimestamp();
+	depot_shmem_board->reconcile_failures = failures;
+	LWLockRelease(depot_shmem_board_lock);
+}
+
+int
+depot_shmem_last_reconcile(TimestampTz *at)
+{
+	int			failures;
+
+	LWLockAcquire(depot_shmem_board_lock, LW_SHARED);
+	*at = depot_shmem_board->reconciled_at;
+	failures = depot_shmem_board->reconcile_failures;
+	LWLockRelease(depot_shmem_board_lock);
+	return failures;
 }

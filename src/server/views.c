@@ -34,7 +34,10 @@ depot_applied_packages(PG_FUNCTION_ARGS)
 	if (!depot_shmem_is_attached())
 		return (Datum) 0;
 	if (!depot_applied_read(&state, &error))
-		depot_errors_raise(ERROR, &error);
+	{
+		depot_errors_raise(WARNING, &error);
+		return (Datum) 0;
+	}
 
 	PG_TRY();
 	{

@@ -9,14 +9,20 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "server/call.h"
 #include "server/compat.h"
+#include "server/errors.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 
 DEPOT_SQL_FUNCTION(depot_home_rows);
+DEPOT_SQL_FUNCTION(depot_home_health);
 
 /* Takes a text in UTF-8 into the database's encoding; a character that this lacks becomes '?'. */
 static char *
@@ -37,8 +43,8 @@ to_server(char *text)
 	while (length > 0)
 	{
 		int			taken = !OidIsValid(conversion) ? 0 :
-			pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding, (unsigned char *) text, length,
-										  (unsigned char *) converted, length * MAX_CONVERSION_GROWTH + 1, true);
+		pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding, (unsigned char *) text, length,
+									  (unsigned char *) converted, length * MAX_CONVERSION_GROWTH + 1, true);
 
 		if (taken > 0)
 			appendStringInfoString(&out, converted);
@@ -53,10 +59,10 @@ to_server(char *text)
 	return out.data;
 }
 
-Datum
-depot_home_rows(PG_FUNCTION_ARGS)
+/* Asks for a view; a JSON array of its rows. */
+static Datum
+read_view(const char *view)
 {
-	char	   *view = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	StringInfoData argument;
 	char	   *answer;
 
@@ -66,4 +72,68 @@ depot_home_rows(PG_FUNCTION_ARGS)
 	appendStringInfoChar(&argument, '}');
 	answer = depot_call_leader(DEPOT_REQUEST_READ_VIEW, view, &argument, true);
 	return DirectFunctionCall2(json_object_field, CStringGetTextDatum(to_server(answer)), CStringGetTextDatum("rows"));
+}
+
+Datum
+depot_home_rows(PG_FUNCTION_ARGS)
+{
+	return read_view(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+}
+
+/* The row of depot.health that says why there are no others. */
+static Datum
+unreachable_row(const DepotReport *report)
+{
+	StringInfoData row;
+
+	initStringInfo(&row);
+	appendStringInfoString(&row, "[{\"check_name\":\"home database\",\"state\":\"critical\",\"value\":");
+	escape_json(&row, report->message);
+	appendStringInfoString(&row, ",\"what_to_do\":");
+	escape_json(&row, report->hint);
+	appendStringInfoString(&row, "}]");
+	return CStringGetTextDatum(row.data);
+}
+
+/* In a subtransaction, because an answer is wanted whatever is wrong in the home database. */
+Datum
+depot_home_health(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile Datum rows = (Datum) 0;
+	DepotReport report;
+
+	if (!depot_shmem_is_attached())
+		return CStringGetTextDatum("[]");
+	if (depot_shmem_leader(NULL) == 0)
+	{
+		depot_shmem_leader_gone_report(&report);
+		return unreachable_row(&report);
+	}
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		rows = read_view("health");
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error_data;
+
+		MemoryContextSwitchTo(context);
+		error_data = CopyErrorData();
+		if (error_data->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		depot_errors_data_to_report(error_data, &report);
+		rows = unreachable_row(&report);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return rows;
 }

@@ -33,8 +33,8 @@ SELECT $$
         FROM pg_class c JOIN members ON classid = 'pg_class'::regclass AND objid = c.oid
         WHERE c.relkind = 'v'
         UNION ALL
-        SELECT format('column %s.%s %s %s %s %s', c.relname, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod),
-                      a.attacl, col_description(c.oid, a.attnum))
+        SELECT format('column %s.%s %s %s %s %s %s', c.relname, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod),
+                      a.attcollation::regcollation, a.attacl, col_description(c.oid, a.attnum))
         FROM pg_class c JOIN members ON classid = 'pg_class'::regclass AND objid = c.oid
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
         WHERE c.relkind = 'v'
@@ -44,6 +44,7 @@ SELECT $$
                       p.proacl, obj_description(p.oid, 'pg_proc'))
         FROM pg_proc p JOIN members ON classid = 'pg_proc'::regclass AND objid = p.oid
         WHERE p.proname NOT LIKE 'check\_%\_database' AND p.proname NOT LIKE 'home\_%'
+          AND p.proname NOT IN ('build_misfit', 'compare_versions', 'version_is_allowed')
         UNION ALL
         SELECT format('schema %s %s', n.nspacl, obj_description(n.oid, 'pg_namespace'))
         FROM pg_namespace n JOIN members ON classid = 'pg_namespace'::regclass AND objid = n.oid

@@ -25,6 +25,10 @@ SELECT outcome($$SELECT refresh_extension_repository()$$);
 SELECT outcome($$SELECT verify_extension_files()$$);
 SELECT outcome($$SELECT FROM depot.activity$$);
 SELECT outcome($$SELECT FROM depot.activity_log$$);
+SELECT outcome($$SELECT FROM depot.health$$);
+SELECT outcome($$SELECT depot.local_health()$$);
+SELECT count(*) FROM depot.outdated;
+SELECT count(*) FROM depot.conflicts;
 SELECT outcome($$SELECT depot.running_requests()$$);
 SELECT outcome($$SELECT depot.check_home_database()$$);
 SELECT outcome($$SHOW depot.database$$);
@@ -41,6 +45,7 @@ RESET ROLE;
 SET ROLE regress_depot_monitor;
 SELECT count(*) FROM depot.activity;
 SELECT count(*) FROM depot.activity_log;
+SELECT count(*) > 8 FROM depot.health;
 SELECT outcome($$SELECT install_extension('hll')$$);
 RESET ROLE;
 
