@@ -15,13 +15,14 @@ INSERT INTO depot.repository (name, url, root_sha256, added_by, refreshed_at, ex
            ('aging', 'file:///x', repeat('0', 64), 'x', now() - interval '20 hours', now() + interval '4 hours'),
            ('expired', 'file:///x', repeat('0', 64), 'x', '2026-01-01', '2026-01-02'),
            ('never', 'file:///x', repeat('0', 64), 'x', NULL, NULL);
+INSERT INTO depot.declared (ordinal, name, state, reason) VALUES (1, 'fine', 'ok', NULL), (2, 'unknown', 'refused', 'why'), (3, 'slow', 'failed', 'why');
 SET client_min_messages = error;
 CREATE PUBLICATION regress_depot_everything FOR ALL TABLES;
 CREATE PUBLICATION regress_depot_schema FOR TABLES IN SCHEMA depot;
 CREATE PUBLICATION regress_depot_other FOR TABLES IN SCHEMA public;
 SET client_min_messages = warning;
 SELECT check_name, state, CASE WHEN check_name ~ 'fresh|aging' THEN regexp_replace(value, '\d+', 'N', 'g') ELSE value END AS value
-FROM depot.health WHERE check_name ~ 'repositor|publication|packages';
+FROM depot.health WHERE check_name ~ 'repositor|publication|packages|list';
 \pset format unaligned
 SELECT check_name, what_to_do FROM depot.health WHERE what_to_do IS NOT NULL;
 
@@ -35,6 +36,7 @@ DROP EXTENSION pg_depot_client;
 SET client_min_messages = warning;
 DROP PUBLICATION regress_depot_everything, regress_depot_schema, regress_depot_other;
 DELETE FROM depot.repository WHERE name <> 'fresh';
+DELETE FROM depot.declared;
 
 -- versions, by Debian's order
 SELECT a, b, depot.compare_versions(a, b) FROM (VALUES ('1.10', '1.9'), ('1.0~beta1', '1.0'), ('1:0.1', '2.0'), ('2.0', '2.0'),

@@ -35,6 +35,8 @@ my $add = "SELECT repository, packages > 5 FROM add_extension_repository('main',
 my @functions = (
 	[ 'add_extension_repository', $add, qr/^main\|t$/, undef ],
 	[ 'refresh_extension_repository', 'SELECT repository, changed FROM refresh_extension_repository()', qr/^main\|f$/, undef ],
+	[ 'check_extension_list', "SELECT name, action, version, reason FROM check_extension_list('depot_demo 1.0')",
+		qr/^depot_demo\|install\|1\.0\|$/, qr/^depot_demo\|install\|1\.0\|$/ ],
 	[ 'install_extension', "SELECT package, version, action FROM install_extension('depot_demo', '1.0', dry_run => true)",
 		qr/^depot_demo\|1\.0\|install$/, qr/^depot_demo\|1\.0\|install$/ ],
 	[ 'install_extension', "SELECT package, version, action FROM install_extension('depot_demo', '1.0')", qr/^depot_demo\|1\.0\|install$/, undef ],
@@ -50,11 +52,12 @@ my @functions = (
 my %views = (
 	'depot.packages' => [ "SELECT version, installed FROM depot.packages WHERE package = 'depot_demo' ORDER BY 1", "1.0|t\n1.1|f\n1.2|f\n2.0|f" ],
 	'depot.installed_packages' => [ 'SELECT package, version, state, extensions FROM depot.installed_packages', 'depot_demo|1.0|active|{depot_demo}' ],
+	'depot.desired' => [ 'SELECT name, origin, installed_version, state FROM depot.desired', 'depot_demo|install_extension|1.0|ok' ],
 	'depot.activity' => [ 'SELECT count(*) FROM depot.activity', '0' ],
 	'depot.activity_log' => [ 'SELECT action, package, version FROM depot.activity_log ORDER BY id DESC LIMIT 1', 'install|depot_demo|1.0' ],
 	'depot.outdated' => [ 'SELECT * FROM depot.outdated', 'depot_demo|1.0|2.0|main|' ],
 	'depot.conflicts' => [ 'SELECT count(*) FROM depot.conflicts', '0' ],
-	'depot.health' => [ q(SELECT count(*), string_agg(check_name, ', ') FILTER (WHERE state <> 'ok') FROM depot.health), '12|' ]);
+	'depot.health' => [ q(SELECT count(*), string_agg(check_name, ', ') FILTER (WHERE state <> 'ok') FROM depot.health), '13|' ]);
 
 foreach my $database (@databases)
 {
@@ -104,8 +107,8 @@ foreach my $view (sort keys %views)
 	my $rows = "SELECT coalesce(json_agg(v ORDER BY v::text), '[]') FROM (SELECT * FROM $view) v" . ($view eq 'depot.health' ? " WHERE check_name !~ 'free'" : '');
 	is(query($rows, 'app'), query($rows), "$view: the same rows with all their columns");
 
-	# Usual rows fit a window; so does what \d shows of the columns.  Logs are read by \x.
-	next if $view =~ /activity/;
+	# Usual rows fit a window; so does what \d shows of the columns.  What is wider is read by \x.
+	next if $view =~ /activity|desired/;
 	foreach my $print ("SELECT * FROM $view LIMIT 5", "\\d $view")
 	{
 		my @long = grep { length > 100 } split /\n/, run_ok('psql', '-X', '-d', $node->connstr('app'), '-c', $print);
