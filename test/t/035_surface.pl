@@ -41,6 +41,10 @@ my @functions = (
 		qr/^depot_demo\|1\.0\|install$/, qr/^depot_demo\|1\.0\|install$/ ],
 	[ 'install_extension', "SELECT package, version, action FROM install_extension('depot_demo', '1.0')", qr/^depot_demo\|1\.0\|install$/, undef ],
 	[ 'update_extension', "SELECT version, action FROM update_extension('depot_demo', '1.*')", qr/^1\.2\|update$/, undef ],
+	[ 'update_extension_everywhere', "CALL update_extension_everywhere('plpgsql')", qr/^app\|1\.0\|1\.0\|unchanged\|$/m, undef ],
+	[ 'extension_lock', "SELECT extension_lock() #>> '{packages,0,package}'", qr/^depot_demo$/, qr/^depot_demo$/ ],
+	[ 'apply_extension_lock', 'SELECT package, version, action FROM apply_extension_lock(extension_lock())', qr/^depot_demo\|1\.2\|keep$/, undef ],
+	[ 'apply_extension_lock', 'SELECT package, action FROM apply_extension_lock(extension_lock(), dry_run => true)', qr/^depot_demo\|keep$/, qr/^depot_demo\|keep$/ ],
 	[ 'verify_extension_files', 'SELECT count(*) FROM verify_extension_files()', qr/^0$/, qr/^0$/ ],
 	[ 'verify_extension_files', 'SELECT count(*) FROM verify_extension_files(repair => true)', qr/^0$/, undef ],
 	[ 'uninstall_extension', "SELECT package, action FROM uninstall_extension('depot_demo', dry_run => true)",
@@ -75,7 +79,7 @@ SQL
 	foreach my $function (@functions)
 	{
 		my ($function_name, $statement, $answer, $read_only_answer) = @$function;
-		my $result = psql_error($node, $name, "BEGIN READ ONLY; $statement");
+		my $result = psql_error($node, $name, "SET default_transaction_read_only = on; $statement");
 		if (defined $read_only_answer)
 		{
 			like($result->{stdout}, $read_only_answer, "$where: $function_name in a read-only transaction") or diag($result->{stderr});
