@@ -338,6 +338,9 @@ explain_unknown(InstallJob *state, DepotError *error)
 		return;
 	}
 
+	if (error->detail[0] == '\0')
+		depot_error_detail(error, "No repository has a build of it for PostgreSQL %d on %s.", PG_MAJORVERSION_NUM,
+						   depot_platform_name());
 	depot_catalog_begin();
 	count = depot_catalog_near_names(state->request.name, lengthof(names), names);
 	depot_catalog_commit();
