@@ -16,6 +16,8 @@
 #	depot_slow 1.0, 1.1        its script takes the advisory lock 42 for the transaction, so that
 #	                           who holds it decides when the script goes on
 #	depot_slow_needs 1.0       requires depot_slow
+#	depot_modules 1.0          modules of the server by other names: depot_decoding is test_decoding, an output
+#	                           plugin, and depot_distance is earthdistance, which has geo_distance(point, point)
 #
 # The program, of PG_CONFIG's installation or named by PG_DEPOT, makes it.
 #
@@ -71,6 +73,13 @@ wait_for_lock='SELECT pg_catalog.pg_advisory_xact_lock(42);'
 pack depot_slow 1.0 '' "$wait_for_lock"$'\n'"$(tells depot_slow 1.0)"
 pack depot_slow 1.1 '' "$wait_for_lock"$'\n'"$(tells depot_slow 1.1)" 1.0
 pack depot_slow_needs 1.0 depot_slow "$(tells depot_slow_needs 1.0)"
+
+library_directory=$("$pg_config" --pkglibdir)
+mkdir -p "$directory/tree$library_directory"
+cp "$library_directory/test_decoding.so" "$directory/tree$library_directory/depot_decoding.so"
+cp "$library_directory/earthdistance.so" "$directory/tree$library_directory/depot_distance.so"
+run pack --from-tree "$directory/tree" --package depot_modules --version 1.0 --summary 'made for a test' \
+	--license PostgreSQL -q -o "$directory/packages"
 
 keys=()
 role_keys=()
