@@ -250,7 +250,7 @@ extern PGDLLEXPORT void depot_usage_main(Datum argument);
 extern void depot_declared_request(bool is_refreshed);
 extern void depot_declared_note_change(void);
 
-/* Requests it when the settings have changed since the last call. */
+/* Requests it after the settings were read again, unless there was and is none. */
 extern void depot_declared_note_reload(void);
 
 /* When its next job is due (0: none is planned); is_busy: requests are being worked on, which come first. */

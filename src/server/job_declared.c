@@ -67,9 +67,8 @@ static bool is_refreshed = false;	/* repositories were asked for news since the 
 static bool is_refresh_due = false; /* they are to be asked before the next look */
 static int	failures = 0;
 
-/* The settings that the last look was planned for. */
+/* The list that the last look was planned for; NULL before the first. */
 static char *seen_list = NULL;
-static bool seen_prune = false;
 
 static void look(DepotJob *job, bool may_act);
 static void note_look(DepotJob *job);
@@ -99,13 +98,14 @@ depot_declared_note_change(void)
 void
 depot_declared_note_reload(void)
 {
-	if (seen_list != NULL && strcmp(seen_list, depot_settings_extensions) == 0 &&
-		seen_prune == depot_settings_extensions_prune)
-		return;
+	char	   *list = MemoryContextStrdup(TopMemoryContext, depot_settings_extensions);
+	bool		was_empty = seen_list != NULL && seen_list[0] == '\0';
+
 	if (seen_list != NULL)
 		pfree(seen_list);
-	seen_list = MemoryContextStrdup(TopMemoryContext, depot_settings_extensions);
-	seen_prune = depot_settings_extensions_prune;
+	seen_list = list;
+	if (was_empty && list[0] == '\0')
+		return;
 	failures = 0;
 	depot_declared_request(false);
 }

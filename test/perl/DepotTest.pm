@@ -33,7 +33,7 @@ our ($root_only, $top, $pgxs_tests, %pg);
 our @EXPORT = qw(
   add_repository agent_pids create_depot depot_repository file_contents is_long is_error leader_pid
   make_tree_package new_depot_node oracle_dump oracle_is_ok oracle_ok pg_config_value processes_gone
-  finish_psql psql_error psql_notices run_ok start_again start_psql start_web stop_psql unchanged_ok
+  finish_psql psql_error psql_notices run_ok start_again start_psql start_web start_web_again stop_psql stop_web unchanged_ok
   wait_for_leader wait_until write_file
 );
 
@@ -366,6 +366,24 @@ http {
 	server { listen 127.0.0.1:$https ssl; ssl_certificate $work/server.crt; ssl_certificate_key $work/server.key; }
 }
 CONF
+	my $web = {
+		work => $work,
+		http => "http://127.0.0.1:$http",
+		https => "https://127.0.0.1:$https",
+		slow => "http://127.0.0.1:$slow",
+		ca_file => "$work/ca.crt",
+		access_log => "$work/access.log"
+	};
+	start_web_again($web);
+	return $web;
+}
+
+# Starts nginx as start_web has configured it, at the same addresses: after stop_web, too.
+sub start_web_again
+{
+	my ($web) = @_;
+	my $work = $web->{work};
+	my ($port) = $web->{https} =~ /:(\d+)$/;
 	my $pid = fork() // die "fork: $!";
 	if ($pid == 0)
 	{
@@ -375,16 +393,10 @@ CONF
 		exec 'nginx', '-e', "$work/error.log", '-c', "$work/nginx.conf" or POSIX::_exit(127);
 	}
 	push @web_servers, $pid;
-	wait_until(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$https", Timeout => 1) }, 10)
+	$web->{pid} = $pid;
+	wait_until(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 1) }, 10)
 	  or die "nginx does not answer: " . file_contents("$work/output");
-	return {
-		http => "http://127.0.0.1:$http",
-		https => "https://127.0.0.1:$https",
-		slow => "http://127.0.0.1:$slow",
-		ca_file => "$work/ca.crt",
-		access_log => "$work/access.log",
-		pid => $pid
-	};
+	return;
 }
 
 sub stop_web
