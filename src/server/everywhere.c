@@ -17,10 +17,9 @@
 #include "common/name.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
 #include "server/compat.h"
 #include "server/everywhere.h"
-#include "server/job.h"
+#include "server/worker.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
@@ -201,14 +200,7 @@ run_worker(dsm_segment *segment)
 	BackgroundWorkerHandle *handle;
 	BackgroundWorker worker;
 
-	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_depot extension update");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "pg_depot extension update");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, DEPOT_WORKER_LIBRARY);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "depot_everywhere_main");
+	depot_worker_describe(&worker, "pg_depot extension update", "depot_everywhere_main");
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
 	worker.bgw_notify_pid = MyProcPid;
 

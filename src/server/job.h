@@ -28,9 +28,6 @@
 #include "server/shmem.h"
 #include "server/users.h"
 
-/* Not a bare name: that one is only found while dynamic_library_path has $libdir. */
-#define DEPOT_WORKER_LIBRARY "$libdir/pg_depot"
-
 #define DEPOT_JOB_MAX_STAGINGS 129	/* a plan's packages, and one for metadata */
 
 typedef struct DepotJob DepotJob;

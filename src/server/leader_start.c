@@ -18,6 +18,7 @@
 #include "server/leader.h"
 #include "server/paths.h"
 #include "server/schedule.h"
+#include "server/worker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
@@ -34,14 +35,9 @@ depot_leader_register(void)
 {
 	BackgroundWorker worker;
 
-	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_depot leader");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "pg_depot leader");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	depot_worker_describe(&worker, "pg_depot leader", "depot_leader_main");
 	worker.bgw_start_time = BgWorkerStart_ConsistentState;
 	worker.bgw_restart_time = RESTART_SECONDS;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, DEPOT_WORKER_LIBRARY);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "depot_leader_main");
 	RegisterBackgroundWorker(&worker);
 }
 

@@ -22,6 +22,7 @@
 #include "server/paths.h"
 #include "server/use.h"
 #include "server/users.h"
+#include "server/worker.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -268,14 +269,7 @@ start_worker(DepotJob *job)
 	BackgroundWorker worker;
 	MemoryContext old_context;
 
-	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pg_depot usage check");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "pg_depot usage check");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, DEPOT_WORKER_LIBRARY);
-	snprintf(worker.bgw_function_name, BGW_MAXLEN, "depot_usage_main");
+	depot_worker_describe(&worker, "pg_depot usage check", "depot_usage_main");
 	worker.bgw_notify_pid = MyProcPid;
 
 	usage->number = depot_shmem_begin_usage(usage->databases[usage->next].oid, usage->request.extensions,
