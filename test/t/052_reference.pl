@@ -1,4 +1,4 @@
-# The reference pages name what the server has: functions, columns of views, settings with their defaults.
+# The pages name what there is: functions, columns of views, settings with their defaults, Debian packages.
 #
 # That signatures are right is test/t/050_docs.pl's to check.
 
@@ -39,6 +39,43 @@ sub documented_functions
 	}
 	return @names;
 }
+
+# ---- Debian packages ----
+
+sub sorted
+{
+	return join(' ', sort split ' ', $_[0]);
+}
+
+my ($wanted) = file_contents("$DepotTest::top/test/tools/debian.sh") =~ /^BUILD_PACKAGES=\(\n(.*?)^\)/ms;
+$wanted =~ s/"//g;
+$wanted =~ s/\$PG_MAJOR/15/g;
+foreach my $page ('README.md', 'docs/install.md')
+{
+	my ($command) = file_contents("$DepotTest::top/$page") =~ /^sudo apt install ((?:[^\n]*\\\n)*[^\n]*)$/m;
+	is(sorted($command =~ s/\\\n//gr), sorted($wanted), "$page has the packages to build with");
+}
+
+# The packages of the libraries that the program and the server's library are linked with.
+sub linked_packages
+{
+	my %packages;
+	foreach my $file (DepotTest::depot_program(), pg_config_value('pkglibdir') . '/pg_depot.so')
+	{
+		foreach my $library (run_ok('readelf', '-d', $file) =~ /\(NEEDED\).*\[(.*)\]/g)
+		{
+			my ($package) = run_ok('dpkg', '-S', "*/$library") =~ /^([^:,]+)/;
+			$packages{$package} = 1;
+		}
+	}
+	delete $packages{libc6};
+	return sorted(join(' ', keys %packages));
+}
+
+my ($needed) = file_contents("$DepotTest::top/docs/install.md") =~ /no `-dev` package: (.*?) are enough/s;
+is(sorted(join(' ', $needed =~ /`([^`]+)`/g)), linked_packages(), 'docs/install.md has the packages that a server needs');
+
+# ---- functions, views, settings ----
 
 create_depot($node);
 
