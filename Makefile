@@ -31,11 +31,20 @@ REGRESS_OPTS = --inputdir=test
 
 # The program's own objects live apart from the library's.
 CLI = build/pg_depot
-CLI_SOURCES = $(wildcard src/cli/*.c) $(wildcard src/common/*.c)
+CLI_SOURCES = $(filter-out $(FETCH_ONLY),$(wildcard src/cli/*.c) $(wildcard src/common/*.c))
 CLI_OBJS = $(patsubst src/%.c,build/program/%.o,$(CLI_SOURCES))
 CLI_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wno-unused-parameter
-CLI_LIBS = -lcurl -lsodium -lnettle -larchive -ljansson -lseccomp -lelf
+CLI_LIBS = -lsodium -lnettle -larchive -ljansson -lseccomp -lelf
+
+# The fetch agent is a program of its own: libcurl alone brings thirty libraries, and to load them takes
+# longer than all that the check agent does to a small package.
+FETCH = build/pg_depot_fetch
+FETCH_ONLY = src/cli/fetch_main.c src/cli/agent_fetch.c $(filter-out src/common/fetch_url.c,$(wildcard src/common/fetch*.c))
+FETCH_SOURCES = $(FETCH_ONLY) $(patsubst %,src/cli/%.c,agent agent_channel agent_start cli) \
+	$(patsubst %,src/common/%.c,buffer digest error fetch_url files files_tree json name testpoint)
+FETCH_OBJS = $(patsubst src/%.c,build/program/%.o,$(FETCH_SOURCES))
+FETCH_LIBS = -lcurl -lsodium -lnettle -ljansson
 
 # One source for what both control files create: the client has no tables, and its views ask the home database.
 SQL_SHARED = sql/local_views.sql sql/view_comments.sql sql/privileges.sql
@@ -50,7 +59,7 @@ override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-all: $(CLI)
+all: $(CLI) $(FETCH)
 
 # PGXS tracks no headers, and a struct that differs between two objects crashes the server.
 $(OBJS): $(wildcard src/server/*.h src/common/*.h)
@@ -65,10 +74,13 @@ build/program/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CLI_CFLAGS) $(WERROR) -MMD -MP -c -o $@ $<
 
--include $(CLI_OBJS:.o=.d)
+-include $(sort $(CLI_OBJS:.o=.d) $(FETCH_OBJS:.o=.d))
 
 $(CLI): $(CLI_OBJS)
 	$(CC) -pie -Wl,-z,relro,-z,now -o $@ $^ $(CLI_LIBS)
+
+$(FETCH): $(FETCH_OBJS)
+	$(CC) -pie -Wl,-z,relro,-z,now -o $@ $^ $(FETCH_LIBS)
 
 # What the server tests make bad input with.
 tools: build/tools/sign build/tools/hostile
@@ -79,15 +91,15 @@ build/tools/%: test/tools/%.c $(wildcard test/tools/*.h) $(filter-out %/main.o,$
 	$(CC) $(CLI_CFLAGS) $(WERROR) -Itest/tools -o $@ $< $(filter %.o,$^) $(CLI_LIBS)
 
 install: install-program
-install-program: $(CLI)
+install-program: $(CLI) $(FETCH)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
-	$(INSTALL_PROGRAM) $(CLI) '$(DESTDIR)$(bindir)/pg_depot'
+	$(INSTALL_PROGRAM) $(CLI) $(FETCH) '$(DESTDIR)$(bindir)'
 	$(MKDIR_P) '$(DESTDIR)$(mandir)/man1'
 	$(INSTALL_DATA) docs/pg_depot.1 '$(DESTDIR)$(mandir)/man1/pg_depot.1'
 
 uninstall: uninstall-program
 uninstall-program:
-	rm -f '$(DESTDIR)$(bindir)/pg_depot' '$(DESTDIR)$(mandir)/man1/pg_depot.1'
+	rm -f '$(DESTDIR)$(bindir)/pg_depot' '$(DESTDIR)$(bindir)/pg_depot_fetch' '$(DESTDIR)$(mandir)/man1/pg_depot.1'
 
 .PHONY: all tools install-program uninstall-program
 

@@ -12,7 +12,7 @@
 # Nothing here needs a server or root.
 
 UNIT_TESTS = $(patsubst test/unit/%.c,%,$(wildcard test/unit/test_*.c))
-UNIT_LIBS = $(CLI_LIBS) -lcmocka
+UNIT_LIBS = $(CLI_LIBS) -lcurl -lcmocka
 UNIT_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -Itest/unit -g -O1 -fno-omit-frame-pointer \
 	-Wall -Wextra -Wno-unused-parameter
 # Unit tests of the program run it; the sanitized ones a sanitized program.
@@ -42,8 +42,11 @@ build/check/$(1)/test_%: test/unit/test_%.c build/check/$(1)/libunit.a
 build/check/$(1)/pg_depot: $$(patsubst src/%.c,build/check/$(1)/src/%.o,$$(CLI_SOURCES))
 	$$(CC) $(2) -o $$@ $$^ $$(CLI_LIBS)
 
+build/check/$(1)/pg_depot_fetch: $$(patsubst src/%.c,build/check/$(1)/src/%.o,$$(FETCH_SOURCES))
+	$$(CC) $(2) -o $$@ $$^ $$(FETCH_LIBS)
+
 -include $$(wildcard build/check/$(1)/*.d build/check/$(1)/src/*/*.d)
-.SECONDARY: $$(patsubst src/%.c,build/check/$(1)/src/%.o,$$(CLI_SOURCES) $$(UNIT_SOURCES))
+.SECONDARY: $$(patsubst src/%.c,build/check/$(1)/src/%.o,$$(CLI_SOURCES) $$(FETCH_SOURCES) $$(UNIT_SOURCES))
 endef
 
 $(eval $(call unit_rules,plain,))
@@ -52,17 +55,17 @@ $(eval $(call unit_rules,asan,$(SANITIZE)))
 PLAIN_TESTS = $(UNIT_TESTS:%=build/check/plain/%)
 ASAN_TESTS = $(UNIT_TESTS:%=build/check/asan/%)
 
-unit: $(CLI) $(PLAIN_TESTS)
+unit: $(CLI) $(FETCH) $(PLAIN_TESTS)
 	PG_DEPOT_PROGRAM=$(CURDIR)/$(CLI) $(PROVE_UNIT) --exec 'timeout $(UNIT_SECONDS)' $(PLAIN_TESTS)
 
-unit-asan: build/check/asan/pg_depot $(ASAN_TESTS)
+unit-asan: build/check/asan/pg_depot build/check/asan/pg_depot_fetch $(ASAN_TESTS)
 	PG_DEPOT_PROGRAM=$(CURDIR)/build/check/asan/pg_depot AGENT_SANITIZED=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		$(PROVE_UNIT) --exec 'timeout $(UNIT_SECONDS)' $(ASAN_TESTS)
 
 # The sandbox denies valgrind system calls of its own.
 VALGRIND_TESTS = $(filter-out %/test_agent_sandbox,$(PLAIN_TESTS))
 
-unit-valgrind: $(CLI) $(PLAIN_TESTS)
+unit-valgrind: $(CLI) $(FETCH) $(PLAIN_TESTS)
 	PG_DEPOT_PROGRAM=$(CURDIR)/$(CLI) $(PROVE_UNIT) --exec 'timeout $(UNIT_SECONDS) $(VALGRIND)' $(VALGRIND_TESTS)
 
 # What server tests attack with: programs of their own.
@@ -142,7 +145,7 @@ indent:
 	test/tools/indent typedefs.list $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch])
 
 typedefs: all $(PLAIN_TESTS) tools
-	objdump --dwarf=info pg_depot.so $(CLI) $(PLAIN_TESTS) build/tools/* 2>/dev/null | \
+	objdump --dwarf=info pg_depot.so $(CLI) $(FETCH) $(PLAIN_TESTS) build/tools/* 2>/dev/null | \
 		awk '/DW_TAG_/ { is_typedef = /DW_TAG_typedef/ } is_typedef && /DW_AT_name/ { print $$NF }' | LC_ALL=C sort -u >build/typedefs
 	cat $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) | \
 		grep -ow '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u | LC_ALL=C comm -12 - build/typedefs | grep -vx text >typedefs.list

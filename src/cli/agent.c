@@ -17,31 +17,30 @@
 #include <malloc.h>
 #include <string.h>
 
-#include "cli/agent_sandbox.h"
 #include "cli/agent_start.h"
 #include "cli/cli.h"
 #include "common/json.h"
+#include "common/name.h"
 
 /* Larger than any package may be; the leader gives what is configured. */
 #define DEFAULT_FILE_BYTES (INT64_C(16) * 1024 * 1024 * 1024)
 
 typedef struct AgentOptions
 {
-	const DepotAgentKind *kind;
 	int64_t		parent;
 	int64_t		memory_bytes;
 	int64_t		file_bytes;
 }			AgentOptions;
 
-static int	parse_options(int argc, char **argv, AgentOptions *options);
-static int	run_agent(const AgentOptions *options);
+static int	parse_options(const DepotAgentKind *kind, int argc, char **argv, AgentOptions *options);
+static int	run_agent(const DepotAgentKind *kind, const AgentOptions *options);
 static int	serve(DepotAgent *agent, const DepotAgentKind *kind);
 static void add_hint(DepotError *error);
 static bool run_command(DepotAgent *agent, const DepotAgentKind *kind, const json_t *message,
 						DepotError *error);
 
 int
-depot_cmd_agent(int argc, char **argv)
+depot_agent_main(const DepotAgentKind *kind, int argc, char **argv)
 {
 	AgentOptions options = {.memory_bytes = -1, .file_bytes = DEFAULT_FILE_BYTES};
 	DepotError	error = {0};
@@ -50,14 +49,12 @@ depot_cmd_agent(int argc, char **argv)
 	/* first of all, before any library can have opened or used something */
 	if (!depot_agent_close_descriptors(&error))
 		return DEPOT_EXIT_FAILED;
-	exit_code = parse_options(argc, argv, &options);
-	if (exit_code != DEPOT_EXIT_OK || options.kind == NULL)
-		return exit_code;
-	return run_agent(&options);
+	exit_code = parse_options(kind, argc, argv, &options);
+	return exit_code == DEPOT_EXIT_OK ? run_agent(kind, &options) : exit_code;
 }
 
 static int
-parse_options(int argc, char **argv, AgentOptions *options)
+parse_options(const DepotAgentKind *kind, int argc, char **argv, AgentOptions *options)
 {
 	static const struct option long_options[] = {
 		{"parent", required_argument, NULL, 'p'},
@@ -67,11 +64,7 @@ parse_options(int argc, char **argv, AgentOptions *options)
 	};
 	int			option;
 
-	if (argc >= 2 && strcmp(argv[1], "fetch") == 0)
-		options->kind = &depot_agent_fetch;
-	else if (argc >= 2 && strcmp(argv[1], "check") == 0)
-		options->kind = &depot_agent_check;
-	else
+	if (argc < 2 || strcmp(argv[1], kind->name) != 0)
 		return depot_cli_usage_error("agent", "agents are started by the server only");
 
 	while ((option = getopt_long(argc - 1, argv + 1, ":", long_options, NULL)) != -1)
@@ -87,15 +80,14 @@ parse_options(int argc, char **argv, AgentOptions *options)
 	if (options->parent <= 0 || options->parent > INT32_MAX)
 		return depot_cli_usage_error("agent", "agents are started by the server only");
 	if (options->memory_bytes < 0)
-		options->memory_bytes = (int64_t) options->kind->memory_bytes;
+		options->memory_bytes = (int64_t) kind->memory_bytes;
 	return DEPOT_EXIT_OK;
 }
 
 /* Sets the process up, serves, and cleans up.  What fails before hello is told in place of it. */
 static int
-run_agent(const AgentOptions *options)
+run_agent(const DepotAgentKind *kind, const AgentOptions *options)
 {
-	const DepotAgentKind *kind = options->kind;
 	DepotAgentLimits limits = {
 		.memory_bytes = (uint64_t) options->memory_bytes,
 		.file_bytes = (uint64_t) options->file_bytes
@@ -106,8 +98,7 @@ run_agent(const AgentOptions *options)
 
 	depot_channel_init(&agent.channel, DEPOT_AGENT_CHANNEL_FD);
 	if (depot_agent_start((pid_t) options->parent, &limits, &error) &&
-		(kind->begin == NULL || kind->begin(&agent, &error)) &&
-		(!kind->has_sandbox || depot_agent_enter_sandbox(&error)))
+		(kind->begin == NULL || kind->begin(&agent, &error)))
 		exit_code = serve(&agent, kind);
 	else
 		(void) depot_channel_send_error(&agent.channel, &error);
@@ -183,4 +174,14 @@ run_command(DepotAgent *agent, const DepotAgentKind *kind, const json_t *message
 		}
 	}
 	return depot_error_set(error, DEPOT_ERROR_AGENT, "agent %s has no such command", kind->name);
+}
+
+bool
+depot_agent_get_file(const json_t *command, const char *member, const char **out, DepotError *error)
+{
+	if (!depot_json_get_string(command, member, true, out, DEPOT_ERROR_AGENT, error))
+		return false;
+	if (!depot_name_is_relative_path(*out) || strchr(*out, '/') != NULL)
+		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"%s\" is not a plain file name", member);
+	return true;
 }

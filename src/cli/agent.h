@@ -41,11 +41,13 @@ typedef struct DepotAgentKind
 	const DepotAgentCommand *commands;	/* ended by a NULL name */
 	bool		(*begin) (DepotAgent *agent, DepotError *error);	/* before hello; NULL: nothing */
 	void		(*end) (DepotAgent *agent); /* NULL: nothing */
-	bool		has_sandbox;	/* may neither reach a network nor start programs */
 }			DepotAgentKind;
 
 extern const DepotAgentKind depot_agent_fetch;
 extern const DepotAgentKind depot_agent_check;
+
+/* Runs the agent of this kind; argv begins with "agent" and the kind's name.  Returns the exit code. */
+extern int	depot_agent_main(const DepotAgentKind *kind, int argc, char **argv);
 
 /* The commands of check, each in its own file. */
 extern bool depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *error);

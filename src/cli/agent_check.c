@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "cli/agent.h"
+#include "cli/agent_sandbox.h"
 #include "common/digest.h"
 #include "common/files.h"
 #include "common/json.h"
@@ -57,7 +58,7 @@ static bool
 begin_check(DepotAgent *agent, DepotError *error)
 {
 	(void) agent;
-	return depot_digest_init(error);
+	return depot_digest_init(error) && depot_agent_enter_sandbox(error);
 }
 
 static const DepotAgentCommand check_commands[] = {
@@ -72,20 +73,9 @@ const DepotAgentKind depot_agent_check = {
 	.memory_bytes = DEFAULT_MEMORY_BYTES,
 	.commands = check_commands,
 	.begin = begin_check,
-	.has_sandbox = true,
 };
 
 /*----- shared by the commands -------------------------------------------------*/
-
-bool
-depot_agent_get_file(const json_t *command, const char *member, const char **out, DepotError *error)
-{
-	if (!depot_json_get_string(command, member, true, out, DEPOT_ERROR_AGENT, error))
-		return false;
-	if (!depot_name_is_relative_path(*out) || strchr(*out, '/') != NULL)
-		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"%s\" is not a plain file name", member);
-	return true;
-}
 
 int
 depot_agent_open_job(const DepotAgent *agent, const json_t *command, DepotError *error)

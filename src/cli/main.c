@@ -12,8 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/agent.h"
 #include "cli/cli.h"
 #include "common/digest.h"
+
+static int	run_check_agent(int argc, char **argv);
 
 static const DepotCommand commands[] = {
 	{"keygen", depot_cmd_keygen, "make a signing key"},
@@ -21,7 +24,7 @@ static const DepotCommand commands[] = {
 	{"inspect", depot_cmd_inspect, "show what a package holds"},
 	{"verify", depot_cmd_verify, "check a package against the rules of the format"},
 	{"repo", depot_cmd_repo, "make and maintain a repository"},
-	{"agent", depot_cmd_agent, NULL},
+	{"agent", run_check_agent, NULL},
 	{NULL, NULL, NULL}
 };
 
@@ -35,7 +38,7 @@ main(int argc, char **argv)
 	opterr = 0;
 	/* Agents are started with almost nothing open and set themselves up. */
 	if (argc > 1 && strcmp(argv[1], "agent") == 0)
-		return depot_cmd_agent(argc - 1, argv + 1);
+		return run_check_agent(argc - 1, argv + 1);
 
 	if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
 	{
@@ -45,6 +48,12 @@ main(int argc, char **argv)
 	if (!depot_digest_init(&error))
 		return depot_cli_report_error(&error);
 	return finish(depot_cli_dispatch(commands, DEPOT_PROGRAM_NAME, argc, argv));
+}
+
+static int
+run_check_agent(int argc, char **argv)
+{
+	return depot_agent_main(&depot_agent_check, argc, argv);
 }
 
 /* Makes sure that what was printed has been written: a full disk must not look like success. */

@@ -325,7 +325,7 @@ depot_store_activate(int root_fd, const DepotLayout *layout, DepotState *state, 
 		goto done;
 
 	/* depot_store_prepare_activation made the directories, but that may have been before a restart. */
-	if (!depot_store_make_directories(root_fd, &activation.wanted, true, error) ||
+	if (!depot_store_make_directories(root_fd, layout, &activation.wanted, true, error) ||
 		!record_change(root_fd, state, manifest->package, manifest->version, &activation.wanted, error) ||
 		!change_tree(&activation, state, error))
 		goto done;

@@ -61,11 +61,11 @@ extern bool depot_store_plan_package(const DepotLayout *layout, const DepotManif
 									 DepotError *error);
 
 /*
- * Makes and fsyncs the directories of package's files, on the file system of staging only. was_prepared: it
- * was done before, so that a directory that exists is durable.
+ * Makes and fsyncs the directories of package's files, on the file system of staging only.  Those of the layout
+ * are durable since depot_store_prepare; was_prepared: so is each other one that exists.
  */
-extern bool depot_store_make_directories(int root_fd, const DepotAppliedPackage *package, bool was_prepared,
-										 DepotError *error);
+extern bool depot_store_make_directories(int root_fd, const DepotLayout *layout,
+										 const DepotAppliedPackage *package, bool was_prepared, DepotError *error);
 
 /* Frees what *package holds and clears it. */
 extern void depot_store_free_package(DepotAppliedPackage *package);

@@ -188,19 +188,25 @@ shared_bytes(const char *path, const char *last)
 	return shared;
 }
 
-/* Makes directory below root_fd, of which shared bytes are there and durable. */
+/* Makes directory below root_fd, except what it shares with durable directories: last and those of the layout. */
 static bool
-make_below(int root_fd, const char *directory, size_t shared, DepotError *error)
+make_directory(int root_fd, const DepotLayout *layout, const char *last, const char *directory, DepotError *error)
 {
+	const char *durable[3] = {last, layout->share, layout->lib};
 	char		base[DEPOT_SERVED_PATH_BYTES];
+	size_t		shared = 0;
 	bool		ok;
 	int			fd;
 
+	for (int i = 0; i < 3; i++)
+		if (shared_bytes(directory, durable[i]) > shared)
+			shared = shared_bytes(directory, durable[i]);
 	memcpy(base, directory, shared);
 	base[shared] = '\0';
 	fd = depot_files_open_directory(root_fd, base, error);
 	if (fd < 0)
-		return false;
+		/* Somebody has removed it: then all of them are made anew. */
+		return depot_files_make_directories(root_fd, directory, STORE_DIRECTORY_MODE, true, error);
 	ok = depot_files_make_directories(fd, directory + shared + (directory[shared] == '/' ? 1 : 0),
 									  STORE_DIRECTORY_MODE, true, error);
 	close(fd);
@@ -231,8 +237,8 @@ check_device(int root_fd, const char *directory, dev_t staging_device, DepotErro
 }
 
 bool
-depot_store_make_directories(int root_fd, const DepotAppliedPackage *package, bool was_prepared,
-							 DepotError *error)
+depot_store_make_directories(int root_fd, const DepotLayout *layout, const DepotAppliedPackage *package,
+							 bool was_prepared, DepotError *error)
 {
 	char		last[DEPOT_SERVED_PATH_BYTES] = "";
 	struct stat status;
@@ -255,7 +261,7 @@ depot_store_make_directories(int root_fd, const DepotAppliedPackage *package, bo
 		if (strcmp(directory, last) == 0)
 			continue;
 		if (!(was_prepared && depot_files_exists(root_fd, directory)) &&
-			!make_below(root_fd, directory, shared_bytes(directory, last), error))
+			!make_directory(root_fd, layout, last, directory, error))
 			return false;
 		if (!check_device(root_fd, directory, status.st_dev, error))
 			return false;
@@ -283,7 +289,7 @@ depot_store_prepare_activation(int root_fd, const DepotLayout *layout, const Dep
 		ok = check_length(&preparation, path, error) && check_owner(&preparation, path, error) &&
 			check_system(&preparation, path, error) && check_target(&preparation, path, error);
 	}
-	if (ok && !depot_store_make_directories(root_fd, &planned, false, error))
+	if (ok && !depot_store_make_directories(root_fd, layout, &planned, false, error))
 	{
 		depot_store_prune_directories(root_fd, layout, &planned);
 		ok = false;

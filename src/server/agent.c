@@ -29,14 +29,15 @@ static void spawn(DepotAgent *agent, const char *program, int child_socket, int 
 DepotAgent *
 depot_agent_start(DepotAgentKind kind, int directory_fd, int64 memory_bytes)
 {
-	const char *program = depot_platform_agent_program();
+	const char *name = kind == DEPOT_AGENT_FETCH ? "pg_depot_fetch" : "pg_depot";
+	const char *program = depot_platform_agent_program(name);
 	DepotAgent *agent;
 	int			sockets[2];
 
 	if (program == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FILE),
-				 errmsg("the program pg_depot is not installed"),
+				 errmsg("the program %s is not installed", name),
 				 errdetail("It is looked for beside the library and in the server's bindir."),
 				 errhint("Install pg_depot again; the program belongs to it.")));
 	if (!AcquireExternalFD())
@@ -180,6 +181,13 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 				(errcode_for_file_access(),
 				 errmsg("could not start \"%s\": %m", program)));
 	}
+}
+
+void
+depot_agent_kill(DepotAgent *agent)
+{
+	if (agent != NULL && agent->pid != 0)
+		(void) kill(-agent->pid, SIGKILL);
 }
 
 void

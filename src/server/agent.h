@@ -41,6 +41,9 @@ typedef struct DepotAgent
 /* Starts an agent that sees directory_fd only; memory_bytes limits its address space.  May ereport. */
 extern DepotAgent *depot_agent_start(DepotAgentKind kind, int directory_fd, int64 memory_bytes);
 
+/* Kills it, and leaves waiting for its end to depot_agent_stop. NULL is fine. Never ereports. */
+extern void depot_agent_kill(DepotAgent *agent);
+
 /* Kills and reaps it, and frees it. NULL is fine. Never ereports. */
 extern void depot_agent_stop(DepotAgent *agent);
 

@@ -172,13 +172,14 @@ agent_memory_bytes(void)
 void
 depot_job_need_agents(DepotJob *job, bool with_fetch)
 {
-	if (job->check == NULL)
-		job->check = depot_agent_start(DEPOT_AGENT_CHECK, depot_applied_var_fd(), agent_memory_bytes());
+	/* The one whose work comes first is started first. */
 	if (with_fetch && job->fetch == NULL)
 	{
 		job->fetch = depot_agent_start(DEPOT_AGENT_FETCH, depot_job_staging(job)->fd, agent_memory_bytes());
 		configure_fetch(job->fetch);
 	}
+	if (job->check == NULL)
+		job->check = depot_agent_start(DEPOT_AGENT_CHECK, depot_applied_var_fd(), agent_memory_bytes());
 }
 
 DepotStaging *

@@ -74,7 +74,7 @@ depot_platform_minor(void)
 }
 
 const char *
-depot_platform_agent_program(void)
+depot_platform_agent_program(const char *name)
 {
 	static char program[MAXPGPATH];
 	char		bin[MAXPGPATH];
@@ -82,10 +82,10 @@ depot_platform_agent_program(void)
 	strlcpy(bin, my_exec_path, sizeof(bin));
 	get_parent_directory(bin);
 
-	snprintf(program, sizeof(program), "%s/pg_depot", pkglib_path);
+	snprintf(program, sizeof(program), "%s/%s", pkglib_path, name);
 	if (access(program, X_OK) == 0)
 		return program;
-	snprintf(program, sizeof(program), "%s/pg_depot", bin);
+	snprintf(program, sizeof(program), "%s/%s", bin, name);
 	if (access(program, X_OK) == 0)
 		return program;
 	return NULL;

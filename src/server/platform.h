@@ -24,7 +24,7 @@ extern const char *depot_platform_role(void);
 extern int	depot_platform_minor(void);
 
 /* Finds the agents' program beside the library or in the server's bindir; NULL when it is in neither. */
-extern const char *depot_platform_agent_program(void);
+extern const char *depot_platform_agent_program(const char *name);
 
 /* Whether the installation has a control file for extension; fills its default version ("" when it names none). */
 extern bool depot_platform_system_extension(const char *extension, char version[DEPOT_NAME_MAX_BYTES + 1]);

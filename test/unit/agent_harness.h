@@ -48,12 +48,14 @@ typedef struct Agent
 	size_t		length;
 }			Agent;
 
-static inline const char *
-agent_program(void)
+/* The fetch agent is a program of its own, beside the other. */
+static inline void
+agent_program(const char *kind, char *path, size_t path_bytes)
 {
 	const char *program = getenv("PG_DEPOT_PROGRAM");
 
-	return program != NULL ? program : "./pg_depot";
+	snprintf(path, path_bytes, "%s%s", program != NULL ? program : "./pg_depot",
+			 strcmp(kind, "fetch") == 0 ? "_fetch" : "");
 }
 
 /* In the child: only what the leader hands over, and a lot that it did not mean to. */
@@ -64,6 +66,7 @@ agent_exec(const char *kind, int socket_fd, int directory_fd, pid_t parent, cons
 	char	   *environment[] = {"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "ASAN_OPTIONS=detect_leaks=0",
 	NULL, NULL};
 	char		points[128];
+	char		program[1024];
 	char	   *arguments[12] = {"pg_depot", "agent", (char *) kind, "--parent"};
 	char		number[16];
 	int			count = 4;
@@ -87,7 +90,8 @@ agent_exec(const char *kind, int socket_fd, int directory_fd, pid_t parent, cons
 	if (getenv("AGENT_STDERR") == NULL)
 		dup2(null_fd, 2);
 	dup2(directory_fd, 3);
-	execve(agent_program(), arguments, environment);
+	agent_program(kind, program, sizeof(program));
+	execve(program, arguments, environment);
 	_exit(127);
 }
 
