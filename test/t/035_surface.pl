@@ -157,8 +157,20 @@ run_ok('psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('restored'),
 is(query($views{'depot.outdated'}[0], 'restored'), $views{'depot.outdated'}[1], 'the restored database has working views');
 query('CREATE DATABASE copied TEMPLATE app');
 is(query($views{'depot.outdated'}[0], 'copied'), $views{'depot.outdated'}[1], 'so has one made from it as a template');
-query('DROP DATABASE copied; ');
+query('DROP DATABASE copied');
 query('DROP DATABASE restored');
+
+query('CREATE EXTENSION pg_depot_client', 'template1');
+my $second = new_depot_node('second');
+$second->start;
+DepotTest::write_file("$ENV{DEPOT_TEST_WORK}/all.sql", run_ok('pg_dumpall', '-d', $node->connstr('postgres')));
+run_ok('psql', '-Xq', '-d', $second->connstr('postgres'), '-f', "$ENV{DEPOT_TEST_WORK}/all.sql");
+wait_for_leader($second);
+$second->safe_psql('postgres', 'CREATE DATABASE later');
+is($second->safe_psql($_, 'SELECT count(*) FROM depot.installed_packages'), 0, "pg_dumpall into another cluster: $_ has working views")
+  foreach qw(app template1 later postgres);
+$second->stop;
+query('DROP EXTENSION pg_depot_client', 'template1');
 
 # ---- a publication of everything ----
 
