@@ -157,6 +157,9 @@ depot_catalog_read_available_digests(const char *const *digests, int count, Depo
 
 /* ---- many names ---- */
 
+/* So many are looked up in the index; with more, the whole table is read once. */
+#define FEW_NAMES 64
+
 /* A name that was or is looked for, in the round of that number. */
 typedef struct AskedName
 {
@@ -232,11 +235,13 @@ read_round(Asked *asked, AvailableList *list)
 {
 	Oid			types[] = {TEXTARRAYOID};
 	Datum		values[] = {depot_catalog_text_array(asked->next, asked->next_count)};
+	bool		is_few = asked->next_count <= FEW_NAMES;
 	uint64		found;
 
 	asked->next_count = 0;
 	asked->round++;
 	found = depot_catalog_execute(SPI_OK_SELECT,
+								  is_few ? SELECT_AVAILABLE " AND a.names && $1" ORDER_AVAILABLE :
 								  SELECT_AVAILABLE
 								  " AND EXISTS (SELECT FROM unnest(a.names) n WHERE n = ANY ($1))" ORDER_AVAILABLE,
 								  1, types, values, NULL);
