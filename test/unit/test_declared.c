@@ -44,7 +44,7 @@ typedef struct Catalog
 static bool
 system_extension(const char *extension, char version[64])
 {
-	strcpy(version, "1.0");
+	snprintf(version, 64, "1.0");
 	return strcmp(extension, "plpgsql") == 0;
 }
 
