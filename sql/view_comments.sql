@@ -13,7 +13,7 @@ COMMENT ON VIEW depot.installed_packages IS 'what is installed, and whether this
 COMMENT ON COLUMN depot.installed_packages.package IS 'package name';
 COMMENT ON COLUMN depot.installed_packages.version IS 'package version';
 COMMENT ON COLUMN depot.installed_packages.state IS
-    'active: this server serves it; pending: recorded, not yet served here; unclaimed: served, but named by no row';
+    'active: this server serves it; pending: recorded, not yet served here; unclaimed: served, but no row says that it is installed';
 COMMENT ON COLUMN depot.installed_packages.extensions IS 'extensions it provides';
 COMMENT ON COLUMN depot.installed_packages.why IS 'requested by name, declared in depot.extensions, or a dependency';
 COMMENT ON COLUMN depot.installed_packages.repository IS 'repository it came from';

@@ -18,9 +18,7 @@ CREATE VIEW depot.installed_packages AS
            b.extensions, i.why, b.repository, date_trunc('second', i.changed_at) AS installed_at
     FROM (SELECT * FROM depot.installed WHERE state = 'installed') i
     LEFT JOIN depot.installed_build b ON b.package = i.package AND b.version = i.version
-    FULL JOIN depot.applied_packages() f ON f.package = i.package
-    WHERE i.package IS NOT NULL
-       OR NOT EXISTS (SELECT FROM depot.installed r WHERE r.package = f.package);
+    FULL JOIN depot.applied_packages() f ON f.package = i.package;
 
 CREATE VIEW depot.desired AS
     SELECT d.name, d.version_constraint, 'depot.extensions'::text AS origin,

@@ -156,7 +156,7 @@ find_package(DepotJob *job, UninstallJob *state)
 			was_removed |= rows[i].is_removed &&
 				(strcmp(rows[i].package, state->name) == 0 ||
 				 (rows[i].has_build && depot_plan_provides(rows[i].manifest, state->name)));
-		if (!was_removed && find_unclaimed(state))
+		if (find_unclaimed(state))
 			return true;
 		if (!was_removed)
 			ereport(ERROR,

@@ -24,6 +24,16 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+/* Looks for users of one package again because others begin to use it. */
+#define REMOVAL_ROUNDS_MAX 10
+
+typedef enum ReconcilePhase
+{
+	RECONCILE_REMOVING,
+	RECONCILE_VERIFYING,
+	RECONCILE_FETCHING
+}			ReconcilePhase;
+
 typedef struct ReconcileJob
 {
 	DepotInstalledRow *rows;
@@ -33,15 +43,18 @@ typedef struct ReconcileJob
 	int			repository_count;
 	bool	   *is_resumed;		/* per row: activated from what a crash left, to be verified */
 	bool	   *is_damaged;		/* per row: served, but not as its manifest says */
-	bool		is_fetching;	/* past verifying: next is the row to fetch */
+	ReconcilePhase phase;		/* what next counts */
+	int			rounds;			/* looks for users of the row to be removed */
 	bool		has_failed;
 }			ReconcileJob;
 
 /* What a dead leader left is removed once in a leader's life, before it takes requests: later others work there. */
 static bool is_cleaned_up = false;
 
-static void remove_files(ReconcileJob *state);
 static void activate_staged(ReconcileJob *state);
+static void remove_next(DepotJob *job);
+static void remove_unused(DepotJob *job);
+static void remove_files(ReconcileJob *state, const char *package);
 static void verify_resumed(DepotJob *job);
 static void note_verified(DepotJob *job);
 static void fetch_missing(DepotJob *job);
@@ -75,13 +88,12 @@ depot_reconcile_start(DepotJob *job)
 	state->is_resumed = palloc0(sizeof(bool) * (state->row_count + 1));
 	state->is_damaged = palloc0(sizeof(bool) * (state->row_count + 1));
 
-	remove_files(state);
 	activate_staged(state);
 	if (!is_cleaned_up)
 		depot_applied_clean_up();
 	is_cleaned_up = true;
 	job->on_error = note_failure;
-	verify_resumed(job);
+	remove_next(job);
 }
 
 static bool
@@ -90,28 +102,6 @@ is_served(const DepotInstalledRow *row)
 	const DepotAppliedPackage *package = depot_applied_find(row->package);
 
 	return package != NULL && strcmp(package->digest, row->digest) == 0 && depot_applied_is_whole(package);
-}
-
-static void
-remove_files(ReconcileJob *state)
-{
-	DepotError	error;
-
-	for (int i = 0; i < state->row_count; i++)
-	{
-		const DepotInstalledRow *row = &state->rows[i];
-
-		if (!row->is_removed || depot_applied_find(row->package) == NULL)
-			continue;
-		depot_test_point("reconcile_remove");
-		if (depot_applied_deactivate(row->package, &error))
-			ereport(LOG, (errmsg("pg_depot: removed the files of package \"%s\"", row->package)));
-		else
-		{
-			state->has_failed = true;
-			depot_errors_raise(WARNING, &error);
-		}
-	}
 }
 
 /* Carries out what was recorded and staged before a crash, or what failed after its commit. */
@@ -159,6 +149,118 @@ activate_staged(ReconcileJob *state)
 	}
 }
 
+/* ---- removals that were recorded and not carried out ---- */
+
+static char *
+joined(List *names)
+{
+	StringInfoData text;
+	ListCell   *cell;
+
+	initStringInfo(&text);
+	foreach(cell, names)
+		appendStringInfo(&text, "%s%s", text.len > 0 ? " " : "", (char *) lfirst(cell));
+	return text.data;
+}
+
+/* Nothing used the package when its removal was recorded, but sessions may have found its files since. */
+static void
+remove_next(DepotJob *job)
+{
+	ReconcileJob *state = job->state;
+	const DepotAppliedPackage *package = NULL;
+
+	for (; state->next < state->row_count; state->next++, state->rounds = 0)
+	{
+		package = state->rows[state->next].is_removed ? depot_applied_find(state->rows[state->next].package) : NULL;
+		if (package != NULL)
+			break;
+	}
+	if (package == NULL)
+	{
+		state->next = 0;
+		state->phase = RECONCILE_VERIFYING;
+		verify_resumed(job);
+		return;
+	}
+	if (++state->rounds > REMOVAL_ROUNDS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("what uses \"%s\" changed again and again while it was looked for", package->package),
+				 errhint("The leader tries again by itself.")));
+	depot_usage_begin(job, joined(depot_applied_extensions(package)), joined(depot_applied_libraries(package)),
+					  true, remove_unused);
+}
+
+/* Whether the row, which may have changed while it was looked for users, still says removed.  In a transaction. */
+static bool
+is_still_removed(const char *package)
+{
+	DepotInstalledRow *rows;
+	int			count = depot_catalog_read_installed(&rows);
+
+	for (int i = 0; i < count; i++)
+		if (strcmp(rows[i].package, package) == 0)
+			return rows[i].is_removed;
+	return false;
+}
+
+static void
+remove_unused(DepotJob *job)
+{
+	ReconcileJob *state = job->state;
+	const char *name = state->rows[state->next].package;
+	const DepotUsers *users = depot_usage_found(job);
+	const DepotAppliedPackage *package = depot_applied_find(name);
+	bool		is_due;
+	bool		is_locked;
+
+	/* Of a removal that got to the first file, the rest is of no use to anyone. */
+	if (users->count > 0 && package != NULL && depot_applied_is_whole(package))
+	{
+		DepotReport report;
+
+		depot_users_to_report(users, &report);
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("files of package \"%s\" stay although its removal is recorded: %s", name, report.message),
+				 report.detail[0] != '\0' ? errdetail("%s", report.detail) : 0,
+				 errhint("Drop what uses it and call uninstall_extension again, or install it.")));
+		state->next++;
+		remove_next(job);
+		return;
+	}
+
+	depot_catalog_begin();
+	is_due = is_still_removed(name);
+	is_locked = is_due && depot_usage_lock(job);
+	if (is_locked)
+		depot_applied_begin_move(name);
+	depot_catalog_commit();
+	if (is_locked)
+		remove_files(state, name);
+	if (is_locked || !is_due)
+		state->next++;
+	remove_next(job);
+}
+
+static void
+remove_files(ReconcileJob *state, const char *package)
+{
+	DepotError	error;
+
+	depot_test_point("reconcile_remove");
+	if (depot_applied_deactivate(package, &error))
+		ereport(LOG, (errmsg("pg_depot: removed the files of package \"%s\"", package)));
+	else
+	{
+		state->has_failed = true;
+		depot_errors_raise(WARNING, &error);
+	}
+}
+
+/* ---- files that are not as they should be ---- */
+
 /* Files of which some were renamed before a crash and some after it: all of them are compared once more. */
 static void
 verify_resumed(DepotJob *job)
@@ -171,7 +273,7 @@ verify_resumed(DepotJob *job)
 	if (state->next == state->row_count)
 	{
 		state->next = 0;
-		state->is_fetching = true;
+		state->phase = RECONCILE_FETCHING;
 		fetch_missing(job);
 		return;
 	}
@@ -247,7 +349,7 @@ note_failure(DepotJob *job, const DepotReport *report)
 	depot_errors_raise_report(WARNING, report);
 	depot_job_let_go(job);
 	state->has_failed = true;
-	if (state->is_fetching)
+	if (state->phase != RECONCILE_VERIFYING)
 		state->next++;
 	else
 	{
@@ -266,10 +368,13 @@ go_on(DepotJob *job)
 	ReconcileJob *state = job->state;
 
 	job->on_wake = NULL;
-	if (state->is_fetching)
-		fetch_missing(job);
-	else
+	state->rounds = 0;
+	if (state->phase == RECONCILE_REMOVING)
+		remove_next(job);
+	else if (state->phase == RECONCILE_VERIFYING)
 		verify_resumed(job);
+	else
+		fetch_missing(job);
 }
 
 /* What could not even be read is not given up either: a lock on a table may be in the way. */

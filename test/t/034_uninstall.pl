@@ -192,6 +192,23 @@ like($stderr, qr/WARNING:  package "depot_slow" was removed although it is used\
 	'and names who uses it');
 is(query("SELECT count(*) FROM depot.installed_packages WHERE package = 'depot_slow'"), '0', 'it is gone');
 
+# ---- a removal that could not be carried out, of what is used since ----
+
+query("SELECT install_extension('depot_slow')");
+query('DROP EXTENSION depot_slow', 'other');
+my $extensions = $node->data_dir . '/pg_depot' . DepotTest::pg_config_value('sharedir') . '/extension';
+chmod 0500, $extensions;
+is_error($node, 'postgres', "SELECT uninstall_extension('depot_slow')", '58030', qr/its files are still here/, 'a removal that fails');
+query('CREATE EXTENSION depot_slow', 'other');
+chmod 0700, $extensions;
+my $kept = qr/files of package "depot_slow" stay although its removal is recorded: extension "depot_slow" is used in database "other"/;
+ok(DepotTest::wait_until(sub { DepotTest::file_contents($node->logfile) =~ $kept }, 30), 'the leader leaves what is used since');
+is(query("SELECT state FROM depot.installed_packages WHERE package = 'depot_slow'"), 'unclaimed', 'and shows it');
+refused('depot_slow', "2BP01\nextension \"depot_slow\" is used in database \"other\"", 'what is used and unclaimed');
+query('DROP EXTENSION depot_slow', 'other');
+is(query("SELECT action FROM uninstall_extension('depot_slow')"), 'remove', 'and removes it when nothing does');
+ok(!-e "$extensions/depot_slow.control", 'its files are gone');
+
 # ---- background workers: one is enough, none is not ----
 
 $node->append_conf('postgresql.conf', "max_worker_processes = 2\n");
