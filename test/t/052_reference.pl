@@ -56,11 +56,11 @@ foreach my $page ('README.md', 'docs/install.md')
 	is(sorted($command =~ s/\\\n//gr), sorted($wanted), "$page has the packages to build with");
 }
 
-# The packages of the libraries that the program and the server's library are linked with.
+# The packages of the libraries that the programs and the server's library are linked with.
 sub linked_packages
 {
 	my %packages;
-	foreach my $file (DepotTest::depot_program(), pg_config_value('pkglibdir') . '/pg_depot.so')
+	foreach my $file (glob(DepotTest::depot_program() . '*'), pg_config_value('pkglibdir') . '/pg_depot.so')
 	{
 		foreach my $library (run_ok('readelf', '-d', $file) =~ /\(NEEDED\).*\[(.*)\]/g)
 		{
