@@ -241,6 +241,18 @@ states_ok('hll ok, late_one ok, late_three ok, late_two ok, pgtap ok, rational o
 	'comes by depot.refresh_interval');
 query('ALTER SYSTEM RESET depot.refresh_interval');
 
+# ---- a leader that is killed while it carries the list out ----
+
+query("SELECT uninstall_extension('$_')") foreach qw(hll late_two semver);
+set_list('late_one, late_two, late_three, hll, semver, depot_big');
+sleep 0.1;
+kill 'KILL', leader_pid($node);
+ok(wait_until(sub { psql_error($node, 'postgres', 'SELECT 1')->{status} == 0 }), 'the server is back');
+wait_for_leader($node);
+states_ok('depot_big ok, hll ok, late_one ok, late_three ok, late_two ok, pgtap ok, rational ok, semver ok',
+	'and goes on with the list');
+oracle_ok($node, 'after the kill', '--repository', "$work/repository");
+
 # ---- ten thousand entries ----
 
 my $many = join(', ', 'hll', map { "name_$_ >= 1, < 2" } 1 .. 10_000);
@@ -269,7 +281,8 @@ cmp_ok($lines, '<=', 20, 'the log is not filled');
 # ---- ten changes under load ----
 
 set_list('plpgsql');
-states_ok('hll ok, late_one ok, late_three ok, late_two ok, pgtap ok, plpgsql ok, rational ok, semver ok', 'back to a short list');
+states_ok('depot_big ok, hll ok, late_one ok, late_three ok, late_two ok, pgtap ok, plpgsql ok, rational ok, semver ok',
+	'back to a short list');
 query('ALTER SYSTEM SET depot.extensions_prune = on');
 query('CREATE DATABASE load');
 query('CREATE EXTENSION pg_depot_client', 'load');
@@ -283,10 +296,12 @@ my @lists = (
 	'depot_demo, depot_demo 1.0, semver', 'no_such_thing', 'hll, semver', 'depot_needs, hll',
 	'hll, semver >= 0.30, < 1, depot_demo 1.*');
 my ($created, @gone) = (0);
-foreach my $list (@lists)
+foreach my $n (0 .. $#lists)
 {
+	my $list = $lists[$n];
 	set_list($list);
-	# Whether its files are there is a matter of luck; once it is created they must stay.
+	# Whether its files are there is a matter of time; once it is created they must stay.
+	sleep 0.07 * ($n % 4);
 	my $is_created = psql_error($node, 'load', 'CREATE EXTENSION semver')->{status} == 0;
 	sleep 1;
 	push @gone, "$list: pgtap" if version_of('pgtap') eq '';
