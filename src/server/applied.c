@@ -243,18 +243,27 @@ depot_applied_begin_move(const char *package)
 		depot_shmem_begin_move(lfirst(cell));
 }
 
+/* Ends what a change of the tree itself has begun; a caller that began more than that ends it all. */
+static void
+end_moves(bool is_outermost)
+{
+	if (is_outermost)
+		depot_shmem_end_moves();
+}
+
 /* Once begun it is carried through: neither a cancel nor a shutdown shall leave half of it in memory. */
 bool
 depot_applied_activate(const char *staging, const DepotManifest *manifest, const char *digest,
 					   const char *manifest_sha256, bool *resumed, DepotError *error)
 {
+	bool		is_outermost = !depot_shmem_are_moving();
 	bool		ok;
 
 	HOLD_INTERRUPTS();
 	depot_applied_begin_move(manifest->package);
 	ok = depot_store_activate(root_fd, depot_paths_layout(), &state, staging, manifest, digest,
 							  manifest_sha256, resumed, error);
-	depot_shmem_end_moves();
+	end_moves(is_outermost);
 	RESUME_INTERRUPTS();
 	return ok;
 }
@@ -262,12 +271,13 @@ depot_applied_activate(const char *staging, const DepotManifest *manifest, const
 bool
 depot_applied_deactivate(const char *package, DepotError *error)
 {
+	bool		is_outermost = !depot_shmem_are_moving();
 	bool		ok;
 
 	HOLD_INTERRUPTS();
 	depot_applied_begin_move(package);
 	ok = depot_store_deactivate(root_fd, depot_paths_layout(), &state, package, error);
-	depot_shmem_end_moves();
+	end_moves(is_outermost);
 	RESUME_INTERRUPTS();
 	return ok;
 }

@@ -62,8 +62,8 @@ extern void depot_applied_cancel(const DepotManifest *manifest);
 extern void depot_applied_clean_up(void);
 
 /*
- * Tells sessions that files of a package's extensions move (use.h), until the next activate or deactivate has
- * ended.  Both tell it themselves; a removal tells it before its commit.
+ * Tells sessions that files of a package's extensions move (use.h), until depot_shmem_end_moves.  Activate and
+ * deactivate tell it themselves, and end it unless it was begun before; a removal begins it before its commit.
  */
 extern void depot_applied_begin_move(const char *package);
 

@@ -94,7 +94,6 @@ depot_install_begin_removals(const InstallJob *state)
 			depot_applied_begin_move(state->plan->items[i].installed->package);
 }
 
-/* The end of one package's removal ends the marks of all, so those that are left are marked again. */
 bool
 depot_install_remove(const InstallJob *state, DepotError *error)
 {
@@ -106,10 +105,7 @@ depot_install_remove(const InstallJob *state, DepotError *error)
 		DepotError	this_error;
 
 		if (item->action != DEPOT_PLAN_REMOVE || depot_applied_deactivate(item->installed->package, &this_error))
-		{
-			depot_install_begin_removals(state);
 			continue;
-		}
 		if (ok)
 			*error = this_error;
 		ok = false;

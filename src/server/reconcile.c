@@ -20,6 +20,7 @@
 #include "server/catalog.h"
 #include "server/job.h"
 #include "server/paths.h"
+#include "server/shmem_use.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -239,6 +240,7 @@ remove_unused(DepotJob *job)
 	depot_catalog_commit();
 	if (is_locked)
 		remove_files(state, name);
+	depot_shmem_end_moves();
 	if (is_locked || !is_due)
 		state->next++;
 	remove_next(job);

@@ -139,6 +139,15 @@ depot_shmem_end_moves(void)
 			pg_atomic_fetch_add_u64(&board->moves[i], 1);
 }
 
+bool
+depot_shmem_are_moving(void)
+{
+	for (int i = 0; i < DEPOT_USE_COUNTERS; i++)
+		if (pg_atomic_read_u64(&board->moves[i]) % 2 != 0)
+			return true;
+	return false;
+}
+
 /* ---- the look into a database ---- */
 
 uint64

@@ -50,6 +50,7 @@ extern bool depot_shmem_has_moved(const char *extension, const uint64 moves[DEPO
 extern void depot_shmem_begin_move(const char *extension);
 /* Ends all that were begun, by this leader or one before it. */
 extern void depot_shmem_end_moves(void);
+extern bool depot_shmem_are_moving(void);
 
 /*
  * The look: the leader begins and reads, the worker reads and answers with count users, of which found
