@@ -19,6 +19,7 @@
 #include "pgstat.h"
 #include "server/catalog.h"
 #include "server/catalog_spi.h"
+#include "server/compat.h"
 #include "server/message.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -33,7 +34,7 @@
 static MemoryContext result_context = NULL;
 static uint64 commit_count = 0;
 
-static void raise_altered(void) pg_attribute_noreturn();
+pg_noreturn static void raise_altered(void);
 
 /* What ALTER ROLE or ALTER DATABASE may have set, a search_path above all, must not reach our own statements. */
 void

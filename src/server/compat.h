@@ -16,14 +16,12 @@
 #include "postgres.h"
 
 #include "catalog/pg_database.h"
-#include "catalog/pg_database.h"
 #include "fmgr.h"
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
 #include "storage/proc.h"
-#include "utils/acl.h"
 #include "utils/acl.h"
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
@@ -42,6 +40,11 @@
 #define DEPOT_HAS_CONTROL_PATH true
 #else
 #define DEPOT_HAS_CONTROL_PATH false
+#endif
+
+/* 18 puts the word before the declaration, where C11 wants it. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn _Noreturn
 #endif
 
 /* Before 16 the function itself is not declared for export. */

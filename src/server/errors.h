@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "common/error.h"
+#include "server/compat.h"
 
 /* An error as it travels through shared memory from the leader to the caller. */
 typedef struct DepotReport
@@ -28,7 +29,7 @@ extern void depot_errors_raise(int elevel, const DepotError *error);
 extern void depot_errors_raise_report(int elevel, const DepotReport *report);
 
 /* Raises 55000: depot.hold is on. */
-extern void depot_errors_raise_hold(void) pg_attribute_noreturn();
+pg_noreturn extern void depot_errors_raise_hold(void);
 
 /* Turn an error value, or an error the server raised, into a report. */
 extern void depot_errors_to_report(const DepotError *error, DepotReport *report);

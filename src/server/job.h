@@ -119,8 +119,8 @@ extern void depot_job_finish(DepotJob *job, const char *rows);
 extern void depot_job_fail(DepotJob *job, const DepotReport *report);
 
 /* Raises what an agent reported, or a complaint about what it said. */
-extern void depot_job_raise_agent_error(const DepotAgent *agent, const DepotMessage *message) pg_attribute_noreturn();
-extern void depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *what) pg_attribute_noreturn();
+pg_noreturn extern void depot_job_raise_agent_error(const DepotAgent *agent, const DepotMessage *message);
+pg_noreturn extern void depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *what);
 
 /* ereports unless the extension is there, committed.  Inside a transaction. */
 extern void depot_job_check_exists(void);
@@ -135,7 +135,7 @@ extern void depot_job_check_may_change(DepotJob *job);
 extern void depot_job_append_bases(StringInfo out, const DepotRepositoryRow *row);
 
 /* Raises an error value; the one-line form for steps. */
-extern void depot_job_raise(const DepotError *error) pg_attribute_noreturn();
+pg_noreturn extern void depot_job_raise(const DepotError *error);
 
 /*
  * Takes a step that makes a transaction and may be repeated until it commits: now, and again when a lock

@@ -53,7 +53,7 @@ static BackgroundWorkerHandle *last_worker = NULL;
 static List *split_names(const char *names);
 static uint64 count_uses(const Usage *usage);
 static void lock_extensions(const Usage *usage);
-static void raise_open(const char *extension) pg_attribute_noreturn();
+pg_noreturn static void raise_open(const char *extension);
 static void look_into_next(DepotJob *job);
 static bool start_worker(DepotJob *job);
 static bool take_answer(DepotJob *job);
