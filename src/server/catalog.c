@@ -32,6 +32,9 @@
 #include "utils/varlena.h"
 
 static MemoryContext result_context = NULL;
+/* Far more than there are different statements. */
+#define PLANS_MAX 128
+
 static uint64 commit_count = 0;
 
 pg_noreturn static void raise_altered(void);
@@ -97,13 +100,46 @@ raise_altered(void)
 }
 
 /*
+ * Returns a plan that is kept for the next time: planning takes longer than running most of these statements.
+ * One text always comes with the same types.
+ */
+static SPIPlanPtr
+kept_plan(const char *sql, int count, Oid *types)
+{
+	static struct
+	{
+		const char *sql;
+		SPIPlanPtr	plan;
+	}			kept[PLANS_MAX];
+	static int	kept_count = 0;
+	SPIPlanPtr	plan;
+
+	for (int i = 0; i < kept_count; i++)
+		if (strcmp(kept[i].sql, sql) == 0)
+			return kept[i].plan;
+	plan = SPI_prepare(sql, count, types);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a statement");
+	if (kept_count < PLANS_MAX)
+	{
+		const char *copy = MemoryContextStrdup(TopMemoryContext, sql);
+
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not keep a plan");
+		kept[kept_count].sql = copy;
+		kept[kept_count++].plan = plan;
+	}
+	return plan;
+}
+
+/*
  * Runs a statement with text, bigint, boolean and array parameters; types as in
  * SPI_execute_with_args.  Fails unless it ends with expected.
  */
 uint64
 depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datum *values, const char *nulls)
 {
-	int			result = SPI_execute_with_args(sql, count, types, values, nulls, false, 0);
+	int			result = SPI_execute_plan(kept_plan(sql, count, types), values, nulls, false, 0);
 
 	if (result != expected)
 		raise_altered();
