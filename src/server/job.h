@@ -159,6 +159,8 @@ extern void depot_job_unlock_packages(DepotJob *job);
  * one.  false: it is another's turn.  Given back by depot_job_let_go at the latest.
  */
 extern bool depot_job_lock_agents(DepotJob *job, const char *repository);
+/* A repository and agents for it, or neither and false. */
+extern bool depot_job_lock_repository_with_agents(DepotJob *job, const char *repository);
 extern void depot_job_unlock_agents(DepotJob *job);
 
 /* Operations.  Each begins at once and calls then when it is done; an error goes the job's way. */

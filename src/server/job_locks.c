@@ -42,21 +42,29 @@ note_release(DepotJob *job)
 	SetLatch(MyLatch);
 }
 
-bool
-depot_job_lock_repository(DepotJob *job, const char *repository)
+static bool
+is_repository_free(const DepotJob *job, const char *repository)
 {
 	ListCell   *cell;
 
-	if (job->locked_repository != NULL && strcmp(job->locked_repository, repository) == 0)
-		return true;
-	depot_job_unlock_repository(job);
 	foreach(cell, holders)
 	{
 		const DepotJob *other = lfirst(cell);
 
-		if (other->locked_repository != NULL && strcmp(other->locked_repository, repository) == 0)
+		if (other != job && other->locked_repository != NULL && strcmp(other->locked_repository, repository) == 0)
 			return false;
 	}
+	return true;
+}
+
+bool
+depot_job_lock_repository(DepotJob *job, const char *repository)
+{
+	if (job->locked_repository != NULL && strcmp(job->locked_repository, repository) == 0)
+		return true;
+	depot_job_unlock_repository(job);
+	if (!is_repository_free(job, repository))
+		return false;
 	job->locked_repository = MemoryContextStrdup(job->context, repository);
 	note_holder(job);
 	return true;
@@ -139,6 +147,14 @@ depot_job_lock_agents(DepotJob *job, const char *repository)
 	job->agents_repository = MemoryContextStrdup(job->context, repository);
 	note_holder(job);
 	return true;
+}
+
+/* Taking one and giving it back for want of the other would wake everybody, this job included, for ever. */
+bool
+depot_job_lock_repository_with_agents(DepotJob *job, const char *repository)
+{
+	return is_repository_free(job, repository) && depot_job_lock_agents(job, repository) &&
+		depot_job_lock_repository(job, repository);
 }
 
 void

@@ -44,7 +44,6 @@ typedef struct Refresh
 	List	   *targets;		/* DepotAvailableRow */
 	char		needed_file[64];	/* what the fetch agent is bringing */
 	bool		with_targets;	/* list them even when nothing has changed */
-	bool		had_repository; /* the job had locked it before */
 	bool		is_changed;		/* the agent has accepted newer metadata */
 	bool		has_targets;	/* targets are all that it offers now */
 	int64		snapshot_version;
@@ -67,7 +66,6 @@ depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep r
 
 	refresh->row = *row;
 	refresh->with_targets = !row->is_refreshed || !row->has_available;
-	refresh->had_repository = job->locked_repository != NULL && strcmp(job->locked_repository, row->name) == 0;
 	refresh->record = record;
 	refresh->then = then;
 	job->operation = refresh;
@@ -104,14 +102,8 @@ begin_when_free(DepotJob *job)
 {
 	Refresh    *refresh = job->operation;
 
-	if (!depot_job_lock_repository(job, refresh->row.name))
+	if (!depot_job_lock_repository_with_agents(job, refresh->row.name))
 		return;
-	if (!depot_job_lock_agents(job, refresh->row.name))
-	{
-		if (!refresh->had_repository)
-			depot_job_unlock_repository(job);
-		return;
-	}
 	job->on_wake = NULL;
 	job->on_message = on_message;
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_REFRESHING, 0, 0);

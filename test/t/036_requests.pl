@@ -112,10 +112,17 @@ ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FR
 	'with depot.max_agents = 1 the next request waits');
 my $leader = leader_pid($node);
 is(scalar(agent_pids($leader)), 2, 'without agents');
+my $refreshing = start_psql($node, 'postgres', "SELECT count(*) FROM refresh_extension_repository('fast')");
+ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'fast'") eq '1' }, 10),
+	'so does a refresh');
+my $fetched = "SELECT bytes_done FROM depot.activity WHERE subject = 'depot_big'";
+my $bytes = $node->safe_psql('postgres', $fetched);
+ok(DepotTest::wait_until(sub { $node->safe_psql('postgres', $fetched) > $bytes }, 10), 'while the one that has agents goes on');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM depot.activity WHERE subject IN (\'depot_big\', \'depot_wide\')');
 is(finish_psql($slow, 20)->{sqlstate}, '57014', 'the slow request is canceled');
 is(finish_psql($second, 20)->{sqlstate}, '57014', 'and the one behind it');
 is(finish_psql($waiting, 20)->{stdout}, 'install', 'and the one that waited has its turn');
+is(finish_psql($refreshing, 20)->{status}, 0, 'so has the refresh');
 set_and_reload('depot.max_agents', 2);
 
 # ---- depot.request_timeout ----
