@@ -64,9 +64,10 @@ depot_build_misfit(PG_FUNCTION_ARGS)
 	DepotError	error;
 	DepotManifest *manifest = depot_message_manifest(custom, target, manifest_sha256, &error);
 
-	if (manifest == NULL)
-		PG_RETURN_TEXT_P(cstring_to_text("its description in the repository is not valid"));
-	answer = depot_plan_misfit(&server, manifest, reason, sizeof(reason));
+	if (manifest != NULL)
+		answer = depot_plan_misfit(&server, manifest, reason, sizeof(reason));
+	else
+		answer = "its description in the repository is not valid";
 	depot_manifest_free(manifest);
 	if (answer == NULL)
 		PG_RETURN_NULL();
