@@ -206,7 +206,7 @@ check_answer(DepotJob *job, const char *manifest_sha256)
 
 	if (!package->is_checking || manifest_sha256 == NULL)
 		depot_job_raise_agent_nonsense(job->check, "a result nobody asked for");
-	if (strcmp(manifest_sha256, package->request.manifest_sha256) == 0)
+	else if (strcmp(manifest_sha256, package->request.manifest_sha256) == 0)
 		return;
 	depot_error_set(&error, DEPOT_ERROR_DIGEST_MISMATCH, "package \"%s\" has another manifest than was recorded",
 					package->request.target);
