@@ -144,7 +144,13 @@ depot_users_cut(DepotUsers *users, Size bytes)
 		return;
 	users->lines.data[bytes - 1] = '\0';
 	last = strrchr(users->lines.data, '\n');
-	users->lines.len = last != NULL ? (int) (last + 1 - users->lines.data) : 0;
+	if (last == NULL)
+	{
+		/* The arguments of a function may make a long line; whoever is counted first is also named. */
+		last = &users->lines.data[bytes - 2];
+		*last = '\n';
+	}
+	users->lines.len = (int) (last + 1 - users->lines.data);
 	users->lines.data[users->lines.len] = '\0';
 }
 
