@@ -25,16 +25,14 @@
 #define SHORTEST_PAUSE_MS 20
 #define LONGEST_PAUSE_MS 1000
 
-static bool try_step(DepotJob *job, DepotJobStep step, DepotReport *report);
+static bool try_step(DepotJob *job, DepotJobStep step);
 static void fail_if_own_lock(DepotJob *job);
 
 void
 depot_job_transact(DepotJob *job, DepotJobStep step)
 {
-	DepotReport report;
-
 	job->blocked_step = NULL;
-	if (try_step(job, step, &report))
+	if (try_step(job, step))
 		return;
 
 	depot_shmem_cancel_commit(job->slot);
@@ -52,7 +50,7 @@ depot_job_transact(DepotJob *job, DepotJobStep step)
  * way, so does one after a commit: the step could not be taken twice.
  */
 static bool
-try_step(DepotJob *job, DepotJobStep step, DepotReport *report)
+try_step(DepotJob *job, DepotJobStep step)
 {
 	uint64		commits = depot_catalog_commit_count();
 	volatile bool is_blocked = false;
