@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 static void adopt_or_fetch(DepotJob *job);
+static void adopt_if_whole(DepotJob *job);
 static void fetch_package(DepotJob *job);
 static void note_package(DepotJob *job);
 static void record_and_activate(DepotJob *job);
@@ -63,7 +64,23 @@ adopt_or_fetch(DepotJob *job)
 	}
 	request.package = build->manifest->package;
 	request.manifest_sha256 = build->manifest_sha256;
-	depot_verify_begin(job, &request, 1, fetch_package);
+	depot_verify_begin(job, &request, 1, adopt_if_whole);
+}
+
+static void
+adopt_if_whole(DepotJob *job)
+{
+	InstallJob *state = job->state;
+	int			problem_count;
+
+	(void) depot_verify_rows(job, &problem_count);
+	if (problem_count > 0)
+	{
+		fetch_package(job);
+		return;
+	}
+	state->next_item++;
+	depot_install_apply(job);
 }
 
 static void
@@ -71,7 +88,6 @@ fetch_package(DepotJob *job)
 {
 	InstallJob *state = job->state;
 	const DepotAvailableRow *build = state->plan->items[state->next_item].build;
-	const DepotAppliedPackage *applied = depot_applied_find(build->manifest->package);
 	DepotPackageRequest request = {
 		.repository = build->repository,
 		.target = build->target,
@@ -82,19 +98,6 @@ fetch_package(DepotJob *job)
 		.check_expiry = true
 	};
 
-	if (applied != NULL && strcmp(applied->digest, build->sha256) == 0 &&
-		strcmp(applied->manifest_sha256, build->manifest_sha256) == 0)
-	{
-		int			problem_count;
-
-		(void) depot_verify_rows(job, &problem_count);
-		if (problem_count == 0)
-		{
-			state->next_item++;
-			depot_install_apply(job);
-			return;
-		}
-	}
 	depot_test_point("install_fetch");
 	depot_package_begin(job, &request, depot_install_repository(state, build->repository), note_package);
 }
