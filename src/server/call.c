@@ -254,11 +254,20 @@ wait_for_answer(Call *call)
 
 /* ---- the answer ---- */
 
-void
-depot_call_emit_notices(const DepotMessage *answer)
+static DepotMessage *
+parse_answer(const char *text)
 {
+	DepotError	error;
+	DepotMessage *answer = depot_message_parse(text, strlen(text), &error);
+
 	if (answer == NULL)
-		return;
+		depot_errors_raise(ERROR, &error);
+	return answer;
+}
+
+static void
+emit_notices(const DepotMessage *answer)
+{
 	for (size_t i = 0; i < depot_message_array_size(answer, "notices"); i++)
 	{
 		const DepotMessage *notice = depot_message_array_object(answer, "notices", i);
@@ -277,6 +286,24 @@ depot_call_emit_notices(const DepotMessage *answer)
 			strlcpy(report.hint, text, sizeof(report.hint));
 		depot_errors_raise_report(depot_message_bool(notice, "is_warning") ? WARNING : NOTICE, &report);
 	}
+}
+
+size_t
+depot_call_emit_notices(const char *text)
+{
+	DepotMessage *answer = parse_answer(text);
+	size_t		row_count = depot_message_array_size(answer, "rows");
+
+	PG_TRY();
+	{
+		emit_notices(answer);
+	}
+	PG_FINALLY();
+	{
+		depot_message_free(answer);
+	}
+	PG_END_TRY();
+	return row_count;
 }
 
 /* Value of a column out of a row object; the column's type says how to read it. */
@@ -309,19 +336,16 @@ void
 depot_call_return_rows(FunctionCallInfo fcinfo, char *text)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	DepotError	error;
 	DepotMessage *answer;
 
 	InitMaterializedSRF(fcinfo, 0);
-	answer = depot_message_parse(text, strlen(text), &error);
-	if (answer == NULL)
-		depot_errors_raise(ERROR, &error);
+	answer = parse_answer(text);
 
 	PG_TRY();
 	{
 		TupleDesc	columns = result->setDesc;
 
-		depot_call_emit_notices(answer);
+		emit_notices(answer);
 		for (size_t i = 0; i < depot_message_array_size(answer, "rows"); i++)
 		{
 			const DepotMessage *row = depot_message_array_object(answer, "rows", i);

@@ -45,8 +45,8 @@ extern void depot_call_append_text(StringInfo out, const char *name, const char 
 extern char *depot_call_leader(DepotRequestKind kind, const char *subject, const StringInfo argument,
 							   bool is_read_only);
 
-/* Tells the client the notices and warnings of an answer; NULL is fine. */
-extern void depot_call_emit_notices(const DepotMessage *answer);
+/* Tells the client the notices and warnings of an answer; returns how many rows it has. */
+extern size_t depot_call_emit_notices(const char *answer);
 
 /* Materializes the rows of an answer as the result of a set-returning function, after its notices. */
 extern void depot_call_return_rows(FunctionCallInfo fcinfo, char *answer);

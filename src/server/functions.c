@@ -151,18 +151,12 @@ depot_drop_extension_repository(PG_FUNCTION_ARGS)
 {
 	char	   *name = required_argument(fcinfo, 0, "name");
 	StringInfoData argument;
-	DepotError	error;
-	char	   *text;
-	DepotMessage *answer;
 
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
 	depot_call_append_text(&argument, "name", name);
 	appendStringInfoChar(&argument, '}');
-	text = depot_call_leader(DEPOT_REQUEST_DROP_REPOSITORY, name, &argument, false);
-	answer = depot_message_parse(text, strlen(text), &error);
-	depot_call_emit_notices(answer);
-	depot_message_free(answer);
+	(void) depot_call_emit_notices(depot_call_leader(DEPOT_REQUEST_DROP_REPOSITORY, name, &argument, false));
 	PG_RETURN_VOID();
 }
 

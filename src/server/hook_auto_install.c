@@ -200,10 +200,7 @@ static bool
 fetch(const Wish *missing)
 {
 	StringInfoData argument;
-	DepotMessage *answer;
 	DepotError	error;
-	char	   *text;
-	bool		is_there;
 
 	if (!depot_name_is_extension(missing->extension) ||
 		!depot_policy_allows(depot_shmem_kind_name(DEPOT_REQUEST_INSTALL), superuser(), &error))
@@ -214,20 +211,5 @@ fetch(const Wish *missing)
 	depot_call_append_text(&argument, "extension", missing->extension);
 	depot_call_append_text(&argument, "extension_version", missing->version);
 	appendStringInfoString(&argument, ",\"optional\":true}");
-	text = depot_call_leader(DEPOT_REQUEST_INSTALL, missing->extension, &argument, false);
-
-	answer = depot_message_parse(text, strlen(text), &error);
-	if (answer == NULL)
-		depot_errors_raise(ERROR, &error);
-	is_there = depot_message_array_size(answer, "rows") > 0;
-	PG_TRY();
-	{
-		depot_call_emit_notices(answer);
-	}
-	PG_FINALLY();
-	{
-		depot_message_free(answer);
-	}
-	PG_END_TRY();
-	return is_there;
+	return depot_call_emit_notices(depot_call_leader(DEPOT_REQUEST_INSTALL, missing->extension, &argument, false)) > 0;
 }
