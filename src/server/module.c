@@ -22,7 +22,6 @@
 #include "server/paths.h"
 #include "server/settings.h"
 #include "server/shmem.h"
-#include "server/shmem_use.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
 PG_MODULE_MAGIC_EXT(.name = "pg_depot",.version = "1.0.0");
@@ -46,7 +45,6 @@ _PG_init(void)
 	if (IsBinaryUpgrade)
 		return;
 	depot_shmem_register(depot_settings_database);
-	depot_shmem_register_use();
 	depot_hook_register();
 	depot_leader_register();
 }

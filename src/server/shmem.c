@@ -46,6 +46,7 @@ request_shmem(void)
 		previous_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(DepotBoard)));
 	RequestNamedLWLockTranche("pg_depot", 1);
+	depot_shmem_request_use();
 }
 
 static void
@@ -61,6 +62,7 @@ start_shmem(void)
 	if (!found)
 		memset(depot_shmem_board, 0, sizeof(DepotBoard));
 	depot_shmem_board_lock = &GetNamedLWLockTranche("pg_depot")->lock;
+	depot_shmem_start_use();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -30,6 +30,10 @@ extern DepotBoard *depot_shmem_board;
 extern LWLock *depot_shmem_board_lock;
 extern const char *depot_shmem_home_database;
 
+/* The part of shmem_use.c in the server's start: asks for room; makes or finds it, with AddinShmemInitLock held. */
+extern void depot_shmem_request_use(void);
+extern void depot_shmem_start_use(void);
+
 /* Sets the latch of a process by pid; a process that is gone needs none. */
 extern void depot_shmem_wake(pid_t pid);
 

@@ -12,7 +12,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "server/shmem.h"
+#include "server/shmem_internal.h"
 #include "server/shmem_use.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -27,39 +27,19 @@ typedef struct UseBoard
 
 static UseBoard *board = NULL;
 static LWLock *board_lock = NULL;
-static shmem_request_hook_type previous_request_hook = NULL;
-static shmem_startup_hook_type previous_startup_hook = NULL;
-
-static void request_shmem(void);
-static void start_shmem(void);
 
 void
-depot_shmem_register_use(void)
+depot_shmem_request_use(void)
 {
-	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shmem;
-	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = start_shmem;
-}
-
-static void
-request_shmem(void)
-{
-	if (previous_request_hook)
-		previous_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(UseBoard)));
 	RequestNamedLWLockTranche("pg_depot_use", 1);
 }
 
-static void
-start_shmem(void)
+void
+depot_shmem_start_use(void)
 {
 	bool		found;
 
-	if (previous_startup_hook)
-		previous_startup_hook();
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	board = ShmemInitStruct("pg_depot use", sizeof(UseBoard), &found);
 	if (!found)
 	{
@@ -71,7 +51,6 @@ start_shmem(void)
 		}
 	}
 	board_lock = &GetNamedLWLockTranche("pg_depot_use")->lock;
-	LWLockRelease(AddinShmemInitLock);
 }
 
 /* ---- counters ---- */

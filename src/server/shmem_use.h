@@ -34,9 +34,6 @@ typedef struct DepotUsage
 	char		found[DEPOT_USAGE_ANSWER_BYTES];	/* the first of them, a line each */
 }			DepotUsage;
 
-/* Hooks for shared memory; called from _PG_init in the postmaster. */
-extern void depot_shmem_register_use(void);
-
 /* Sessions: count a use of an extension; the leader reads how many there were. */
 extern void depot_shmem_count_use(const char *extension);
 extern uint64 depot_shmem_uses(const char *extension);
