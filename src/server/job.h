@@ -224,10 +224,11 @@ extern void depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, con
 								int repository_count, DepotJobStep then);
 
 /*
- * Looks for what uses extensions and libraries (see DepotUsageRequest): in each database, in settings and in slots.
- * Raises an error where it cannot look; with is_forced that counts as a user.
+ * Looks for what uses extensions and libraries (lists of names, libraries without ".so"): in each database, in
+ * settings and in slots.  The lists live as long as the operation.  Raises an error where it cannot look; with
+ * is_forced that counts as a user.
  */
-extern void depot_usage_begin(DepotJob *job, const char *extensions, const char *libraries, bool is_forced,
+extern void depot_usage_begin(DepotJob *job, const List *extensions, const List *libraries, bool is_forced,
 							  DepotJobStep then);
 /* What it found, until the next operation of the job. */
 extern const DepotUsers *depot_usage_found(DepotJob *job);

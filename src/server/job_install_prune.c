@@ -20,15 +20,6 @@
 
 static void decide(DepotJob *job);
 
-static void
-append_names(StringInfo out, const List *names)
-{
-	ListCell   *cell;
-
-	foreach(cell, names)
-		appendStringInfo(out, "%s%s", out->len > 0 ? " " : "", (const char *) lfirst(cell));
-}
-
 bool
 depot_install_has_removals(const InstallJob *state)
 {
@@ -42,11 +33,9 @@ void
 depot_install_look_for_use(DepotJob *job, DepotJobStep then)
 {
 	InstallJob *state = job->state;
-	StringInfoData extensions;
-	StringInfoData libraries;
+	List	   *extensions = NIL;
+	List	   *libraries = NIL;
 
-	initStringInfo(&extensions);
-	initStringInfo(&libraries);
 	state->after_look = then;
 	for (int i = 0; i < state->plan->count; i++)
 	{
@@ -58,14 +47,14 @@ depot_install_look_for_use(DepotJob *job, DepotJobStep then)
 		applied = depot_applied_find(item->installed->package);
 		if (applied != NULL)
 		{
-			append_names(&extensions, depot_applied_extensions(applied));
-			append_names(&libraries, depot_applied_libraries(applied));
+			extensions = list_concat(extensions, depot_applied_extensions(applied));
+			libraries = list_concat(libraries, depot_applied_libraries(applied));
 		}
 		for (int j = 0; applied == NULL && item->installed->has_build &&
 			 j < item->installed->manifest->extension_count; j++)
-			append_names(&extensions, list_make1(item->installed->manifest->extensions[j].name));
+			extensions = lappend(extensions, item->installed->manifest->extensions[j].name);
 	}
-	depot_usage_begin(job, extensions.data, libraries.data, false, decide);
+	depot_usage_begin(job, extensions, libraries, false, decide);
 }
 
 static void

@@ -34,8 +34,8 @@ typedef struct UninstallJob
 	char	   *package;		/* what it means */
 	char	   *version;
 	int64		size_bytes;
-	StringInfoData extensions;	/* separated by spaces */
-	StringInfoData libraries;	/* separated by spaces, without ".so" */
+	List	   *extensions;		/* names */
+	List	   *libraries;		/* names without ".so" */
 	DepotUsers	dependents;		/* packages that need it */
 	int64		generation;		/* of the rows that were looked at */
 	int			rounds;
@@ -59,8 +59,6 @@ depot_uninstall_start(DepotJob *job)
 {
 	UninstallJob *state = palloc0(sizeof(UninstallJob));
 
-	initStringInfo(&state->extensions);
-	initStringInfo(&state->libraries);
 	job->state = state;
 	read_request(job, state);
 	look(job);
@@ -78,8 +76,8 @@ look(DepotJob *job)
 				 errmsg("what uses \"%s\" changed again and again while it was looked for", state->name),
 				 errhint("The call can be repeated.")));
 	job->operation = NULL;
-	resetStringInfo(&state->extensions);
-	resetStringInfo(&state->libraries);
+	state->extensions = NIL;
+	state->libraries = NIL;
 	depot_users_init(&state->dependents);
 	if (!find_package(job, state))
 	{
@@ -87,7 +85,7 @@ look(DepotJob *job)
 		depot_job_finish(job, "");
 		return;
 	}
-	if (state->extensions.len > 0 || state->libraries.len > 0)
+	if (state->extensions != NIL || state->libraries != NIL)
 		depot_job_transact(job, begin_usage);
 	else
 		decide(job);
@@ -98,7 +96,7 @@ begin_usage(DepotJob *job)
 {
 	UninstallJob *state = job->state;
 
-	depot_usage_begin(job, state->extensions.data, state->libraries.data, state->is_forced, decide);
+	depot_usage_begin(job, state->extensions, state->libraries, state->is_forced, decide);
 }
 
 static void
@@ -117,12 +115,6 @@ read_request(DepotJob *job, UninstallJob *state)
 	depot_message_free(argument);
 	if (!depot_name_check_extension(state->name, &error))
 		depot_job_raise(&error);
-}
-
-static void
-append_name(StringInfo names, const char *name)
-{
-	appendStringInfo(names, "%s%s", names->len > 0 ? " " : "", name);
 }
 
 /*
@@ -179,7 +171,7 @@ find_package(DepotJob *job, UninstallJob *state)
 		note_served(state, applied);
 	else if (row->has_build)
 		for (int i = 0; i < row->manifest->extension_count; i++)
-			append_name(&state->extensions, row->manifest->extensions[i].name);
+			state->extensions = lappend(state->extensions, row->manifest->extensions[i].name);
 	return true;
 }
 
@@ -197,12 +189,8 @@ note_dependents(UninstallJob *state, const DepotInstalledRow *rows, int count,
 static void
 note_served(UninstallJob *state, const DepotAppliedPackage *package)
 {
-	ListCell   *cell;
-
-	foreach(cell, depot_applied_extensions(package))
-		append_name(&state->extensions, lfirst(cell));
-	foreach(cell, depot_applied_libraries(package))
-		append_name(&state->libraries, lfirst(cell));
+	state->extensions = depot_applied_extensions(package);
+	state->libraries = depot_applied_libraries(package);
 }
 
 static bool

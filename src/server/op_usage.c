@@ -33,7 +33,7 @@
 typedef struct Usage
 {
 	DepotUsageRequest request;
-	List	   *extensions;		/* names */
+	const List *extensions;		/* names */
 	bool		is_forced;
 	DepotJobStep then;
 	DepotUsers	users;
@@ -50,7 +50,6 @@ static const DepotJob *usage_owner = NULL;
 /* The last one that was started; it may not have ended when its answer is there. */
 static BackgroundWorkerHandle *last_worker = NULL;
 
-static List *split_names(const char *names);
 static uint64 count_uses(const Usage *usage);
 static void lock_extensions(const Usage *usage);
 pg_noreturn static void raise_open(const char *extension);
@@ -66,8 +65,20 @@ library_directory(void)
 	return psprintf("%s/%s/", depot_paths_directory(), depot_paths_layout()->lib);
 }
 
+static char *
+join_names(const List *names)
+{
+	StringInfoData text;
+	ListCell   *cell;
+
+	initStringInfo(&text);
+	foreach(cell, names)
+		appendStringInfo(&text, "%s%s", text.len > 0 ? " " : "", (const char *) lfirst(cell));
+	return text.data;
+}
+
 void
-depot_usage_begin(DepotJob *job, const char *extensions, const char *libraries, bool is_forced, DepotJobStep then)
+depot_usage_begin(DepotJob *job, const List *extensions, const List *libraries, bool is_forced, DepotJobStep then)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(job->context);
 	MemoryContextCallback *callback = palloc0(sizeof(*callback));
@@ -77,10 +88,10 @@ depot_usage_begin(DepotJob *job, const char *extensions, const char *libraries, 
 	int			row_count;
 	int			user_count;
 
-	usage->request.extensions = pstrdup(extensions);
-	usage->request.libraries = pstrdup(libraries);
+	usage->request.extensions = join_names(extensions);
+	usage->request.libraries = join_names(libraries);
 	usage->request.library_directory = library_directory();
-	usage->extensions = split_names(usage->request.extensions);
+	usage->extensions = extensions;
 	usage->is_forced = is_forced;
 	usage->then = then;
 	depot_users_init(&usage->users);
@@ -90,7 +101,8 @@ depot_usage_begin(DepotJob *job, const char *extensions, const char *libraries, 
 
 	job->operation = usage;
 	job->on_message = NULL;
-	if (strlen(extensions) >= DEPOT_USAGE_NAMES_BYTES || strlen(libraries) >= DEPOT_USAGE_NAMES_BYTES)
+	if (strlen(usage->request.extensions) >= DEPOT_USAGE_NAMES_BYTES ||
+		strlen(usage->request.libraries) >= DEPOT_USAGE_NAMES_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the package has too many extensions to look for"),
@@ -132,18 +144,6 @@ depot_usage_note_skipped(DepotJob *job)
 }
 
 /* ---- locks ---- */
-
-static List *
-split_names(const char *names)
-{
-	char	   *copy = pstrdup(names);
-	char	   *rest = NULL;
-	List	   *list = NIL;
-
-	for (char *name = strtok_r(copy, " ", &rest); name != NULL; name = strtok_r(NULL, " ", &rest))
-		list = lappend(list, name);
-	return list;
-}
 
 static uint64
 count_uses(const Usage *usage)

@@ -152,18 +152,6 @@ activate_staged(ReconcileJob *state)
 
 /* ---- removals that were recorded and not carried out ---- */
 
-static char *
-joined(List *names)
-{
-	StringInfoData text;
-	ListCell   *cell;
-
-	initStringInfo(&text);
-	foreach(cell, names)
-		appendStringInfo(&text, "%s%s", text.len > 0 ? " " : "", (char *) lfirst(cell));
-	return text.data;
-}
-
 /* Nothing used the package when its removal was recorded, but sessions may have found its files since. */
 static void
 remove_next(DepotJob *job)
@@ -189,8 +177,8 @@ remove_next(DepotJob *job)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("what uses \"%s\" changed again and again while it was looked for", package->package),
 				 errhint("The leader tries again by itself.")));
-	depot_usage_begin(job, joined(depot_applied_extensions(package)), joined(depot_applied_libraries(package)),
-					  true, remove_unused);
+	depot_usage_begin(job, depot_applied_extensions(package), depot_applied_libraries(package), true,
+					  remove_unused);
 }
 
 /* Whether the row, which may have changed while it was looked for users, still says removed.  In a transaction. */
