@@ -78,6 +78,7 @@ struct DepotJob
 	List	   *locked_packages;	/* names of packages it installs */
 	char	   *agents_repository;	/* for which repository it may have agents ("": none), or NULL: it may
 									 * not */
+	char	   *wanted_agents;	/* for which repository it waits to have agents, or NULL */
 
 	/* a step that could not have a lock, to be taken again (job_transact.c) */
 	DepotJobStep blocked_step;

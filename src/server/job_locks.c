@@ -5,8 +5,13 @@
  *	  agents.
  *
  * All of it lives in the leader's memory and nobody blocks: a job that does not
- * get what it asks for sets on_wake and asks again.  A job takes agents and a repository together or
- * has agents first, so that whoever holds a repository can always go on.
+ * get what it asks for sets on_wake and asks again.  What is given back wakes the
+ * leader, so asking takes nothing that it may have to give back at once: a leader
+ * that is always awake never looks at its agents' sockets.
+ *
+ * A job takes agents and a repository together or has agents first, so that
+ * whoever holds a repository can always go on; nobody keeps agents while waiting
+ * for agents.  Of those that wait for agents, the first to have asked gets them.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -23,6 +28,9 @@
 
 /* Jobs that hold something: each at most one repository, one permit for agents, and any packages. */
 static List *holders = NIL;
+
+/* Jobs that want agents, in the order in which they asked. */
+static List *waiters = NIL;
 
 static void
 note_holder(DepotJob *job)
@@ -42,6 +50,7 @@ note_release(DepotJob *job)
 	SetLatch(MyLatch);
 }
 
+/* Whether no other job has a repository. */
 static bool
 is_repository_free(const DepotJob *job, const char *repository)
 {
@@ -125,8 +134,9 @@ depot_job_unlock_packages(DepotJob *job)
 	note_release(job);
 }
 
-bool
-depot_job_lock_agents(DepotJob *job, const char *repository)
+/* Whether the limits leave agents for a job that wants them for a repository. */
+static bool
+may_have_agents(const DepotJob *job, const char *repository)
 {
 	int			in_use = 0;
 	int			of_repository = 0;
@@ -142,8 +152,66 @@ depot_job_lock_agents(DepotJob *job, const char *repository)
 		if (*repository != '\0' && strcmp(other->agents_repository, repository) == 0)
 			of_repository++;
 	}
-	if (in_use >= depot_settings_max_agents || of_repository >= Max(depot_settings_max_agents - 1, 1))
+	return in_use < depot_settings_max_agents && of_repository < Max(depot_settings_max_agents - 1, 1);
+}
+
+/* Whether it is the turn of a job that has waited longer. */
+static bool
+is_other_first(const DepotJob *job)
+{
+	ListCell   *cell;
+
+	foreach(cell, waiters)
+	{
+		const DepotJob *other = lfirst(cell);
+
+		if (other == job)
+			break;
+		if (may_have_agents(other, other->wanted_agents))
+			return true;
+	}
+	return false;
+}
+
+static void
+note_waiter(DepotJob *job, const char *repository)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+
+	job->wanted_agents = MemoryContextStrdup(job->context, repository);
+	waiters = list_append_unique_ptr(waiters, job);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Those that let it go first ask again. */
+static void
+forget_waiter(DepotJob *job)
+{
+	if (job->wanted_agents == NULL)
+		return;
+	job->wanted_agents = NULL;
+	waiters = list_delete_ptr(waiters, job);
+	SetLatch(MyLatch);
+}
+
+bool
+depot_job_lock_agents(DepotJob *job, const char *repository)
+{
+	if (job->agents_repository != NULL && strcmp(job->agents_repository, repository) == 0)
+		return true;
+	/* Who waits for one repository while it has agents for another may wait for somebody who does the reverse. */
+	if (job->agents_repository != NULL && !may_have_agents(job, repository))
+	{
+		depot_job_stop_agents(job);
+		depot_job_unlock_agents(job);
+	}
+	if (job->agents_repository == NULL && (is_other_first(job) || !may_have_agents(job, repository)))
+	{
+		if (job->wanted_agents == NULL)
+			note_waiter(job, repository);
 		return false;
+	}
+	forget_waiter(job);
 	job->agents_repository = MemoryContextStrdup(job->context, repository);
 	note_holder(job);
 	return true;
@@ -160,6 +228,7 @@ depot_job_lock_repository_with_agents(DepotJob *job, const char *repository)
 void
 depot_job_unlock_agents(DepotJob *job)
 {
+	forget_waiter(job);
 	if (job->agents_repository == NULL)
 		return;
 	job->agents_repository = NULL;

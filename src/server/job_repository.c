@@ -88,14 +88,17 @@ depot_add_repository_start(DepotJob *job)
 	add_when_free(job);
 }
 
-/* Somebody else may be adding or refreshing a repository of that name. */
+/*
+ * Somebody else may be adding or refreshing a repository of that name.  Agents are asked for at once: who has
+ * them may be waiting for the repository.
+ */
 static void
 add_when_free(DepotJob *job)
 {
 	RepositoryJob *state = job->state;
 	DepotRepositoryRow *existing;
 
-	if (!depot_job_lock_repository(job, state->rows->name))
+	if (!depot_job_lock_repository_with_agents(job, state->rows->name))
 		return;
 	job->on_wake = NULL;
 
