@@ -25,6 +25,7 @@
 
 static void read_request(DepotJob *job, InstallJob *state);
 static bool make_plan(DepotJob *job, DepotError *error);
+static void keep_fetched(InstallJob *state);
 static void explain_unknown(InstallJob *state, DepotError *error);
 static void answer_nothing(DepotJob *job, const DepotError *error);
 static void note_requested(DepotJob *job);
@@ -36,7 +37,6 @@ static void refresh_stale(DepotJob *job);
 static void note_refreshed(DepotJob *job);
 static void note_refresh_error(DepotJob *job, const DepotReport *report);
 static void free_state(void *state);
-static void free_manifests(InstallJob *state);
 
 void
 depot_install_start(DepotJob *job)
@@ -59,20 +59,13 @@ depot_install_create_state(DepotJob *job)
 }
 
 static void
-free_state(void *state)
+free_state(void *argument)
 {
-	free_manifests(state);
-	depot_lockfile_free(&((InstallJob *) state)->lock);
-}
+	InstallJob *state = argument;
 
-static void
-free_manifests(InstallJob *state)
-{
 	for (int i = 0; i < DEPOT_PLAN_MAX_ITEMS; i++)
-	{
 		depot_manifest_free(state->items[i].manifest);
-		state->items[i].manifest = NULL;
-	}
+	depot_lockfile_free(&state->lock);
 }
 
 static void
@@ -255,7 +248,6 @@ make_plan(DepotJob *job, DepotError *error)
 	MemoryContext old_context;
 	bool		is_planned;
 
-	free_manifests(state);
 	if (state->round_context != NULL)
 		MemoryContextDelete(state->round_context);
 	state->round_context = AllocSetContextCreate(job->context, "pg_depot plan", ALLOCSET_DEFAULT_SIZES);
@@ -284,9 +276,40 @@ make_plan(DepotJob *job, DepotError *error)
 		depot_plan_lock(&input, &state->lock, state->is_pruning, state->plan, error) :
 		depot_plan_install(&input, &state->request, state->plan, error);
 	state->next_item = 0;
-	memset(state->items, 0, sizeof(state->items));
+	keep_fetched(state);
 	MemoryContextSwitchTo(old_context);
 	return is_planned;
+}
+
+/* What an earlier round has fetched and checked, and this one wants as well, need not be fetched again. */
+static void
+keep_fetched(InstallJob *state)
+{
+	InstalledItem *fetched = palloc(sizeof(state->items));
+
+	memcpy(fetched, state->items, sizeof(state->items));
+	memset(state->items, 0, sizeof(state->items));
+	for (int i = 0; i < DEPOT_PLAN_MAX_ITEMS; i++)
+	{
+		bool		is_kept = false;
+
+		/* Stagings may have ended since. */
+		if (fetched[i].staging == NULL || !fetched[i].staging->has_package)
+		{
+			depot_manifest_free(fetched[i].manifest);
+			continue;
+		}
+		for (int j = 0; j < state->plan->count && !is_kept; j++)
+		{
+			const DepotAvailableRow *build = state->plan->items[j].build;
+
+			is_kept = build != NULL && strcmp(build->sha256, fetched[i].digest) == 0;
+			if (is_kept)
+				state->items[j] = fetched[i];
+		}
+		if (!is_kept)
+			depot_manifest_free(fetched[i].manifest);
+	}
 }
 
 /* What is there by the declared list, or because another package needs it, is from now on kept for its own sake. */

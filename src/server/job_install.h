@@ -22,6 +22,7 @@ typedef struct InstalledItem
 {
 	DepotStaging *staging;		/* NULL: its files are served already */
 	DepotManifest *manifest;	/* of the staged tree, malloc'd */
+	char	   *digest;			/* of what was staged */
 	char	   *source;
 	bool		is_prepared;	/* its directories are made; taken back unless a commit follows */
 }			InstalledItem;

@@ -37,7 +37,8 @@ depot_install_apply(DepotJob *job)
 {
 	InstallJob *state = job->state;
 
-	while (state->next_item < state->plan->count && state->plan->items[state->next_item].build == NULL)
+	while (state->next_item < state->plan->count &&
+		   (state->plan->items[state->next_item].build == NULL || state->items[state->next_item].staging != NULL))
 		state->next_item++;
 	if (state->next_item < state->plan->count)
 		adopt_or_fetch(job);
@@ -110,6 +111,7 @@ note_package(DepotJob *job)
 	const DepotAvailableRow *build = state->plan->items[state->next_item].build;
 
 	item->staging = depot_job_staging(job);
+	item->digest = MemoryContextStrdup(job->context, build->sha256);
 	item->source = MemoryContextStrdup(job->context, depot_package_source(job));
 	item->manifest = depot_applied_read_manifest(item->staging->name, build->manifest->package);
 	state->next_item++;
@@ -265,7 +267,9 @@ record_and_activate(DepotJob *job)
 	if (!record_items(job))
 	{
 		cancel_items(job);
-		depot_job_let_go(job);
+		/* What was fetched stays, but nobody keeps agents while waiting for packages. */
+		depot_job_stop_agents(job);
+		depot_job_unlock_agents(job);
 		depot_job_transact(job, depot_install_resolve);
 		return;
 	}

@@ -35,7 +35,7 @@ sub add_slow_repository
 	my $root = DepotTest::file_contents("$work/repository/metadata/1.root.json");
 	my $add = "SELECT count(*) FROM add_extension_repository('$repository', '$web->{slow}', trusted_root => \$root\$$root\$root\$)";
 	$node->safe_psql('postgres', $add);
-	return $add;
+	return ($add, $web->{access_log});
 }
 
 my $node = new_depot_node('waiting', conf => "log_statement = none\ndepot.request_timeout = 30\n");
@@ -62,7 +62,7 @@ sub installs_ok
 	return;
 }
 
-my $add_left = add_slow_repository($node, 'left', (map { { name => "left_$_" } } 1 .. 6), { name => 'left_last', requires => 'right_first' });
+my ($add_left, $log) = add_slow_repository($node, 'left', (map { { name => "left_$_" } } 1 .. 7), { name => 'left_last', requires => 'right_first' });
 add_slow_repository($node, 'right', { name => 'right_first' }, { name => 'right_1' }, { name => 'right_last', requires => 'left_1' });
 
 # ---- two requests, each of which needs both repositories, in opposite order ----
@@ -85,6 +85,14 @@ ok(is_running('left_6', 'fetching'), 'another one is being fetched');
 my $refresh = start_psql($node, 'postgres', "SELECT count(*) FROM refresh_extension_repository('left')");
 installs_ok($install, 'left_6', 'a refresh that waits for it');
 is(finish_psql($refresh, 60)->{stdout}, '1', 'has its turn');
+
+# ---- rows that change while a package is on its way ----
+
+$install = start_install('left_7');
+ok(is_running('left_7', 'fetching'), 'one more is being fetched');
+is($node->safe_psql('postgres', q{SELECT action FROM uninstall_extension('left_6')}), 'remove', 'something else is removed meanwhile');
+installs_ok($install, 'left_7', 'the package is installed');
+is(scalar(() = DepotTest::file_contents($log) =~ /GET .*left_7/g), 1, 'and was fetched once');
 
 # ---- who asked first ----
 
