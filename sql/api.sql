@@ -58,7 +58,7 @@ CREATE FUNCTION pg_catalog.verify_extension_files(repair boolean DEFAULT false, 
     RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'depot_verify_extension_files';
 COMMENT ON FUNCTION pg_catalog.verify_extension_files(boolean) IS
-    'compares every installed file with the digest in its package''s manifest; a row per problem; repair fetches again what is damaged';
+    'compares installed files with their signed digests; a row per problem; repair fetches again what is damaged';
 
 CREATE FUNCTION pg_catalog.check_extension_list(list text,
     OUT "position" integer, OUT name text, OUT version_constraint text, OUT action text, OUT version text, OUT reason text)

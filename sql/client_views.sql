@@ -3,16 +3,16 @@
 -- Each has the columns of its namesake in views.sql; test/check-style and the test "client_database" compare them.
 
 CREATE VIEW depot.packages AS
-    SELECT package, version, extensions, size_bytes, repository, installed, summary
+    SELECT package, version, installed, size_bytes, repository, summary, extensions
     FROM json_to_recordset(depot.home_rows('packages'))
-        AS r(package text, version text, extensions text[], size_bytes bigint, repository text, installed boolean,
-             summary text);
+        AS r(package text, version text, installed boolean, size_bytes bigint, repository text, summary text,
+             extensions text[]);
 
 CREATE VIEW depot.installed_packages AS
-    SELECT package, version, state, extensions, why, repository, installed_at
+    SELECT package, version, state, why, repository, installed_at, extensions
     FROM json_to_recordset(depot.home_rows('installed_packages'))
-        AS r(package text, version text, state text, extensions text[], why text, repository text,
-             installed_at timestamptz);
+        AS r(package text, version text, state text, why text, repository text, installed_at timestamptz,
+             extensions text[]);
 
 CREATE VIEW depot.desired AS
     SELECT name, version_constraint, origin, installed_version, state, reason, since

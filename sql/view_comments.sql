@@ -6,26 +6,26 @@ COMMENT ON COLUMN depot.packages.version IS 'package version';
 COMMENT ON COLUMN depot.packages.extensions IS 'extensions it provides';
 COMMENT ON COLUMN depot.packages.size_bytes IS 'size of the download';
 COMMENT ON COLUMN depot.packages.repository IS 'repository that offers it';
-COMMENT ON COLUMN depot.packages.installed IS 'is this version installed';
+COMMENT ON COLUMN depot.packages.installed IS 'whether this version is installed';
 COMMENT ON COLUMN depot.packages.summary IS 'one line about it';
 
 COMMENT ON VIEW depot.installed_packages IS 'what is installed, and whether this server serves it';
 COMMENT ON COLUMN depot.installed_packages.package IS 'package name';
 COMMENT ON COLUMN depot.installed_packages.version IS 'package version';
 COMMENT ON COLUMN depot.installed_packages.state IS
-    'active: this server serves it; pending: recorded, not yet served here; unclaimed: served, but no row says that it is installed';
+    'active, pending (recorded, not yet served here), unclaimed (served, but not recorded)';
 COMMENT ON COLUMN depot.installed_packages.extensions IS 'extensions it provides';
-COMMENT ON COLUMN depot.installed_packages.why IS 'requested by name, declared in depot.extensions, or a dependency';
+COMMENT ON COLUMN depot.installed_packages.why IS 'requested, declared (in depot.extensions), or dependency';
 COMMENT ON COLUMN depot.installed_packages.repository IS 'repository it came from';
 COMMENT ON COLUMN depot.installed_packages.installed_at IS 'when it was recorded';
 
-COMMENT ON VIEW depot.desired IS 'what shall be installed: the entries of depot.extensions, and what was called for otherwise';
+COMMENT ON VIEW depot.desired IS 'what shall be installed, and whether it is';
 COMMENT ON COLUMN depot.desired.name IS 'extension or package';
 COMMENT ON COLUMN depot.desired.version_constraint IS 'versions the entry allows; null: any';
-COMMENT ON COLUMN depot.desired.origin IS 'what called for it: depot.extensions, install_extension, or dependency';
+COMMENT ON COLUMN depot.desired.origin IS 'depot.extensions, install_extension, or dependency';
 COMMENT ON COLUMN depot.desired.installed_version IS 'version that is installed';
 COMMENT ON COLUMN depot.desired.state IS
-    'ok; pending: to be installed; refused: the entry cannot be carried out as it is; failed: will be tried again';
+    'ok, pending, refused (cannot be carried out as it is), failed (will be tried again)';
 COMMENT ON COLUMN depot.desired.reason IS 'why it is in this state, where there is something to say';
 COMMENT ON COLUMN depot.desired.since IS 'since when it is in this state';
 
@@ -67,7 +67,7 @@ COMMENT ON COLUMN depot.conflicts.kind IS 'extension (its control file), library
 COMMENT ON COLUMN depot.conflicts.path IS 'the file of the server installation';
 COMMENT ON COLUMN depot.conflicts.what_to_do IS 'how to end the conflict';
 
-COMMENT ON VIEW depot.health IS 'is everything well, a row for each check';
+COMMENT ON VIEW depot.health IS 'checks of pg_depot on this server, and what to do';
 COMMENT ON COLUMN depot.health.check_name IS 'what was looked at';
 COMMENT ON COLUMN depot.health.state IS 'ok, warning or critical';
 COMMENT ON COLUMN depot.health.value IS 'what was found';

@@ -1,8 +1,8 @@
 -- views.sql: the views of the home database, from its tables; client_views.sql has the same ones for any other
 
 CREATE VIEW depot.packages AS
-    SELECT a.package, a.version, a.extensions, a.size_bytes, a.repository,
-           i.version IS NOT NULL AS installed, a.summary
+    SELECT a.package, a.version, i.version IS NOT NULL AS installed, a.size_bytes, a.repository,
+           a.summary, a.extensions
     FROM depot.available a
     LEFT JOIN depot.installed i
         ON i.package = a.package AND i.version = a.version AND i.state = 'installed';
@@ -15,7 +15,7 @@ CREATE VIEW depot.installed_packages AS
                WHEN f.digest = b.digest THEN 'active'
                ELSE 'pending'
            END AS state,
-           b.extensions, i.why, b.repository, date_trunc('second', i.changed_at) AS installed_at
+           i.why, b.repository, date_trunc('second', i.changed_at) AS installed_at, b.extensions
     FROM (SELECT * FROM depot.installed WHERE state = 'installed') i
     LEFT JOIN depot.installed_build b ON b.package = i.package AND b.version = i.version
     FULL JOIN depot.applied_packages() f ON f.package = i.package;
@@ -32,7 +32,7 @@ CREATE VIEW depot.desired AS
                WHEN p.package IS NULL THEN 'uninstalled since; installed again when the list is looked at again'
                ELSE 'recorded, not yet active on this server'
            END AS reason,
-           d.since
+           date_trunc('second', d.since) AS since
     FROM depot.declared d
     LEFT JOIN depot.installed_packages p ON p.package = d.package AND p.state <> 'unclaimed'
     UNION ALL
@@ -104,7 +104,7 @@ CREATE VIEW depot.health AS
     SELECT 'unclaimed packages',
            CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            coalesce(string_agg(package, ', ' ORDER BY package), 'none'),
-           CASE WHEN count(*) > 0 THEN 'claim each with install_extension, or remove it with uninstall_extension' END
+           CASE WHEN count(*) > 0 THEN 'install_extension claims it, uninstall_extension removes it' END
     FROM depot.installed_packages WHERE state = 'unclaimed'
     UNION ALL
     SELECT 'repositories', 'ok', 'none', NULL
@@ -131,7 +131,7 @@ CREATE VIEW depot.health AS
     SELECT 'declared list',
            CASE WHEN count(*) FILTER (WHERE state IN ('refused', 'failed')) > 0 THEN 'warning' ELSE 'ok' END,
            coalesce(string_agg(name || ' ' || state, ', ' ORDER BY ordinal) FILTER (WHERE state IN ('refused', 'failed')),
-                    count(*) || ' entries'),
+                    count(*) || CASE count(*) WHEN 1 THEN ' entry' ELSE ' entries' END),
            CASE WHEN count(*) FILTER (WHERE state IN ('refused', 'failed')) > 0 THEN 'SELECT * FROM depot.desired' END
     FROM depot.declared
     UNION ALL
@@ -139,6 +139,6 @@ CREATE VIEW depot.health AS
            CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            coalesce(string_agg(pubname, ', ' ORDER BY pubname) || ': publishes pg_depot''s tables', 'none of pg_depot''s tables'),
            CASE WHEN count(*) > 0 THEN
-                    'these rows belong to this cluster: publish other schemas by name, FOR TABLES IN SCHEMA'
+                    'publish other schemas by name, FOR TABLES IN SCHEMA'
            END
     FROM (SELECT DISTINCT pubname::text COLLATE "default" AS pubname FROM pg_publication_tables WHERE schemaname = 'depot') p;

@@ -31,24 +31,27 @@ depot_lockfile_parse(const char *text, size_t length_bytes, int major, const cha
 					 DepotLockfile *lock, DepotError *error)
 {
 	bool		ok = false;
-	json_t	   *root = depot_json_parse(text, length_bytes, DEPOT_ERROR_INVALID_ARGUMENT, LOCK, error);
+	json_t	   *root = NULL;
 	json_t	   *packages = NULL;
 	int64_t		format = 0;
 	size_t		count;
 
 	memset(lock, 0, sizeof(*lock));
-	if (root == NULL)
-		goto done;
-	if (!json_is_object(root))
+	/* A number or string is valid JSON for the caller, and none for the parser. */
+	if (length_bytes > 0 && text[0] != '{')
 	{
 		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, LOCK " is not a JSON object");
 		depot_error_hint(error, "Give what extension_lock() returned.");
 		goto done;
 	}
+	root = depot_json_parse(text, length_bytes, DEPOT_ERROR_INVALID_ARGUMENT, LOCK, error);
+	if (root == NULL)
+		goto done;
 	if (!depot_json_get_integer(root, "format", true, 0, &format, DEPOT_ERROR_INVALID_ARGUMENT, error) ||
 		!depot_json_get_array(root, "packages", true, &packages, DEPOT_ERROR_INVALID_ARGUMENT, error))
 	{
 		depot_error_prefix(error, LOCK);
+		depot_error_hint(error, "Give what extension_lock() returned.");
 		goto done;
 	}
 	if (format != DEPOT_LOCKFILE_FORMAT)

@@ -53,7 +53,7 @@ depot_check_home_database(PG_FUNCTION_ARGS)
 	if (strcmp(get_database_name(MyDatabaseId), depot_settings_database) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("pg_depot belongs into database \"%s\"", depot_settings_database),
+				 errmsg("pg_depot belongs in database \"%s\"", depot_settings_database),
 				 errdetail("There is one set of tables per cluster, in the database that \"depot.database\" names."),
 				 errhint("CREATE EXTENSION pg_depot_client makes the same functions and views in this database.")));
 	check_is_alone("pg_depot_client");
@@ -67,7 +67,7 @@ depot_check_client_database(PG_FUNCTION_ARGS)
 	if (strcmp(get_database_name(MyDatabaseId), depot_settings_database) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("pg_depot_client does not belong into database \"%s\"", depot_settings_database),
+				 errmsg("pg_depot_client does not belong in database \"%s\"", depot_settings_database),
 				 errdetail("\"depot.database\" names this database: extension pg_depot has the same functions and"
 						   " views here."),
 				 OidIsValid(get_extension_oid("pg_depot", true)) ? 0 :
@@ -84,10 +84,15 @@ text_argument(FunctionCallInfo fcinfo, int index)
 	return PG_ARGISNULL(index) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(index));
 }
 
+/* Whether null means yes or no is not for us to guess: one of the two changes the server. */
 static bool
-bool_argument(FunctionCallInfo fcinfo, int index)
+bool_argument(FunctionCallInfo fcinfo, int index, const char *name)
 {
-	return !PG_ARGISNULL(index) && PG_GETARG_BOOL(index);
+	if (PG_ARGISNULL(index))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return PG_GETARG_BOOL(index);
 }
 
 /* A name that must be there. */
@@ -195,14 +200,15 @@ request_packages(FunctionCallInfo fcinfo, DepotRequestKind kind, const char *rep
 Datum
 depot_install_extension(PG_FUNCTION_ARGS)
 {
-	request_packages(fcinfo, DEPOT_REQUEST_INSTALL, text_argument(fcinfo, 2), bool_argument(fcinfo, 3));
+	request_packages(fcinfo, DEPOT_REQUEST_INSTALL, text_argument(fcinfo, 2),
+					 bool_argument(fcinfo, 3, "dry_run"));
 	return (Datum) 0;
 }
 
 Datum
 depot_update_extension(PG_FUNCTION_ARGS)
 {
-	request_packages(fcinfo, DEPOT_REQUEST_UPDATE, NULL, bool_argument(fcinfo, 2));
+	request_packages(fcinfo, DEPOT_REQUEST_UPDATE, NULL, bool_argument(fcinfo, 2, "dry_run"));
 	return (Datum) 0;
 }
 
@@ -210,14 +216,14 @@ Datum
 depot_uninstall_extension(PG_FUNCTION_ARGS)
 {
 	char	   *extension = required_argument(fcinfo, 0, "extension");
-	bool		is_dry_run = bool_argument(fcinfo, 1);
+	bool		is_dry_run = bool_argument(fcinfo, 1, "dry_run");
 	StringInfoData argument;
 
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
 	depot_call_append_text(&argument, "extension", extension);
 	appendStringInfo(&argument, ",\"dry_run\":%s,\"force\":%s}", is_dry_run ? "true" : "false",
-					 bool_argument(fcinfo, 2) ? "true" : "false");
+					 bool_argument(fcinfo, 2, "force") ? "true" : "false");
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_UNINSTALL,
 													 extension, &argument, is_dry_run));
 	return (Datum) 0;
@@ -226,7 +232,7 @@ depot_uninstall_extension(PG_FUNCTION_ARGS)
 Datum
 depot_verify_extension_files(PG_FUNCTION_ARGS)
 {
-	bool		is_repair = bool_argument(fcinfo, 0);
+	bool		is_repair = bool_argument(fcinfo, 0, "repair");
 	StringInfoData argument;
 
 	initStringInfo(&argument);
@@ -281,7 +287,7 @@ depot_extension_lock(PG_FUNCTION_ARGS)
 Datum
 depot_apply_extension_lock(PG_FUNCTION_ARGS)
 {
-	bool		is_dry_run = bool_argument(fcinfo, 2);
+	bool		is_dry_run = bool_argument(fcinfo, 2, "dry_run");
 	StringInfoData argument;
 	Jsonb	   *lock;
 
@@ -293,8 +299,8 @@ depot_apply_extension_lock(PG_FUNCTION_ARGS)
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
 	depot_call_append_text(&argument, "lock", JsonbToCString(NULL, &lock->root, VARSIZE(lock)));
-	appendStringInfo(&argument, ",\"prune\":%s,\"dry_run\":%s}", bool_argument(fcinfo, 1) ? "true" : "false",
-					 is_dry_run ? "true" : "false");
+	appendStringInfo(&argument, ",\"prune\":%s,\"dry_run\":%s}",
+					 bool_argument(fcinfo, 1, "prune") ? "true" : "false", is_dry_run ? "true" : "false");
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_APPLY_LOCK, "all packages", &argument,
 													 is_dry_run));
 	return (Datum) 0;

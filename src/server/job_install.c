@@ -91,6 +91,7 @@ read_request(DepotJob *job, InstallJob *state)
 	state->request.is_update = job->kind == DEPOT_REQUEST_UPDATE;
 	state->is_dry_run = depot_message_bool(argument, "dry_run");
 	state->is_optional = depot_message_bool(argument, "optional");
+	state->request.is_extension = state->is_optional;
 	state->is_refreshed = job->origin != NULL;	/* for the whole list at once */
 	depot_message_free(argument);
 
@@ -192,7 +193,7 @@ resolve_when_free(DepotJob *job)
 	depot_install_resolve(job);
 }
 
-/* A name that somebody lists, and still nothing comes of it, deserves the reason. */
+/* The error that the server then raises does not have the reason. */
 static void
 answer_nothing(DepotJob *job, const DepotError *error)
 {
@@ -369,8 +370,9 @@ explain_unknown(InstallJob *state, DepotError *error)
 	depot_catalog_commit();
 	initStringInfo(&list);
 	for (int i = 0; i < count; i++)
-		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", names[i]);
-	if (count > 0)
+		if (strcmp(names[i], state->request.name) != 0) /* a package's name, where an extension's is asked for */
+			appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "", names[i]);
+	if (list.len > 0)
 		depot_error_hint(error, "Available by a name like it: %s.", list.data);
 	else
 		depot_error_hint(error, "The view depot.packages lists what is available.");

@@ -99,8 +99,7 @@ depot_leader_main(Datum argument)
 static void
 loop_once(void)
 {
-	CHECK_FOR_INTERRUPTS();
-	depot_leader_go_when_sent_away();
+	depot_leader_go_when_told();
 	depot_leader_reload_settings();
 	take_requests();
 	start_due_own();

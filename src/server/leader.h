@@ -24,8 +24,11 @@ extern void depot_leader_wait_for_start(void);
 /* Waits for the end of recovery. */
 extern void depot_leader_wait_for_promotion(void);
 
-/* Ends this process when a session's command needs the home database alone; the postmaster starts another. */
-extern void depot_leader_go_when_sent_away(void);
+/*
+ * Ends this process when the server shuts down or somebody terminates it, and when a session's command needs the
+ * home database alone; the postmaster starts another.
+ */
+extern void depot_leader_go_when_told(void);
 
 /* Reads the configuration file again when it was signalled to. */
 extern void depot_leader_reload_settings(void);

@@ -41,6 +41,15 @@ depot_leader_register(void)
 	RegisterBackgroundWorker(&worker);
 }
 
+/* Between two steps an end is an orderly one, which the log need not call FATAL; within one it is an error. */
+static void
+go_on_shutdown(void)
+{
+	if (ProcDiePending)
+		proc_exit(1);
+	CHECK_FOR_INTERRUPTS();
+}
+
 /*
  * A start fails again and again while the home database does not exist, or the
  * depot's state cannot be read.  A growing pause keeps that from filling the log; a command
@@ -58,14 +67,14 @@ depot_leader_wait_for_start(void)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, START_POLL_MS,
 						 depot_compat_wait_event("DepotStartPause"));
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		go_on_shutdown();
 	}
 }
 
-/* Exits, to be started again, when a session's command needs the home database without us. */
 void
-depot_leader_go_when_sent_away(void)
+depot_leader_go_when_told(void)
 {
+	go_on_shutdown();
 	if (!depot_shmem_is_sent_away())
 		return;
 	ereport(LOG,
@@ -87,7 +96,7 @@ depot_leader_wait_for_promotion(void)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RECOVERY_POLL_MS,
 						 depot_compat_wait_event("DepotRecovery"));
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		go_on_shutdown();
 		depot_leader_reload_settings();
 	}
 }

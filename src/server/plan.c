@@ -23,7 +23,8 @@ typedef struct Wanted
 	const char *extension_version;
 	const char *needed_by;		/* NULL: the request itself */
 	bool		is_update;
-	bool		is_package;		/* name is a package's, from depends; else an extension's or a package's */
+	bool		is_package;		/* name is a package's, from depends */
+	bool		is_extension;	/* it is an extension's; if neither, either will do */
 	const struct Wanted *outer; /* what was being planned when this came up */
 	const DepotManifest *chosen;	/* the build that was decided on, while what it needs is planned */
 }			Wanted;
@@ -56,6 +57,7 @@ depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request,
 		.constraint = request->constraint,
 		.repository = request->repository,
 		.extension_version = request->extension_version,
+		.is_extension = request->is_extension,
 		.is_update = request->is_update
 	};
 
@@ -118,7 +120,7 @@ find_depend(const DepotPlan *plan, const DepotInstalledRow *row, const char *pac
 static bool
 is_wanted(const DepotManifest *manifest, const Wanted *wanted)
 {
-	return strcmp(manifest->package, wanted->name) == 0 ||
+	return (!wanted->is_extension && strcmp(manifest->package, wanted->name) == 0) ||
 		(!wanted->is_package && depot_plan_provides(manifest, wanted->name));
 }
 
@@ -278,6 +280,7 @@ plan_needs(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, D
 			Wanted		needed = {
 				.name = manifest->extensions[i].requires[j],
 				.needed_by = manifest->package,
+				.is_extension = true,
 				.outer = wanted
 			};
 
@@ -408,8 +411,10 @@ no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *re
 	}
 
 	if (wanted->extension_version != NULL)
-		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION, "no newer build has version \"%s\" of extension \"%s\"",
-						wanted->extension_version, wanted->name);
+		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION,
+						"extension \"%s\" is not available in version \"%s\"%s", wanted->name, wanted->extension_version,
+						depot_plan_find_installed(input->installed, input->installed_count, wanted->name) != NULL ?
+						" from a newer build" : "");
 	else if (wanted->constraint != NULL && wanted->constraint[0] != '\0')
 		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION, "no build of \"%s\" satisfies \"%s\"",
 						wanted->name, wanted->constraint);

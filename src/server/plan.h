@@ -67,6 +67,7 @@ typedef struct DepotPlanRequest
 	const char *constraint;		/* NULL: any version */
 	const char *repository;		/* NULL: by priority */
 	const char *extension_version;	/* NULL, or what scripts must be able to make; never an older package for it */
+	bool		is_extension;	/* name is not a package's */
 	bool		is_update;		/* what is installed satisfies only when nothing newer does */
 }			DepotPlanRequest;
 
@@ -103,10 +104,6 @@ extern const DepotInstalledRow *depot_plan_find_installed(const DepotInstalledRo
 /* Finds an installed package, other than row, that depends on row's package or one of its extensions, or NULL. */
 extern const DepotInstalledRow *depot_plan_find_dependent(const DepotInstalledRow *installed, int installed_count,
 														  const DepotInstalledRow *row);
-
-/* Says why a build does not run on the server that input describes, in reason, or returns NULL. */
-extern const char *depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest,
-									 char *reason, size_t reason_bytes);
 
 /* Whether a manifest provides an extension. */
 extern bool depot_plan_provides(const DepotManifest *manifest, const char *extension);

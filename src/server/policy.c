@@ -18,5 +18,6 @@ depot_policy_allows(const char *function, bool is_superuser, DepotError *error)
 	if (is_superuser)
 		return true;
 	depot_error_set(error, DEPOT_ERROR_NOT_ALLOWED, "permission denied for function %s", function);
-	return depot_error_hint(error, "Only a superuser may call it: what it installs runs as the server's user.");
+	return depot_error_hint(error, "Only a superuser may call pg_depot's functions: what they install runs as the "
+							"server's user.");
 }

@@ -105,7 +105,7 @@ check_space(ReturnSetInfo *result, const char *name, const char *path)
 	bool		is_enough = free_mb >= depot_settings_min_free_mb;
 
 	add_check(result, name, is_enough ? "ok" : "warning", psprintf("%lld MB", (long long) free_mb),
-			  is_enough ? NULL : psprintf("make room for depot.min_free_space = %d MB", depot_settings_min_free_mb));
+			  is_enough ? NULL : psprintf("make room, or lower depot.min_free_space (%d MB)", depot_settings_min_free_mb));
 }
 
 /* Whether every served file is there in its size: a look that costs no reading of contents. */
@@ -115,6 +115,7 @@ check_files(ReturnSetInfo *result, const DepotState *state)
 	int			root_fd = depot_paths_open_directory();
 	int			file_count = 0;
 	int			damaged_count = 0;
+	const char *plural = state->package_count == 1 ? "" : "s";
 
 	for (int i = 0; i < state->package_count; i++)
 	{
@@ -125,10 +126,10 @@ check_files(ReturnSetInfo *result, const DepotState *state)
 	close(root_fd);
 	if (damaged_count == 0)
 		add_check(result, "served files", "ok",
-				  psprintf("%d files of %d packages", file_count, state->package_count), NULL);
+				  psprintf("%d files of %d package%s", file_count, state->package_count, plural), NULL);
 	else
 		add_check(result, "served files", "critical",
-				  psprintf("missing or of another size in %d of %d packages", damaged_count, state->package_count),
+				  psprintf("damaged in %d of %d package%s", damaged_count, state->package_count, plural),
 				  "SELECT * FROM verify_extension_files(repair => true)");
 }
 

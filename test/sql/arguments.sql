@@ -60,6 +60,15 @@ SELECT outcome($$SELECT uninstall_extension(NULL)$$);
 SELECT outcome($$SELECT uninstall_extension('hll')$$);
 SELECT outcome($$SELECT uninstall_extension('plpgsql')$$);
 
+-- null is neither yes nor no
+SELECT outcome($$SELECT install_extension('hll', dry_run => NULL)$$);
+SELECT outcome($$SELECT update_extension('hll', dry_run => NULL)$$);
+SELECT outcome($$SELECT uninstall_extension('hll', dry_run => NULL)$$);
+SELECT outcome($$SELECT uninstall_extension('hll', force => NULL)$$);
+SELECT outcome($$SELECT verify_extension_files(NULL)$$);
+SELECT outcome($$SELECT apply_extension_lock('{}', prune => NULL)$$);
+SELECT outcome($$SELECT apply_extension_lock('{}', dry_run => NULL)$$);
+
 -- nothing of this left a trace
 SELECT count(*) FROM depot.installed_packages;
 SELECT count(*) FROM depot.activity_log;

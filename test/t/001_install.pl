@@ -288,7 +288,7 @@ wait_for_leader($node);
 oracle_ok($node, 'with the right depot.database again');
 
 # In another database, and in the transaction that creates it.
-is_error($node, 'elsewhere', 'CREATE EXTENSION pg_depot', '0A000', qr/belongs into database "postgres"/, 'CREATE EXTENSION pg_depot elsewhere');
+is_error($node, 'elsewhere', 'CREATE EXTENSION pg_depot', '0A000', qr/belongs in database "postgres"/, 'CREATE EXTENSION pg_depot elsewhere');
 query('DROP EXTENSION pg_depot');
 is_error($node, 'postgres', "BEGIN; CREATE EXTENSION pg_depot; SELECT install_extension('hll'); COMMIT", '55000', qr/pg_depot/,
 	'a call in the transaction that creates pg_depot');

@@ -232,7 +232,7 @@ unchanged_ok(
 		$error = is_error($node, 'postgres', q{CREATE EXTENSION auto_plain VERSION '1.0'}, '22023',
 			qr/has no installation script nor update path for version "1\.0"/, 'it never goes back for a version');
 	});
-like($error->{stderr}, qr/WARNING:.*no newer build has version "1\.0".*\nDETAIL:  Repository "main" has 2\.0, 1\.0|has 1\.0, 2\.0/,
+like($error->{stderr}, qr/WARNING:.*is not available in version "1\.0" from a newer build\nDETAIL:  Repository "main" has 2\.0, 1\.0|has 1\.0, 2\.0/,
 	'and says what there is');
 
 is_error($node, 'other', q{ALTER EXTENSION auto_base UPDATE TO '1.1'}, '22023', qr/has no update path from version "1\.0" to version "1\.1"/,

@@ -71,6 +71,8 @@ test_bad(void **state)
 	static const BadLock cases[] = {
 		{"", DEPOT_ERROR_INVALID_ARGUMENT, "lock: unexpected end at byte 0"},
 		{"[]", DEPOT_ERROR_INVALID_ARGUMENT, "lock is not a JSON object"},
+		{"1", DEPOT_ERROR_INVALID_ARGUMENT, "lock is not a JSON object"},
+		{"\"{}\"", DEPOT_ERROR_INVALID_ARGUMENT, "lock is not a JSON object"},
 		{"{}", DEPOT_ERROR_INVALID_ARGUMENT, "\"format\""},
 		{"{\"format\":1}", DEPOT_ERROR_INVALID_ARGUMENT, "\"packages\""},
 		{"{\"format\":2,\"packages\":[]}", DEPOT_ERROR_INVALID_ARGUMENT, "lock has format 2, which is not known"},

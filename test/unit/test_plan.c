@@ -56,6 +56,7 @@ typedef struct Catalog
 static Catalog catalog;
 static bool is_update = false;
 static const char *extension_version = NULL;
+static bool is_extension = false;
 
 static bool
 system_extension(const char *extension, char version[64])
@@ -160,7 +161,7 @@ expect(const char *name, const char *constraint, const char *repository, const c
 {
 	DepotPlanRequest request = {
 		.name = name, .constraint = constraint, .repository = repository, .is_update = is_update,
-		.extension_version = extension_version
+		.extension_version = extension_version, .is_extension = is_extension
 	};
 	DepotPlan	plan;
 	DepotError	error;
@@ -235,6 +236,10 @@ test_extension_version_counts_too(void **state)
 	expect("pg_rational", "0.0.*", NULL, "install rational 2022a", 0);
 	expect("rational", "2022a", NULL, "install rational 2022a", 0);
 	expect("rational", "0.0.2", NULL, NULL, DEPOT_ERROR_UNKNOWN_VERSION);
+	is_extension = true;
+	expect("pg_rational", NULL, NULL, "install rational 2022a", 0);
+	expect("rational", NULL, NULL, NULL, DEPOT_ERROR_UNKNOWN_EXTENSION);
+	is_extension = false;
 }
 
 /* A name belongs to the first repository by priority that lists it, in whatever version. */
