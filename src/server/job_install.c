@@ -193,7 +193,7 @@ resolve_when_free(DepotJob *job)
 	depot_install_resolve(job);
 }
 
-/* The error that the server then raises does not have the reason. */
+/* A name that somebody lists, and still nothing comes of it, deserves the reason. */
 static void
 answer_nothing(DepotJob *job, const DepotError *error)
 {
@@ -362,7 +362,12 @@ explain_unknown(InstallJob *state, DepotError *error)
 		return;
 	}
 
-	if (error->detail[0] == '\0')
+	/* What is missing is something that the name asked for needs. */
+	if (error->detail[0] != '\0')
+		return;
+
+	/* The server's own answer will do where a command of its own asked for what nobody lists. */
+	if (!state->is_optional)
 		depot_error_detail(error, "No repository has a build of it for PostgreSQL %d on %s.", PG_MAJORVERSION_NUM,
 						   depot_platform_name());
 	depot_catalog_begin();
@@ -370,8 +375,10 @@ explain_unknown(InstallJob *state, DepotError *error)
 	depot_catalog_commit();
 	initStringInfo(&list);
 	for (int i = 0; i < count; i++)
-		if (strcmp(names[i], state->request.name) != 0) /* a package's name, where an extension's is asked for */
+		if (strcmp(names[i], state->request.name) != 0)
 			appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "", names[i]);
+		else if (state->request.is_extension)
+			depot_error_detail(error, "A package has this name, but no extension does.");
 	if (list.len > 0)
 		depot_error_hint(error, "Available by a name like it: %s.", list.data);
 	else

@@ -57,8 +57,7 @@ depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request,
 		.constraint = request->constraint,
 		.repository = request->repository,
 		.extension_version = request->extension_version,
-		.is_extension = request->is_extension,
-		.is_update = request->is_update
+		.is_extension = request->is_extension, .is_update = request->is_update
 	};
 
 	memset(plan, 0, sizeof(*plan));
@@ -412,9 +411,10 @@ no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *re
 
 	if (wanted->extension_version != NULL)
 		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION,
-						"extension \"%s\" is not available in version \"%s\"%s", wanted->name, wanted->extension_version,
-						depot_plan_find_installed(input->installed, input->installed_count, wanted->name) != NULL ?
-						" from a newer build" : "");
+						"extension \"%s\" is not available in version \"%s\"%s",
+						wanted->name, wanted->extension_version,
+						depot_plan_find_installed(input->installed, input->installed_count, wanted->name) == NULL ?
+						"" : " from a newer build");
 	else if (wanted->constraint != NULL && wanted->constraint[0] != '\0')
 		depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION, "no build of \"%s\" satisfies \"%s\"",
 						wanted->name, wanted->constraint);

@@ -105,7 +105,8 @@ check_space(ReturnSetInfo *result, const char *name, const char *path)
 	bool		is_enough = free_mb >= depot_settings_min_free_mb;
 
 	add_check(result, name, is_enough ? "ok" : "warning", psprintf("%lld MB", (long long) free_mb),
-			  is_enough ? NULL : psprintf("make room, or lower depot.min_free_space (%d MB)", depot_settings_min_free_mb));
+			  is_enough ? NULL :
+			  psprintf("make room, or lower depot.min_free_space (%d MB)", depot_settings_min_free_mb));
 }
 
 /* Whether every served file is there in its size: a look that costs no reading of contents. */

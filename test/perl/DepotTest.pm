@@ -204,10 +204,11 @@ sub depot_program
 	return $ENV{PG_DEPOT} // (pg_config_value('bindir') . '/pg_depot');
 }
 
-# Installed files of an extension without a library: name, version, and scripts by file name.
+# Installed files of an extension without a library: name, version, and scripts by file name; package: its name.
 sub make_tree_package
 {
 	my ($work, $name, $version, %options) = @_;
+	my $package = $options{package} // $name;
 	my $tree = tempdir(DIR => $work, CLEANUP => 1);
 	my $directory = "$tree" . pg_config_value('sharedir') . '/extension';
 	make_path($directory);
@@ -219,9 +220,9 @@ sub make_tree_package
 	  "CREATE FUNCTION ${name}_version() RETURNS text LANGUAGE sql AS \$\$ SELECT '$version' \$\$;\n";
 	write_file("$directory/$_", $scripts{$_}) foreach keys %scripts;
 	make_path("$work/packages");
-	run_ok(depot_program(), 'pack', '--from-tree', $tree, '--package', $name, '--version', $version,
+	run_ok(depot_program(), 'pack', '--from-tree', $tree, '--package', $package, '--version', $version,
 		'--summary', 'made for a test', '--license', 'PostgreSQL', '-q', '-o', "$work/packages");
-	return "$work/packages/$name-$version.tar.zst";
+	return "$work/packages/$package-$version.tar.zst";
 }
 
 # Text that compresses to about half of its size, always the same.

@@ -20,6 +20,7 @@ my @packages = (
 	make_tree_package($work, 'auto_base', '1.0', scripts => { 'auto_base--1.0.sql' => $base->{'auto_base--1.0.sql'} }),
 	make_tree_package($work, 'auto_top', '1.0', requires => 'auto_base'),
 	make_tree_package($work, 'auto_lost', '1.0', requires => 'auto_nowhere'),
+	make_tree_package($work, 'auto_inner', '1.0', package => 'auto_outer'),
 	map { make_tree_package($work, 'auto_plain', $_) } qw(1.0 2.0));
 my $newer = make_tree_package($work, 'auto_base', '1.1',
 	scripts => { %{$base}, 'auto_base--1.0--1.1.sql' => "INSERT INTO auto_base_steps VALUES ('1.1');\n" });
@@ -215,6 +216,13 @@ my $error = is_error($node, 'postgres', 'CREATE EXTENSION auto_lost', '0A000', q
 	'a package that needs what nobody has');
 like($error->{stderr}, qr/WARNING:.*extension "auto_nowhere" is not available\nDETAIL:  Package "auto_lost" needs it/, 'with the reason');
 
+# A package by another name than its extension's is not what the command names.
+$error = is_error($node, 'postgres', 'CREATE EXTENSION auto_outer', '0A000', qr/extension "auto_outer" is not available/,
+	'the name of a package that no extension has');
+like($error->{stderr}, qr/WARNING:.*"auto_outer" is not available\nDETAIL:  A package has this name.*\nHINT:  .*"auto_inner"/,
+	'with its extension');
+unlike(installed(), qr/auto_outer/, 'and nothing is installed');
+
 # ---- versions ----
 
 query('SELECT uninstall_extension(\'auto_plain\')');
@@ -234,6 +242,10 @@ unchanged_ok(
 	});
 like($error->{stderr}, qr/WARNING:.*is not available in version "1\.0" from a newer build\nDETAIL:  Repository "main" has 2\.0, 1\.0|has 1\.0, 2\.0/,
 	'and says what there is');
+$error = is_error($node, 'postgres', q{CREATE EXTENSION auto_inner VERSION '9'}, '0A000', qr/extension "auto_inner" is not available/,
+	'a version that no package has');
+like($error->{stderr}, qr/WARNING:.*extension "auto_inner" is not available in version "9"\nDETAIL:  Repository "main" has 1\.0\./,
+	'of an extension that is not there');
 
 is_error($node, 'other', q{ALTER EXTENSION auto_base UPDATE TO '1.1'}, '22023', qr/has no update path from version "1\.0" to version "1\.1"/,
 	'a version that nobody has yet');
