@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "common/testpoint.h"
 #include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -65,8 +66,11 @@ depot_everywhere_main(Datum argument)
 		strlcpy(task->from_version, from_version, sizeof(task->from_version));
 		depot_catalog_update_extension(task->extension, task->version[0] != '\0' ? task->version : NULL);
 		to_version = depot_catalog_extension_version(task->extension);
+		depot_test_point("everywhere_before_commit");
 	}
 	depot_catalog_commit();
+	if (to_version != NULL)
+		depot_test_point("everywhere_after_commit");
 	strlcpy(task->to_version, to_version != NULL ? to_version : "", sizeof(task->to_version));
 	task->is_done = true;
 }

@@ -23,6 +23,7 @@
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "common/name.h"
+#include "common/testpoint.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "server/call.h"
@@ -83,6 +84,7 @@ depot_hook_auto_install(const DepotUtility *utility, DepotUtilityRun run)
 			list_member(asked, makeString((char *) missing.extension)) ||
 			!fetch(&missing))
 			ReThrowError(error);
+		depot_test_point("auto_install_fetched");
 		asked = lappend(asked, makeString((char *) missing.extension));
 		FreeErrorData(error);
 	}

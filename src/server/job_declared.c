@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "common/testpoint.h"
 #include "server/catalog.h"
 #include "server/declared_rows.h"
 #include "server/paths.h"
@@ -313,6 +314,7 @@ note_look(DepotJob *job)
 	const DepotDeclaredLook *state = job->state;
 
 	depot_declared_note_states(state);
+	depot_test_point("declared_noted");
 	note_at = 0;
 	is_refresh_due = state->is_asking;
 	if (state->may_act && !state->is_asking)
@@ -348,6 +350,7 @@ begin_task(DepotJob *job)
 	job->argument = argument.data;
 	job->origin = DEPOT_DECLARED_ORIGIN;
 	job->on_end = note_task_end;
+	depot_test_point("declared_task");
 	if (task->is_removal)
 	{
 		job->kind = DEPOT_REQUEST_UNINSTALL;
@@ -388,6 +391,7 @@ note_task_end(DepotJob *job, const DepotReport *report)
 {
 	const Task *task = &tasks[next_task++];
 
+	depot_test_point("declared_done");
 	last_task_end = GetCurrentTimestamp();
 	outcome.ordinal_count = 0;
 	if (task->is_removal)
@@ -427,9 +431,11 @@ end_tasks(void)
 static void
 note_outcome(void)
 {
-	if (outcome.ordinal_count > 0)
-		outcome.changed_count = depot_catalog_note_declared(outcome.ordinals, outcome.ordinal_count, outcome.state,
-															outcome.reason[0] != '\0' ? outcome.reason : NULL);
+	if (outcome.ordinal_count == 0)
+		return;
+	outcome.changed_count = depot_catalog_note_declared(outcome.ordinals, outcome.ordinal_count, outcome.state,
+														outcome.reason[0] != '\0' ? outcome.reason : NULL);
+	depot_test_point("declared_outcome");
 }
 
 static void

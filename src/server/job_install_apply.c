@@ -114,6 +114,7 @@ note_package(DepotJob *job)
 	item->digest = MemoryContextStrdup(job->context, build->sha256);
 	item->source = MemoryContextStrdup(job->context, depot_package_source(job));
 	item->manifest = depot_applied_read_manifest(item->staging->name, build->manifest->package);
+	depot_test_point("install_fetched");
 	state->next_item++;
 	depot_install_apply(job);
 }
@@ -281,9 +282,13 @@ record_and_activate(DepotJob *job)
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_ACTIVATING, 0, 0);
 	if (!depot_install_remove(state, &error))
 		first_error = error;
+	depot_test_point("install_pruned");
 	for (int i = 0; i < state->plan->count; i++)
+	{
 		if (!activate_item(state, i, &error) && first_error.code == DEPOT_OK)
 			first_error = error;
+		depot_test_point("install_activated");
+	}
 	depot_shmem_end_moves();
 	depot_applied_release();
 	if (first_error.code == DEPOT_OK)

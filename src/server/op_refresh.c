@@ -20,6 +20,7 @@
 
 #include "common/files.h"
 #include "common/name.h"
+#include "common/testpoint.h"
 #include "nodes/pg_list.h"
 #include "server/applied.h"
 #include "server/catalog.h"
@@ -355,7 +356,9 @@ record_refresh(DepotJob *job)
 	refresh->result.is_changed = refresh->is_changed ||
 		refresh->snapshot_version != refresh->row.snapshot_version ||
 		(refresh->result.target_count > 0) != refresh->row.has_available;
+	depot_test_point("refresh_before_commit");
 	depot_catalog_commit();
+	depot_test_point("refresh_after_commit");
 	if (refresh->result.is_changed)
 		depot_declared_request(true);
 

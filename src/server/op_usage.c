@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "commands/dbcommands.h"
+#include "common/testpoint.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "server/catalog.h"
@@ -248,6 +249,7 @@ look_into_next(DepotJob *job)
 		if (!usage->databases[usage->next].is_invalid && start_worker(job))
 			return;
 	release_owner(job);
+	depot_test_point("usage_looked");
 	job->on_wake = NULL;
 	usage->then(job);
 }
@@ -366,6 +368,7 @@ depot_usage_main(Datum argument)
 	SetConfigOption("lock_timeout", CONNECT_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	BackgroundWorkerInitializeConnectionByOid(usage->database, InvalidOid, BGWORKER_BYPASS_ALLOWCONN);
 	depot_catalog_pin_session();
+	depot_test_point("usage_look");
 
 	request.extensions = usage->extensions;
 	request.libraries = usage->libraries;
