@@ -354,7 +354,7 @@ explain_unknown(InstallJob *state, DepotError *error)
 	/* Whether a repository that failed lists the name cannot be told: its failure is the answer. */
 	if (state->refresh_failures != NIL)
 		depot_errors_raise_report(ERROR, &((RefreshFailure *) linitial(state->refresh_failures))->report);
-	if (error->code != DEPOT_ERROR_UNKNOWN_EXTENSION || state->is_lock || state->is_optional)
+	if (error->code != DEPOT_ERROR_UNKNOWN_EXTENSION || state->is_lock)
 		return;
 	if (state->repository_count == 0)
 	{
