@@ -51,10 +51,8 @@ extern int	depot_catalog_count_available(const char *repository);
  * Reads every build that provides one of names, then those that provide what these need, and so on: all
  * that a plan may have to look at.
  */
-extern int	depot_catalog_read_available(const char *name, DepotAvailableRow **rows);
+extern int	depot_catalog_read_available(const char *const *names, int name_count, DepotAvailableRow **rows);
 
-/* Does the same for many names, in one reading for each step of needs. */
-extern int	depot_catalog_read_available_many(const char *const *names, int name_count, DepotAvailableRow **rows);
 /* Reads the builds of this server's slice that have one of digests. */
 extern int	depot_catalog_read_available_digests(const char *const *digests, int count, DepotAvailableRow **rows);
 

@@ -19,16 +19,6 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/* More names than this cannot end up in one plan; it also bounds a malicious chain. */
-#define NAMES_MAX 1024
-
-/* Names still to be looked for, in the order they were met. */
-typedef struct NameQueue
-{
-	const char *names[NAMES_MAX];
-	int			count;
-} NameQueue;
-
 /* Builds as they are read. */
 typedef struct AvailableList
 {
@@ -42,36 +32,6 @@ typedef struct AvailableList
 	" FROM depot.available a JOIN depot.repository r ON r.name = a.repository" \
 	" WHERE a.target IS NOT NULL AND a.sha256 ~ '^[0-9a-f]{64}$' AND a.custom IS NOT NULL"
 #define ORDER_AVAILABLE " ORDER BY r.priority, a.repository, a.target"
-
-static void
-queue_name(NameQueue *queue, const char *name)
-{
-	for (int i = 0; i < queue->count; i++)
-		if (strcmp(queue->names[i], name) == 0)
-			return;
-	if (queue->count < NAMES_MAX)
-		queue->names[queue->count++] = name;
-}
-
-static void
-queue_needs(NameQueue *queue, const DepotManifest *manifest)
-{
-	for (int i = 0; i < manifest->depend_count; i++)
-		queue_name(queue, manifest->depends[i].package);
-	for (int i = 0; i < manifest->extension_count; i++)
-		for (int j = 0; j < manifest->extensions[i].require_count; j++)
-			queue_name(queue, manifest->extensions[i].requires[j]);
-}
-
-/* Whether the list holds the target already: a build may answer to several names. */
-static bool
-is_read(const AvailableList *list, const char *repository, const char *target)
-{
-	for (int i = 0; i < list->count; i++)
-		if (strcmp(list->rows[i].target, target) == 0 && strcmp(list->rows[i].repository, repository) == 0)
-			return true;
-	return false;
-}
 
 /* Adds a row of the current result; returns its manifest, or NULL (and has said why) when it has none. */
 static const DepotManifest *
@@ -109,37 +69,6 @@ add_available(AvailableList *list, uint64 index)
 }
 
 int
-depot_catalog_read_available(const char *name, DepotAvailableRow **rows)
-{
-	NameQueue  *queue = depot_catalog_alloc(sizeof(NameQueue));
-	Oid			types[] = {TEXTOID};
-	AvailableList list = {0};
-
-	queue_name(queue, name);
-	for (int next = 0; next < queue->count; next++)
-	{
-		Datum		values[] = {CStringGetTextDatum(queue->names[next])};
-		uint64		found;
-
-		found = depot_catalog_execute(SPI_OK_SELECT,
-									  SELECT_AVAILABLE " AND a.names @> ARRAY[$1]" ORDER_AVAILABLE,
-									  1, types, values, NULL);
-		for (uint64 i = 0; i < found; i++)
-		{
-			const DepotManifest *manifest;
-
-			if (is_read(&list, depot_catalog_text(i, 1), depot_catalog_text(i, 3)))
-				continue;
-			manifest = add_available(&list, i);
-			if (manifest != NULL)
-				queue_needs(queue, manifest);
-		}
-	}
-	*rows = list.rows;
-	return list.count;
-}
-
-int
 depot_catalog_read_available_digests(const char *const *digests, int count, DepotAvailableRow **rows)
 {
 	Oid			types[] = {TEXTARRAYOID};
@@ -155,10 +84,12 @@ depot_catalog_read_available_digests(const char *const *digests, int count, Depo
 	return list.count;
 }
 
-/* ---- many names ---- */
+/* ---- by names ---- */
 
 /* So many are looked up in the index; with more, the whole table is read once. */
 #define FEW_NAMES 64
+/* A plan has no more packages, so what is further away is in none; it also bounds a malicious chain. */
+#define ROUNDS_MAX 128
 
 /* A name that was or is looked for, in the round of that number. */
 typedef struct AskedName
@@ -259,7 +190,7 @@ read_round(Asked *asked, AvailableList *list)
 }
 
 int
-depot_catalog_read_available_many(const char *const *names, int name_count, DepotAvailableRow **rows)
+depot_catalog_read_available(const char *const *names, int name_count, DepotAvailableRow **rows)
 {
 	AvailableList list = {0};
 	HASHCTL		control = {
@@ -275,7 +206,7 @@ depot_catalog_read_available_many(const char *const *names, int name_count, Depo
 	asked.next = depot_catalog_alloc(sizeof(char *) * asked.next_capacity);
 	for (int i = 0; i < name_count; i++)
 		ask_for(&asked, names[i]);
-	while (asked.next_count > 0)
+	while (asked.next_count > 0 && asked.round < ROUNDS_MAX)
 		read_round(&asked, &list);
 	hash_destroy(asked.names);
 	*rows = list.rows;

@@ -32,7 +32,7 @@ read_available(const DepotDeclaredList *list, DepotAvailableRow **rows)
 	if (name_count > 0)
 	{
 		depot_catalog_begin();
-		count = depot_catalog_read_available_many(names, name_count, rows);
+		count = depot_catalog_read_available(names, name_count, rows);
 		depot_catalog_commit();
 	}
 	return count;

@@ -229,10 +229,11 @@ raise_if_expired(const InstallJob *state)
 static int
 read_available(const InstallJob *state, DepotAvailableRow **available)
 {
+	const char *name = state->request.name;
 	const char **digests;
 
 	if (!state->is_lock)
-		return depot_catalog_read_available(state->request.name, available);
+		return depot_catalog_read_available(&name, 1, available);
 	digests = palloc(sizeof(char *) * (state->lock.count + 1));
 	for (int i = 0; i < state->lock.count; i++)
 		digests[i] = state->lock.entries[i].sha256;
