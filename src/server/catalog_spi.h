@@ -26,7 +26,8 @@ extern char *depot_catalog_text(uint64 row, int column);
 extern int64 depot_catalog_int64(uint64 row, int column);
 extern bool depot_catalog_bool(uint64 row, int column);
 
-/* Zeroed memory of the result context. */
+/* Memory of the result context: a copy of a string, and zeroed bytes. */
+extern char *depot_catalog_strdup(const char *string);
 extern void *depot_catalog_alloc(Size bytes);
 
 extern const DepotManifest *depot_catalog_manifest(const char *custom, const char *target,
