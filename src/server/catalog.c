@@ -49,6 +49,8 @@ depot_catalog_pin_session(void)
 		{"session_replication_role", "origin"},
 		{"row_security", "off"},
 		{"DateStyle", "ISO, MDY"},
+		{"standard_conforming_strings", "on"},
+		DEPOT_NO_TRANSACTION_TIMEOUT
 		{"role", "none"},
 	};
 

@@ -145,6 +145,13 @@ depot_compat_may_connect(Oid database, Oid role)
 #endif
 }
 
+/* 17 can end a process whose transaction gets old; a name and a value for a list of settings. */
+#if PG_VERSION_NUM >= 170000
+#define DEPOT_NO_TRANSACTION_TIMEOUT {"transaction_timeout", "0"},
+#else
+#define DEPOT_NO_TRANSACTION_TIMEOUT
+#endif
+
 /* 17 lets a background worker connect as a role without LOGIN. */
 #if PG_VERSION_NUM >= 170000
 #define DEPOT_WORKER_BYPASS_LOGIN BGWORKER_BYPASS_ROLELOGINCHECK

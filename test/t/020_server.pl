@@ -100,13 +100,18 @@ is_error($node, 'postgres', "BEGIN; ALTER DATABASE other RENAME TO another; SELE
 # ---- what a database may set for the leader ----
 
 query('CREATE ROLE nobody_special; ' . join('; ', map { "ALTER DATABASE postgres SET $_" } 'search_path = public',
-	"default_transaction_isolation = 'serializable'", 'default_transaction_read_only = on', 'role = nobody_special'));
+	"default_transaction_isolation = 'serializable'", 'default_transaction_read_only = on', 'role = nobody_special',
+	'standard_conforming_strings = off'));
 {
 	local $ENV{PGOPTIONS} = '-c role=none -c default_transaction_read_only=off';
 	query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pg_depot leader'");
 	wait_for_leader($node);
 	is(query("SELECT action FROM install_extension('depot_demo')"), 'install', 'install in a database with a role and settings of its own');
-	query('ALTER DATABASE postgres RESET ALL; DROP ROLE nobody_special');
+	query('ALTER DATABASE other SET standard_conforming_strings = off');
+	my $log_position = -s $node->logfile;
+	is(query("SELECT action FROM uninstall_extension('depot_demo', dry_run => true)"), 'remove', 'a look into databases with settings of their own');
+	unlike(substr(DepotTest::file_contents($node->logfile), $log_position), qr/nonstandard use/, 'which read the same statements');
+	query('ALTER DATABASE postgres RESET ALL; ALTER DATABASE other RESET ALL; DROP ROLE nobody_special');
 }
 
 # ---- nobody else writes the tables ----
