@@ -25,6 +25,7 @@
 #include "server/hook.h"
 #include "server/settings.h"
 #include "server/shmem.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -37,6 +38,7 @@ static bool needs_database_alone(Node *command);
 static bool may_touch_home(Node *command);
 static bool is_home(const char *database);
 static void send_leader_away(void);
+static void call_back(int code, Datum argument);
 
 void
 depot_hook_run_database(const DepotUtility *utility)
@@ -50,16 +52,20 @@ depot_hook_run_database(const DepotUtility *utility)
 	}
 
 	/* Also when it fails: whoever drops what is not there may be about to make it. */
-	PG_TRY();
+	PG_ENSURE_ERROR_CLEANUP(call_back, (Datum) 0);
 	{
 		send_leader_away();
 		depot_hook_proceed(utility);
 	}
-	PG_FINALLY();
-	{
-		depot_shmem_call_back();
-	}
-	PG_END_TRY();
+	PG_END_ENSURE_ERROR_CLEANUP(call_back, (Datum) 0);
+	depot_shmem_call_back();
+}
+
+/* Also when the session is terminated: the leader would heed the next one of the same pid. */
+static void
+call_back(int code, Datum argument)
+{
+	depot_shmem_call_back();
 }
 
 static bool
