@@ -6,6 +6,7 @@
 #
 #   DEPOT_TEST_SEED    repeats the random part of a run, which prints its seed
 #   DEPOT_TEST_KILLS   so many kills at random times
+#   DEPOT_TEST_ACTION  one action at whose points to kill instead of all
 
 use strict;
 use warnings;
@@ -192,7 +193,7 @@ my $text = join(', ', map { "$_ $kills{$_}" } sort keys %kills);
 ok(total_of(%kills) >= $random_kills, total_of(%kills) . ' kills at random times');
 ok(!(grep { !$kills{$_} } @kinds), "each kind of process was killed: $text") if $random_kills > @kinds;
 my %changes = map { split /\|/, $_, 2 } split /\n/, run_sql('SELECT action, count(*) FROM depot.history GROUP BY 1');
-ok($changes{install} + $changes{update} + $changes{remove} > $random_kills, 'changes were made meanwhile');
+cmp_ok($changes{install} + $changes{update} + $changes{remove}, '>', $random_kills, 'changes were made meanwhile');
 is(run_sql(q{SELECT count(*) FROM depot.history WHERE action = 'remove' AND package = 'rational'}),
 	0, 'what database "pinned" uses was never removed');
 diag(sprintf('%d kills at random times (%s), %s, %d kept because used, %.0f s',
@@ -248,6 +249,12 @@ my %action = (
 		run => 'CREATE EXTENSION hll',
 		state_second => [ q{SELECT count(*) FROM pg_extension WHERE extname = 'hll'}, 0, 0 ]
 	},
+	repair => {
+		prepare => "SELECT install_extension('depot_wide', '1.0')",
+		damage => 'depot_wide.control',
+		run => 'SELECT verify_extension_files(repair => true)',
+		state => [ $wide, '1.0', '1.0' ]
+	},
 	refresh => { run => "SELECT refresh_extension_repository('steps')" });
 
 my @before_commit = qw(install_fetch fetch_begin fetch_end check_verified check_unpacked install_fetched record_begin
@@ -275,7 +282,9 @@ my %points_of = (
 		  declared_done) ],
 	everywhere => [qw(everywhere_before_commit everywhere_after_commit)],
 	auto_install => [qw(install_fetched record_before_commit record_after_commit activate_scripts auto_install_fetched)],
+	repair => [qw(activate_begin activate_scripts activate_control activate_state)],
 	refresh => [qw(refresh_before_commit refresh_after_commit)]);
+my @actions = $ENV{DEPOT_TEST_ACTION} // sort keys %points_of;
 my %reached;
 my $is_declared = 1;
 
@@ -298,6 +307,9 @@ sub prepare_action
 sub run_action
 {
 	my ($action, $label, @names_of_points) = @_;
+	my $depot = $node->data_dir . '/pg_depot';
+	unlink map { glob("$depot/$_/extension/$action->{damage}") } qw(share usr/share/postgresql/*)
+	  if defined $action->{damage};
 	write_file("$points/$_", '') foreach @names_of_points;
 	my $sql = defined $action->{list} ? join('; ', desire($action->{list}, 'on')) : $action->{run};
 	my $answer = psql_error($node, $action->{database} // 'postgres', $sql);
@@ -345,7 +357,7 @@ run_sql('ALTER SYSTEM SET depot.auto_install = on');
 srand($seed);
 foreach my $round (1 .. $point_rounds)
 {
-	my @all = map { my $name = $_; map { [ $name, $_ ] } @{ $points_of{$name} } } sort keys %points_of;
+	my @all = map { my $name = $_; map { [ $name, $_ ] } @{ $points_of{$name} } } @actions;
 	foreach my $pair (sort { $a->[2] <=> $b->[2] } map { [ @$_, rand ] } @all)
 	{
 		my ($name, $text_of_points) = @$pair;
@@ -354,7 +366,7 @@ foreach my $round (1 .. $point_rounds)
 	}
 }
 diag(sprintf('%d kills at %d named points, %.0f s', total_of(%reached), scalar(keys %reached), time - $start));
-my %all_points = map { ($_ => 1) } map { split / /, $_ } map { @$_ } values %points_of;
+my %all_points = map { ($_ => 1) } map { split / /, $_ } map { @$_ } @points_of{@actions};
 is(join(' ', grep { !$reached{$_} } sort keys %all_points), '', 'each named point was reached');
 
 # After all of it a plain installation works.
