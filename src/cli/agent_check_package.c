@@ -281,7 +281,7 @@ unpack(PackageCheck *check, int job_fd, int archive_fd, const DepotManifest *man
 	bool		ok = false;
 
 	if (!depot_files_remove_tree(job_fd, TREE, error) ||
-		!depot_files_make_directories(job_fd, TREE, 0700, true, error))
+		!depot_files_make_directories(job_fd, TREE, 0700, false, error))
 		return false;
 	tree_fd = depot_files_open_directory(job_fd, TREE, error);
 	if (tree_fd < 0)
@@ -289,7 +289,7 @@ unpack(PackageCheck *check, int job_fd, int archive_fd, const DepotManifest *man
 	ok = depot_archive_unpack(archive_fd, manifest, check->manifest_sha256, limits, tree_fd, report_progress,
 							  check, error) &&
 		depot_control_check_package(tree_fd, manifest, error);
-	if (ok && (fsync(tree_fd) != 0 || fsync(job_fd) != 0))
+	if (ok && fsync(job_fd) != 0)
 		ok = depot_error_set_errno(error, errno, "could not flush the unpacked package");
 done:
 	if (tree_fd >= 0)

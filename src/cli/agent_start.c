@@ -19,8 +19,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Enough for a connection, a resolver and a handful of files; a leak shows at once. */
-#define DESCRIPTOR_LIMIT 64
+/* Enough for a connection, a resolver, and unpacked files on their way to the disk; a leak shows at once. */
+#define DESCRIPTOR_LIMIT 128
 
 /* Half of what "first to be killed" means: before any backend, after what an administrator marked. */
 #define OOM_SCORE 500

@@ -116,9 +116,14 @@ end_file(void *context, DepotError *error)
 }
 
 static bool
-fsync_directory(const char *path, void *context, DepotError *error)
+flush_directory(const char *path, void *context, DepotError *error)
 {
-	return depot_files_fsync(((Unpacker *) context)->directory_fd, path, error);
+	Unpacker   *unpacker = context;
+	int			fd = depot_files_open_directory(unpacker->directory_fd, path, error);
+
+	if (fd >= 0)
+		depot_flush_add(&unpacker->flush, fd);
+	return fd >= 0;
 }
 
 bool
@@ -143,6 +148,7 @@ depot_archive_unpack(int fd, const DepotManifest *manifest, const char *manifest
 	};
 	char		digest[65];
 	DepotManifest *again;
+	bool		ok;
 
 	if (!check_empty(directory_fd, error))
 		return false;
@@ -151,15 +157,10 @@ depot_archive_unpack(int fd, const DepotManifest *manifest, const char *manifest
 	again = depot_archive_read(fd, &options, digest, error);
 	if (unpacker.file_fd >= 0)
 		close(unpacker.file_fd);
-	if (!depot_flush_end(&unpacker.flush, again != NULL ? error : NULL) || again == NULL)
-	{
-		depot_manifest_free(again);
-		return false;
-	}
+	ok = again != NULL && depot_manifest_visit_directories(manifest, flush_directory, &unpacker, error) &&
+		flush_directory("share", &unpacker, error) && flush_directory("share/depot", &unpacker, error) &&
+		flush_directory(".", &unpacker, error);
 	depot_manifest_free(again);
-	if (!depot_manifest_visit_directories(manifest, fsync_directory, &unpacker, error) ||
-		!fsync_directory("share", &unpacker, error) || !fsync_directory("share/depot", &unpacker, error))
-		return false;
-	return fsync(directory_fd) == 0 ||
-		depot_error_set_errno(error, errno, "could not write the directory to unpack into");
+	/* Whatever has failed, what was begun is waited for; the first error is told. */
+	return depot_flush_end(&unpacker.flush, ok ? error : NULL) && ok;
 }

@@ -1,13 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * flush.c
- *	  Making many new files durable while more of them are written.
+ *	  Making many new files and directories durable side by side.
  *
  * An fsync is mostly waiting: for the file system's journal, and for the disk to
  * empty its cache.  One after the other, each of a thousand files waits for both.
  * The kernel takes fsyncs to carry out (io_submit), and those that run at the
  * same time share one commit of the journal and one flush of the disk.  Where it
  * does not, or a sandbox forbids it, they are done one by one.
+ *
+ * To end the kernel's part takes as long as a hundred flushes of the disk.  So a few
+ * files are done without it, and it is begun once in a process and ends with that.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -17,17 +20,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static aio_context_t kernel_context = 0;
+static bool is_kernel_busy = false; /* with a DepotFlush that has not ended */
+
 void
 depot_flush_begin(DepotFlush *flush)
 {
 	memset(flush, 0, sizeof(*flush));
-	if (syscall(SYS_io_setup, DEPOT_FLUSH_BATCH, &flush->context) != 0)
-		flush->context = 0;
 }
 
 static void
@@ -52,7 +57,7 @@ wait_for_running(DepotFlush *flush)
 
 	while (flush->running_count > 0)
 	{
-		long		count = syscall(SYS_io_getevents, flush->context, 1L, (long) flush->running_count, events, NULL);
+		long		count = syscall(SYS_io_getevents, kernel_context, 1L, (long) flush->running_count, events, NULL);
 
 		if (count < 0 && errno == EINTR)
 			continue;
@@ -90,8 +95,8 @@ start_waiting(DepotFlush *flush)
 		requests[i].aio_data = (uint64_t) flush->waiting[i];
 		list[i] = &requests[i];
 	}
-	if (flush->context != 0)
-		taken = (int) syscall(SYS_io_submit, flush->context, (long) flush->waiting_count, list);
+	if (flush->by_kernel)
+		taken = (int) syscall(SYS_io_submit, kernel_context, (long) flush->waiting_count, list);
 	if (taken < 0)
 		taken = 0;
 	flush->running_count = taken;
@@ -104,14 +109,32 @@ start_waiting(DepotFlush *flush)
 	flush->waiting_count = 0;
 }
 
+static void
+ask_kernel(DepotFlush *flush)
+{
+	if (flush->by_kernel || flush->is_refused)
+		return;
+	if (is_kernel_busy ||
+		(kernel_context == 0 && syscall(SYS_io_setup, DEPOT_FLUSH_BATCH, &kernel_context) != 0))
+	{
+		flush->is_refused = true;
+		return;
+	}
+	flush->by_kernel = true;
+	is_kernel_busy = true;
+}
+
 void
 depot_flush_add(DepotFlush *flush, int fd)
 {
 	/* Only so that the disk has less to do when the fsync comes, which finds what fails here. */
 	(void) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-	flush->waiting[flush->waiting_count++] = fd;
 	if (flush->waiting_count == DEPOT_FLUSH_BATCH)
+	{
+		ask_kernel(flush);
 		start_waiting(flush);
+	}
+	flush->waiting[flush->waiting_count++] = fd;
 }
 
 bool
@@ -119,8 +142,8 @@ depot_flush_end(DepotFlush *flush, DepotError *error)
 {
 	start_waiting(flush);
 	wait_for_running(flush);
-	if (flush->context != 0)
-		(void) syscall(SYS_io_destroy, flush->context);
-	flush->context = 0;
+	if (flush->by_kernel)
+		is_kernel_busy = false;
+	flush->by_kernel = false;
 	return flush->failure_errno == 0 || depot_error_set_errno(error, flush->failure_errno, "could not write a file");
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * flush.h
- *	  Making many new files durable while more of them are written.
+ *	  Making many new files and directories durable side by side.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -10,16 +10,15 @@
 #ifndef DEPOT_FLUSH_H
 #define DEPOT_FLUSH_H
 
-#include <linux/aio_abi.h>
-
 #include "common/error.h"
 
 /* Twice as many descriptors are open at most: those that wait, and those in the kernel. */
-#define DEPOT_FLUSH_BATCH 16
+#define DEPOT_FLUSH_BATCH 40
 
 typedef struct DepotFlush
 {
-	aio_context_t context;		/* 0: the kernel does not do it for us */
+	bool		by_kernel;		/* it has been asked, and has agreed */
+	bool		is_refused;		/* do not ask it */
 	int			waiting[DEPOT_FLUSH_BATCH];
 	int			waiting_count;
 	int			running_count;
@@ -28,7 +27,7 @@ typedef struct DepotFlush
 
 extern void depot_flush_begin(DepotFlush *flush);
 
-/* Takes over fd, a file that is completely written; it is fsynced and closed sooner or later. */
+/* Takes over fd, a file that is completely written or a directory; it is fsynced and closed sooner or later. */
 extern void depot_flush_add(DepotFlush *flush, int fd);
 
 /*

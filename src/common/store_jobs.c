@@ -24,6 +24,7 @@
 
 #include "common/buffer.h"
 #include "common/files.h"
+#include "common/flush.h"
 #include "common/json.h"
 #include "common/name.h"
 #include "common/store.h"
@@ -109,11 +110,44 @@ depot_store_end_job(int root_fd, const char *job, int job_fd)
 	(void) depot_files_remove_tree(root_fd, path, &error);
 }
 
+/* Opens a directory and has it fsynced. */
+static bool
+flush_directory(int root_fd, const char *path, DepotFlush *flush, DepotError *error)
+{
+	int			fd = depot_files_open_directory(root_fd, path, error);
+
+	if (fd >= 0)
+		depot_flush_add(flush, fd);
+	return fd >= 0;
+}
+
+/* Writes a job's mark, and makes it and the names that lead to it durable.  Half a mark is none. */
+static bool
+write_mark(int root_fd, const char *job, const DepotBuffer *text, DepotError *error)
+{
+	char		directory[JOB_PATH_BYTES];
+	char		path[JOB_PATH_BYTES];
+	DepotFlush	flush;
+	bool		ok;
+	int			fd;
+
+	snprintf(directory, sizeof(directory), "%s/%s", DEPOT_STAGING, job);
+	snprintf(path, sizeof(path), "%s/%s/%s", DEPOT_STAGING, job, STAGED_FILE);
+	fd = depot_files_open(root_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0600, error);
+	if (fd < 0)
+		return false;
+	depot_flush_begin(&flush);
+	ok = depot_files_write_all(fd, text->data, text->length_bytes, error);
+	depot_flush_add(&flush, fd);
+	ok = ok && flush_directory(root_fd, directory, &flush, error) &&
+		flush_directory(root_fd, DEPOT_STAGING, &flush, error);
+	return depot_flush_end(&flush, ok ? error : NULL) && ok;
+}
+
 bool
 depot_store_mark_staged(int root_fd, const char *job, const char *package, const char *digest,
 						const char *manifest_sha256, DepotError *error)
 {
-	char		path[JOB_PATH_BYTES];
 	DepotBuffer text;
 	json_t	   *mark = NULL;
 	bool		ok = false;
@@ -135,9 +169,7 @@ depot_store_mark_staged(int root_fd, const char *job, const char *package, const
 	}
 	if (!depot_json_canonical(mark, &text, DEPOT_ERROR_IO, error))
 		goto done;
-	snprintf(path, sizeof(path), "%s/%s/%s", DEPOT_STAGING, job, STAGED_FILE);
-	ok = depot_files_write_durable(root_fd, path, text.data, text.length_bytes, 0600, error) &&
-		depot_files_fsync(root_fd, DEPOT_STAGING, error);
+	ok = write_mark(root_fd, job, &text, error);
 
 done:
 	json_decref(mark);

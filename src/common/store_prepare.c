@@ -188,29 +188,55 @@ shared_bytes(const char *path, const char *last)
 	return shared;
 }
 
-/* Makes directory below root_fd, except what it shares with durable directories: last and those of the layout. */
+/*
+ * Makes directory below root_fd, except what it shares with directories that are there: last and those of the
+ * layout.  durable: fsyncs it too.
+ */
 static bool
-make_directory(int root_fd, const DepotLayout *layout, const char *last, const char *directory, DepotError *error)
+make_directory(int root_fd, const DepotLayout *layout, const char *last, const char *directory, bool durable,
+			   DepotError *error)
 {
-	const char *durable[3] = {last, layout->share, layout->lib};
+	const char *there[3] = {last, layout->share, layout->lib};
 	char		base[DEPOT_SERVED_PATH_BYTES];
 	size_t		shared = 0;
 	bool		ok;
 	int			fd;
 
 	for (int i = 0; i < 3; i++)
-		if (shared_bytes(directory, durable[i]) > shared)
-			shared = shared_bytes(directory, durable[i]);
+		if (shared_bytes(directory, there[i]) > shared)
+			shared = shared_bytes(directory, there[i]);
 	memcpy(base, directory, shared);
 	base[shared] = '\0';
 	fd = depot_files_open_directory(root_fd, base, error);
 	if (fd < 0)
 		/* Somebody has removed it: then all of them are made anew. */
-		return depot_files_make_directories(root_fd, directory, STORE_DIRECTORY_MODE, true, error);
+		return depot_files_make_directories(root_fd, directory, STORE_DIRECTORY_MODE, durable, error);
 	ok = depot_files_make_directories(fd, directory + shared + (directory[shared] == '/' ? 1 : 0),
-									  STORE_DIRECTORY_MODE, true, error);
+									  STORE_DIRECTORY_MODE, durable, error);
 	close(fd);
-	return ok;
+	return ok && (!durable || depot_files_fsync(root_fd, directory, error));
+}
+
+/* Makes each directory of package's files; durable and was_prepared as above and below. */
+static bool
+make_each_directory(int root_fd, const DepotLayout *layout, const DepotAppliedPackage *package, bool durable,
+					bool was_prepared, DepotError *error)
+{
+	char		last[DEPOT_SERVED_PATH_BYTES] = "";
+
+	for (int i = 0; i < package->file_count; i++)
+	{
+		char		directory[DEPOT_SERVED_PATH_BYTES];
+
+		depot_store_parent(package->files[i].path, directory);
+		if (strcmp(directory, last) == 0)
+			continue;
+		if (!(was_prepared && depot_files_exists(root_fd, directory)) &&
+			!make_directory(root_fd, layout, last, directory, durable, error))
+			return false;
+		memcpy(last, directory, sizeof(last));
+	}
+	return true;
 }
 
 /* Checks that a rename from staging can reach a directory. */
@@ -251,6 +277,9 @@ depot_store_make_directories(int root_fd, const DepotLayout *layout, const Depot
 	if (!ok)
 		depot_error_set_errno(error, errno, "could not stat directory \"%s\"", DEPOT_STAGING);
 	close(staging_fd);
+	/* All are made before the first is fsynced, so that the file system's journal is waited for once. */
+	ok = ok && (was_prepared || make_each_directory(root_fd, layout, package, false, false, error)) &&
+		make_each_directory(root_fd, layout, package, true, was_prepared, error);
 	if (!ok)
 		return false;
 	for (int i = 0; i < package->file_count; i++)
@@ -260,9 +289,6 @@ depot_store_make_directories(int root_fd, const DepotLayout *layout, const Depot
 		depot_store_parent(package->files[i].path, directory);
 		if (strcmp(directory, last) == 0)
 			continue;
-		if (!(was_prepared && depot_files_exists(root_fd, directory)) &&
-			!make_directory(root_fd, layout, last, directory, error))
-			return false;
 		if (!check_device(root_fd, directory, status.st_dev, error))
 			return false;
 		memcpy(last, directory, sizeof(last));

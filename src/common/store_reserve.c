@@ -12,7 +12,6 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/files.h"
+#include "common/flush.h"
 #include "common/store.h"
 #include "common/store_internal.h"
 
@@ -51,21 +51,19 @@ depot_store_state_bytes(const DepotLayout *layout, const DepotManifest *manifest
 	return bytes;
 }
 
-/* Writes length_bytes to a new file whose blocks the disk has then given. */
+/*
+ * Writes length_bytes to a new file.  It is flushed, not for durability: until it is written the file system
+ * may not have looked for room.
+ */
 static bool
-fill_reserve(int root_fd, const char *path, const char *bytes, size_t length_bytes, DepotError *error)
+fill_reserve(int root_fd, const char *path, const char *bytes, size_t length_bytes, DepotFlush *flush,
+			 DepotError *error)
 {
 	int			fd = depot_files_open(root_fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0600, error);
-	bool		ok;
+	bool		ok = fd >= 0 && depot_files_write_all(fd, bytes, length_bytes, error);
 
-	if (fd < 0)
-		return false;
-	ok = depot_files_write_all(fd, bytes, length_bytes, error);
-	/* Not for durability: until it is written the file system may not have looked for room. */
-	if (ok && fsync(fd) != 0)
-		ok = depot_error_set_errno(error, errno, "could not write file \"%s\"", path);
-	if (close(fd) != 0 && ok)
-		ok = depot_error_set_errno(error, errno, "could not write file \"%s\"", path);
+	if (fd >= 0)
+		depot_flush_add(flush, fd);
 	return ok;
 }
 
@@ -76,6 +74,7 @@ depot_store_reserve_state(int root_fd, int writes, uint64_t added_bytes, DepotEr
 	struct stat status;
 	size_t		size = (size_t) added_bytes + SLACK_BYTES;
 	char	   *nothing;
+	DepotFlush	flush;
 	bool		ok;
 
 	if (fstatat(root_fd, DEPOT_STATE_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0)
@@ -86,13 +85,15 @@ depot_store_reserve_state(int root_fd, int writes, uint64_t added_bytes, DepotEr
 	if (nothing == NULL)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	memset(nothing, ' ', size);
+	depot_flush_begin(&flush);
 	ok = depot_files_make_directories(root_fd, RESERVE_DIRECTORY, S_IRWXU, false, error);
 	for (int i = 0; i < writes && ok; i++)
 	{
 		reserve_path(i, path);
-		ok = fill_reserve(root_fd, path, nothing, size, error);
+		ok = fill_reserve(root_fd, path, nothing, size, &flush, error);
 	}
 	free(nothing);
+	ok = depot_flush_end(&flush, ok ? error : NULL) && ok;
 	if (!ok)
 		depot_store_release_state(root_fd);
 	return ok;
