@@ -25,7 +25,7 @@ PROVE_UNIT = CMOCKA_MESSAGE_OUTPUT=TAP prove --timer -j $(UNIT_JOBS)
 UNIT_SECONDS = 300
 
 # What can be tested without a server: all of common, and the server's pure functions.
-UNIT_SOURCES = $(wildcard src/common/*.c) $(addprefix src/server/,plan.c plan_lock.c declared.c policy.c)
+UNIT_SOURCES = $(wildcard src/common/*.c) $(addprefix src/server/,plan.c plan_lock.c plan_rows.c declared.c policy.c)
 
 # $(1) is the name of a way to build, $(2) its flags.
 define unit_rules

@@ -74,9 +74,8 @@ typedef struct DepotPlanRequest
 /*
  * Makes the plan of an installation or update.  An update without a constraint never goes back.
  * Errors: WRONG_STATE (to update what is not installed), CONFLICT (an installed package needs another version),
- * UNKNOWN_EXTENSION (nobody lists the name, or a name
- * it needs), UNKNOWN_VERSION (listed, but nothing fits; the detail lists what exists),
- * INVALID_VERSION (the constraint), PACKAGE (too many).
+ * UNKNOWN_EXTENSION (nobody lists the name, or a name it needs), UNKNOWN_VERSION (listed, but nothing fits; the
+ * detail lists what exists), INVALID_VERSION (the constraint), PACKAGE (too many).
  */
 extern bool depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request, DepotPlan *plan,
 							   DepotError *error);
@@ -89,6 +88,8 @@ extern bool depot_plan_install(const DepotPlanInput *input, const DepotPlanReque
  */
 extern bool depot_plan_lock(const DepotPlanInput *input, const DepotLockfile *lock, bool is_pruning,
 							DepotPlan *plan, DepotError *error);
+
+/* plan_rows.c: what others ask about rows, too. */
 
 /* Says why a build does not run on this server ("needs PostgreSQL 15.4"), in reason, or returns NULL. */
 extern const char *depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason,
