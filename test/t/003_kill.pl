@@ -30,8 +30,12 @@ my $points = tempdir(CLEANUP => 1);
 $ENV{PG_DEPOT_TEST_POINTS} = $points;
 my $repository = depot_repository();
 my $web = start_web($repository->{directory}, rate => '400k');
-my $node =
-  new_depot_node('kill', conf => "wal_sync_method = fdatasync\nlog_statement = none\nmax_worker_processes = 16\n");
+my $node = new_depot_node('kill', conf => <<'CONF');
+wal_sync_method = fdatasync
+log_statement = none
+max_worker_processes = 16
+max_prepared_transactions = 1
+CONF
 create_depot($node);
 add_repository($node, $repository->{directory});
 add_repository($node, $web->{slow}, name => 'slow');
@@ -368,6 +372,22 @@ foreach my $round (1 .. $point_rounds)
 diag(sprintf('%d kills at %d named points, %.0f s', total_of(%reached), scalar(keys %reached), time - $start));
 my %all_points = map { ($_ => 1) } map { split / /, $_ } map { @$_ } @points_of{@actions};
 is(join(' ', grep { !$reached{$_} } sort keys %all_points), '', 'each named point was reached');
+
+# A prepared transaction survives as one that uses what it created.
+settles_ok($node, 'nothing is declared in the end', '', 'off');
+run_sql("SELECT install_extension('depot_demo')");
+run_sql('DROP EXTENSION IF EXISTS depot_demo CASCADE', 'second');
+run_sql(q{BEGIN; CREATE EXTENSION depot_demo; PREPARE TRANSACTION 'kill'}, 'second');
+my $uninstall = "SELECT uninstall_extension('depot_demo')";
+my $postmaster = DepotKill::postmaster_pid($node);
+kill 'KILL', $postmaster;
+DepotTest::processes_gone(10, $postmaster);
+DepotKill::start_if_dead($node);
+is_error($node, 'postgres', $uninstall, '55006', qr/by an open transaction/,
+	'a transaction prepared before a kill is in the way');
+run_sql(q{COMMIT PREPARED 'kill'}, 'second');
+is_error($node, 'postgres', $uninstall, '2BP01', qr/depot_demo/, 'so is what it created');
+ok(run_sql('SELECT depot_demo_version()', 'second'), 'which works');
 
 # After all of it a plain installation works.
 run_sql("SELECT install_extension('$_'); CREATE EXTENSION IF NOT EXISTS $_") foreach qw(hll depot_wide);
