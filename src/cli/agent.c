@@ -65,7 +65,7 @@ parse_options(const DepotAgentKind *kind, int argc, char **argv, AgentOptions *o
 	int			option;
 
 	if (argc < 2 || strcmp(argv[1], kind->name) != 0)
-		return depot_cli_usage_error("agent", "agents are started by the server only");
+		return depot_cli_usage_error("", "agents are started by the server only");
 
 	while ((option = getopt_long(argc - 1, argv + 1, ":", long_options, NULL)) != -1)
 	{
@@ -73,12 +73,12 @@ parse_options(const DepotAgentKind *kind, int argc, char **argv, AgentOptions *o
 			&options->file_bytes;
 
 		if (option == '?' || option == ':')
-			return depot_cli_option_error("agent", option, argv + 1);
+			return depot_cli_option_error("", option, argv + 1);
 		if (!depot_cli_parse_number(optarg, 0, INT64_MAX, number))
-			return depot_cli_usage_error("agent", "\"%s\" is not a number", optarg);
+			return depot_cli_usage_error("", "\"%s\" is not a number", optarg);
 	}
 	if (options->parent <= 0 || options->parent > INT32_MAX)
-		return depot_cli_usage_error("agent", "agents are started by the server only");
+		return depot_cli_usage_error("", "agents are started by the server only");
 	if (options->memory_bytes < 0)
 		options->memory_bytes = (int64_t) kind->memory_bytes;
 	return DEPOT_EXIT_OK;

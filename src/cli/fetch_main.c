@@ -28,5 +28,5 @@ main(int argc, char **argv)
 	}
 	if (argc > 1 && strcmp(argv[1], "agent") == 0)
 		return depot_agent_main(&depot_agent_fetch, argc - 1, argv + 1);
-	return depot_cli_usage_error("agent", "this program is started by the server only");
+	return depot_cli_usage_error("", "this program is started by the server only");
 }

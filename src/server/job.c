@@ -286,6 +286,20 @@ depot_job_notice(DepotJob *job, const char *format,...)
 }
 
 void
+depot_job_note_change(DepotJob *job, const char *format,...)
+{
+	DepotReport report = {.sqlstate = "00000"};
+	va_list		arguments;
+
+	va_start(arguments, format);
+	vsnprintf(report.message, sizeof(report.message), format, arguments);
+	va_end(arguments);
+	append_notice(job, NOTICE, &report);
+	if (job->slot >= 0)
+		depot_errors_raise_report(LOG, &report);
+}
+
+void
 depot_job_warn(DepotJob *job, const DepotReport *report, const char *format,...)
 {
 	DepotReport warning = *report;

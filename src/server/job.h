@@ -112,6 +112,9 @@ extern void depot_job_let_go(DepotJob *job);
 
 extern void depot_job_notice(DepotJob *job, const char *format,...) DEPOT_PRINTF(2, 3);
 
+/* Tells the caller, and the server's log, of a change to what the server may run. */
+extern void depot_job_note_change(DepotJob *job, const char *format,...) DEPOT_PRINTF(2, 3);
+
 /* Passes an error on to the caller as a WARNING whose message begins with what the format says. */
 extern void depot_job_warn(DepotJob *job, const DepotReport *report, const char *format,...) DEPOT_PRINTF(3, 4);
 

@@ -315,7 +315,7 @@ notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *insta
 
 	if (item->action == DEPOT_PLAN_REMOVE)
 	{
-		depot_job_notice(job, "removed package \"%s\" %s", item->installed->package, item->installed->version);
+		depot_job_note_change(job, "removed package \"%s\" %s", item->installed->package, item->installed->version);
 		return;
 	}
 	if (item->build == NULL)
@@ -326,12 +326,12 @@ notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *insta
 		return;
 	}
 	TimestampDifference(job->started_at, GetCurrentTimestamp(), &seconds, &microseconds);
-	depot_job_notice(job, "%s package \"%s\" %s (%lld kB) from %s in %ld ms",
-					 item->action == DEPOT_PLAN_UPDATE ? "updated" : "installed",
-					 item->build->manifest->package, item->build->manifest->version,
-					 (long long) ((item->build->size_bytes + 1023) / 1024),
-					 installed->source != NULL ? installed->source : "files that were already here",
-					 seconds * 1000 + microseconds / 1000);
+	depot_job_note_change(job, "%s package \"%s\" %s (%lld kB) from %s in %ld ms",
+						  item->action == DEPOT_PLAN_UPDATE ? "updated" : "installed",
+						  item->build->manifest->package, item->build->manifest->version,
+						  (long long) ((item->build->size_bytes + 1023) / 1024),
+						  installed->source != NULL ? installed->source : "files that were already here",
+						  seconds * 1000 + microseconds / 1000);
 }
 
 static void

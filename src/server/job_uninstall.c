@@ -338,7 +338,7 @@ remove_package(DepotJob *job)
 	}
 	release_reserve(job);
 	note_looked(job);
-	depot_job_notice(job, "removed package \"%s\" %s", state->package, state->version);
+	depot_job_note_change(job, "removed package \"%s\" %s", state->package, state->version);
 	answer(job);
 }
 

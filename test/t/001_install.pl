@@ -47,6 +47,9 @@ my @notices = psql_notices($node, 'postgres', "SELECT * FROM install_extension('
 is(scalar(@notices), 1, 'one NOTICE sums it up');
 like($notices[0], qr{NOTICE:  installed package "hll" 2\.17 \(\d+ kB\) from file://\S+ in \d+ ms},
 	'the NOTICE names package, version, size, source and time');
+my @logged = grep { /pg_depot leader LOG: / } split /\n/, DepotTest::file_contents($node->logfile);
+is(scalar(@logged), 1, 'the leader has logged one line') || diag(join("\n", @logged));
+like($logged[0], qr/installed package "hll" 2\.17 /, 'which names package and version');
 oracle_ok($node, 'after the first install');
 query('CREATE EXTENSION hll');
 is(query('SELECT round(hll_cardinality(hll_add_agg(hll_hash_integer(i)))::numeric / 1000) FROM generate_series(1, 10000) i'),
@@ -209,6 +212,7 @@ my $before = oracle_dump($node);
 $node->restart;
 wait_for_leader($node);
 is(oracle_dump($node), $before, 'a restart changes nothing');
+unlike(DepotTest::file_contents($node->logfile), qr/FATAL:.*pg_depot leader/, 'a leader that is told to end is no failure');
 is(query('SELECT hll_cardinality(hll_empty())'), 0, 'a function works after a restart');
 oracle_ok($node, 'after a restart');
 
