@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * declared_rows.h
- *	  Decides a declared list by the rows as they are now.
+ *	  Decides a declared list by the rows as they are now, and notes what became of it.
  *
  * Used to carry the list out and to tell what it would do.
  *
@@ -45,7 +45,7 @@ typedef struct DepotDeclaredLook
  */
 extern void depot_declared_read(DepotJob *job, const char *text, DepotDeclaredList *list);
 
-/* Writes the state of every entry, in a transaction, and logs what has changed. */
+/* declared_states.c: writes the state of every entry, in a transaction, and logs what has changed. */
 extern void depot_declared_note_states(const DepotDeclaredLook *look);
 
 #endif							/* DEPOT_DECLARED_ROWS_H */

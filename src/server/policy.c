@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * policy.c
- *	  Decides who may do what: for now, a superuser or nobody.
+ *	  Decides who may do what: a superuser, and nobody else.
  *
  * Installing a library means running native code as the server's user, so
  * nothing less than a superuser is enough by itself.

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * policy.h
- *	  Decides who may do what: for now, a superuser or nobody.
+ *	  Decides who may do what: a superuser, and nobody else.
  *
  * SPDX-License-Identifier: PostgreSQL
  *

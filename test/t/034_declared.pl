@@ -1,5 +1,6 @@
 # The declared list: depot.extensions is carried out at start, at reload and after a refresh, the bad entries
 # of it are told of, and nothing that is in use is ever removed.
+# Holds promise 11 (nothing vanishes by absence).
 
 use strict;
 use warnings;
