@@ -406,13 +406,13 @@ print_drops(const DepotPack *pack)
 		[DEPOT_DROP_SCRIPT] = "scripts of extensions that have no control file",
 		[DEPOT_DROP_SYSTEM] = "system libraries (no library looks for them by RUNPATH $ORIGIN/private)",
 		[DEPOT_DROP_MANIFEST] = "manifests (a package gets one of its own)",
-		[DEPOT_DROP_OTHER] = "other files",
+		[DEPOT_DROP_OTHER] = "what a server does not read",
 	};
 
 	for (int i = DEPOT_DROP_BITCODE; i < DEPOT_DROP_KINDS; i++)
 	{
 		if (pack->dropped[i] > 0)
-			depot_pack_note(pack, "not packed: %d of %s, such as %s", pack->dropped[i], names[i],
-							pack->dropped_example[i]);
+			depot_pack_note(pack, "not packed: %s: %d file%s, such as %s", names[i], pack->dropped[i],
+							pack->dropped[i] == 1 ? "" : "s", pack->dropped_example[i]);
 	}
 }

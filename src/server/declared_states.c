@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "common/string.h"
 #include "server/catalog.h"
 #include "server/declared_rows.h"
 
@@ -50,12 +51,15 @@ log_changes(const DepotDeclaredRow *rows, int count, const bool *is_new)
 
 	for (int i = 0; i < count; i++)
 	{
+		bool		is_refused = strcmp(rows[i].state, "refused") == 0;
+
+		refused_count += is_refused;
 		if (!is_new[i] || strcmp(rows[i].state, "pending") == 0)
 			continue;
-		if (strcmp(rows[i].state, "refused") == 0)
+		if (is_refused && first == NULL)
 		{
-			first = first != NULL ? first : &rows[i];
-			refused_count++;
+			first = &rows[i];	/* the WARNING below has it */
+			continue;
 		}
 		if (logged_count++ < LOGGED_ENTRIES)
 			ereport(LOG,
@@ -70,7 +74,8 @@ log_changes(const DepotDeclaredRow *rows, int count, const bool *is_new)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%d of %d entries of \"" DEPOT_DECLARED_ORIGIN "\" cannot be carried out", refused_count,
 						count),
-				 errdetail("The first is entry %d, \"%s\": %s.", first->ordinal, first->name, first->reason),
+				 errdetail("Entry %d, \"%s\": %s%s", first->ordinal, first->name, first->reason,
+						   pg_str_endswith(first->reason, ".") ? "" : "."),
 				 errhint("The view depot.desired lists them; the others are carried out.")));
 }
 

@@ -105,6 +105,7 @@ is(query("SELECT role_name, database_name FROM depot.activity_log WHERE action =
 is(query("SELECT why FROM depot.installed_packages WHERE package = 'depot_demo'"), 'declared', 'and so does the package');
 like(file_contents($node->logfile), qr/WARNING:  3 of 5 entries of "depot\.extensions" cannot be carried out/,
 	'the log counts the bad entries');
+is(() = file_contents($node->logfile) =~ /(?:entry 4 of "depot\.extensions", "a"|Entry 4, "a"): /gi, 1, 'and names each once');
 oracle_ok($node, 'after the start');
 
 my $rows = query('SELECT string_agg(ctid || xmin::text || since, \',\' ORDER BY ordinal) FROM depot.declared');
