@@ -151,4 +151,15 @@ typedefs: all $(PLAIN_TESTS) tools
 		grep -ow '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u | LC_ALL=C comm -12 - build/typedefs | grep -vx text >typedefs.list
 
 .PHONY: unit unit-asan unit-valgrind tools indent typedefs
-.PHONY: lint lint-gcc lint-clang lint-tidy lint-cppcheck lint-scripts lint-tree
+# The library with the headers of another major version in HEADERS, such as usr/include/postgresql/18/server of Debian's
+# postgresql-server-dev-18, unpacked anywhere.  Where they were configured the C library may have had strlcpy.
+lint-major:
+	@test -n "$(HEADERS)" || { echo "say where the headers are: make lint-major HEADERS=DIRECTORY" >&2; exit 1; }
+	@mkdir -p build/lint
+	@echo 'extern __SIZE_TYPE__ strlcpy(char *, const char *, __SIZE_TYPE__);' >build/lint/strlcpy.h
+	set -e; for file in $(LINT_SERVER_FILES); do \
+		gcc -O2 -std=gnu11 $(LINT_FLAGS) '-DPGDLLEXPORT=__attribute__((visibility("default")))' -include build/lint/strlcpy.h \
+			-isystem $(HEADERS) -isystem "$$($(PG_CONFIG) --includedir)" -c -o /dev/null $$file; \
+	done
+
+.PHONY: lint lint-major lint-gcc lint-clang lint-tidy lint-cppcheck lint-scripts lint-tree
