@@ -158,23 +158,23 @@ check_platform(DepotPackImage *image, const char *platform, const json_t *config
 {
 	const char *os = json_string_value(json_object_get(configuration, "os"));
 	const char *arch = json_string_value(json_object_get(configuration, "architecture"));
-	char		own[64] = "";
-	char		shown[64];
+	char		said[64] = "";
+	char		own[64];
 
 	if (os != NULL && arch != NULL)
-		snprintf(own, sizeof(own), "%s/%s", os, arch);
-	depot_name_printable(own, shown, sizeof(shown));
+		snprintf(said, sizeof(said), "%s/%s", os, arch);
+	depot_name_printable(said, own, sizeof(own));
 	if (own[0] != '\0' && platform[0] != '\0' &&
 		(strncmp(platform, own, strlen(own)) != 0 ||
 		 (platform[strlen(own)] != '\0' && platform[strlen(own)] != '/')))
 		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "the index says it is for %s, the image %s", platform,
-							   shown);
+							   own);
 	if (own[0] == '\0')
 		snprintf(own, sizeof(own), "%s", platform);
 	if (own[0] == '\0')
 		return true;
 	if (strncmp(own, "linux/", 6) != 0)
-		return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it is for %s, not for linux", shown);
+		return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it is for %s, not for linux", own);
 	for (size_t i = 0; i < MACHINES; i++)
 	{
 		size_t		length = strlen(machines[i][0]);

@@ -168,6 +168,26 @@ test_refuses_images_that_do_not_say_enough(void **state)
 	assert_true(refuses("the image says it is for " OTHER_ARCH ", but is for " HOST_ARCH));
 }
 
+/* The index alone says what the image is for when its configuration is empty. */
+static void
+test_refuses_an_image_for_another_system(void **state)
+{
+	static const char *const windows[] = {",\"platform\":{\"os\":\"windows\",\"architecture\":\"amd64\"}"};
+	Blob		layer = put_layer(LAYER_TYPE, sql_members);
+	Blob		config = put_blob("application/vnd.oci.empty.v1+json", "{}", 2);
+	Blob		image;
+	char		text[JSON_BYTES];
+	char		of_config[512];
+	char		of_layer[512];
+
+	(void) state;
+	snprintf(text, sizeof(text), "{\"schemaVersion\":2,\"mediaType\":\"%s\",\"config\":%s,\"layers\":[%s]}",
+			 MANIFEST_TYPE, print_descriptor(&config, "", of_config), print_descriptor(&layer, "", of_layer));
+	image = put_blob(MANIFEST_TYPE, text, strlen(text));
+	put_index(&image, windows, 1);
+	assert_true(refuses("it is for windows/amd64, not for linux"));
+}
+
 static void
 test_refuses_hostile_members(void **state)
 {
@@ -317,6 +337,7 @@ main(void)
 		TEST(test_refuses_blobs_that_are_not_what_they_should_be),
 		TEST(test_refuses_layers_of_another_type),
 		TEST(test_refuses_images_that_do_not_say_enough),
+		TEST(test_refuses_an_image_for_another_system),
 		TEST(test_refuses_hostile_members),
 		TEST(test_refuses_bombs),
 		TEST(test_refuses_too_many_members),
