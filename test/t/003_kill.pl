@@ -96,7 +96,7 @@ my @lists = ('', 'hll, depot_demo 1.1', 'depot_needs, depot_demo 1.*', 'depot_wi
 	'ip4r, depot_unknown, depot_steps', 'depot_steps 1.1, depot_wide, depot_needs, hll');
 my %kills;
 
-# Statements of the session that changes what is installed.
+# Statements of a session that changes what is installed; there are two.
 sub random_changes
 {
 	my @statements;
@@ -161,7 +161,11 @@ sub plan_kill
 	return {
 		kind => $kinds[ ($seed + $number) % @kinds ],
 		after => 0.02 + rand 0.6,
-		sessions => [ [ 'postgres', random_changes() ], [ 'second', random_uses() ], [ 'postgres', random_lists() ] ],
+		sessions => [
+			[ 'postgres', random_changes() ],
+			[ 'postgres', random_changes() ],
+			[ 'second', random_uses() ],
+			[ 'postgres', random_lists() ] ],
 		free => random_of(map { my $name = $_; map { "SELECT ${_}_extension('$name')" } qw(install uninstall) } @names),
 		list => random_of(@lists),
 		prune => random_of('on', 'off')
