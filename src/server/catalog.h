@@ -114,7 +114,7 @@ extern void depot_catalog_add_history(const DepotHistoryRow *row);
 /* Counts this process's commits, to tell whether a step that failed had made one. */
 extern uint64 depot_catalog_commit_count(void);
 
-/* The name of a depot's table on which a process holds more than a reader's lock, or NULL. */
+/* The qualified name of a table that the leader needs and a process has locked against it, or NULL. */
 extern char *depot_catalog_find_locked_table(pid_t pid);
 
 /* Databases other than this one, as oids and names. */

@@ -21,10 +21,12 @@ depot_catalog_find_locked_table(pid_t pid)
 	Datum		values[] = {Int32GetDatum(pid)};
 
 	if (depot_catalog_execute(SPI_OK_SELECT,
-							  "SELECT c.relname FROM pg_catalog.pg_locks l"
+							  "SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_locks l"
 							  " JOIN pg_catalog.pg_class c ON c.oid = l.relation"
-							  " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'depot'"
-							  " WHERE l.pid = $1 AND l.granted AND l.mode <> 'AccessShareLock'"
+							  " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+							  " WHERE l.pid = $1 AND l.granted AND"
+							  " (n.nspname = 'depot' AND l.mode <> 'AccessShareLock'"
+							  " OR n.nspname = 'pg_catalog' AND l.mode = 'AccessExclusiveLock')"
 							  " AND l.database = (SELECT oid FROM pg_catalog.pg_database"
 							  " WHERE datname = pg_catalog.current_database())"
 							  " ORDER BY c.relname LIMIT 1",

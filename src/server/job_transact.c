@@ -94,7 +94,7 @@ fail_if_own_lock(DepotJob *job)
 	if (table != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("this session's own transaction holds a lock on table \"depot.%s\"", table),
+				 errmsg("this session's own transaction holds a lock on table \"%s\"", table),
 				 errdetail("The leader, which does the work in a transaction of its own, would wait for it for ever."),
 				 errhint("Commit or roll back first, then call it again.")));
 }

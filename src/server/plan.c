@@ -299,9 +299,9 @@ add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error)
 			plan->items[i].is_requested |= item->is_requested;
 			return true;
 		}
-	if (plan->count == DEPOT_PLAN_MAX_ITEMS)
+	if (plan->count == DEPOT_PLAN_MAX_BUILDS)
 		return depot_error_set(error, DEPOT_ERROR_PACKAGE, "the request needs more than %d packages",
-							   DEPOT_PLAN_MAX_ITEMS);
+							   DEPOT_PLAN_MAX_BUILDS);
 	plan->items[plan->count++] = *item;
 	return true;
 }

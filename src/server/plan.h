@@ -20,7 +20,9 @@
 #include "common/version.h"
 #include "server/rows.h"
 
-#define DEPOT_PLAN_MAX_ITEMS 128
+#define DEPOT_PLAN_MAX_ITEMS 1024
+/* Of these so many may be fetched at a time. */
+#define DEPOT_PLAN_MAX_BUILDS 128
 
 /*
  * What the plan is made from.  system_extension says whether the installation itself has an extension, and

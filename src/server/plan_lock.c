@@ -98,6 +98,16 @@ add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *error)
 	return true;
 }
 
+static int
+build_count(const DepotPlan *plan)
+{
+	int			count = 0;
+
+	for (int i = 0; i < plan->count; i++)
+		count += plan->items[i].build != NULL;
+	return count;
+}
+
 static bool
 add_entry(const DepotPlanInput *input, const DepotLockEntry *entry, DepotPlan *plan, DepotError *error)
 {
@@ -110,6 +120,12 @@ add_entry(const DepotPlanInput *input, const DepotLockEntry *entry, DepotPlan *p
 	{
 		item.action = DEPOT_PLAN_KEEP;
 		return add_item(plan, &item, error);
+	}
+	if (build_count(plan) == DEPOT_PLAN_MAX_BUILDS)
+	{
+		depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "the lock has more than %d packages that this server has not",
+						DEPOT_PLAN_MAX_BUILDS);
+		return depot_error_hint(error, "Apply it in parts: first with some of its packages, then whole.");
 	}
 	item.build = find_build(input, entry);
 	item.action = item.installed != NULL ? DEPOT_PLAN_UPDATE : DEPOT_PLAN_INSTALL;

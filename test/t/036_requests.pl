@@ -44,15 +44,17 @@ sub set_and_reload
 foreach my $case (
 	[ 'LOCK TABLE depot.installed IN EXCLUSIVE MODE', 'installed' ],
 	[ 'LOCK TABLE depot.generation IN ACCESS EXCLUSIVE MODE', 'generation' ],
-	[ 'SELECT FROM depot.generation FOR UPDATE', 'generation' ])
+	[ 'SELECT FROM depot.generation FOR UPDATE', 'generation' ],
+	[ 'LOCK TABLE pg_catalog.pg_extension', 'pg_catalog.pg_extension' ])
 {
 	my ($lock, $table) = @$case;
+	$table = "depot.$table" if $table !~ /\./;
 	unchanged_ok(
 		$node, $lock,
 		sub {
 			my $start = time;
 			my $error = is_error($node, 'postgres', "BEGIN; $lock; SELECT install_extension('hll', repository => 'fast')",
-				'55P03', qr/^this session's own transaction holds a lock on table "depot\.$table"$/, $lock);
+				'55P03', qr/^this session's own transaction holds a lock on table "\Q$table\E"$/, $lock);
 			like($error->{hint}, qr/^Commit or roll back first/, "$lock: says what to do");
 			cmp_ok(time - $start, '<', 5, "$lock: at once");
 		});

@@ -124,7 +124,7 @@ my $without = $node->safe_psql('postgres', "SELECT jsonb_set('$lock', '{packages
 $error = refuses($without, '42P07', qr/^package "depot_needs" 1\.0 needs extension "depot_demo", which the lock has not$/, 'a lock that lacks what another package needs');
 like($error->{hint}, qr/was this one edited/, 'a lock that lacks something: asks');
 refuses('{"format": 9, "packages": []}', '22023', qr/^lock has format 9, which is not known$/, 'a later format');
-refuses('[]', '22023', qr/^lock is not a JSON object$/, 'not a lock');
+refuses($_, '22023', qr/^lock is not a JSON object$/, "not a lock: $_") foreach '[]', 'null', '"lock"', '1';
 refuses('{"format": 1, "packages": [{"package": "../x"}]}', '22023', qr/^lock: /, 'a package without a version');
 is_error($node, 'postgres', 'SELECT apply_extension_lock(NULL)', '22004', qr/^lock must not be null$/, 'null');
 $node->safe_psql('postgres', 'CREATE ROLE tenant LOGIN');
