@@ -219,7 +219,8 @@ test_unknown_digest(void **state)
 	(void) state;
 	name_in_lock(package);
 	assert_false(plan(false));
-	assert_error(DEPOT_ERROR_UNKNOWN_VERSION, "no repository lists the build of package \"gone\" 1.0 that the lock names");
+	assert_error(DEPOT_ERROR_UNKNOWN_VERSION,
+				 "no repository lists the build of package \"gone\" 1.0 that the lock names");
 }
 
 static void
@@ -232,7 +233,8 @@ test_digest_of_another(void **state)
 	name_in_lock(package);
 	snprintf(world.entries[0].package, sizeof(world.entries[0].package), "claimed");
 	assert_false(plan(false));
-	assert_error(DEPOT_ERROR_INVALID_ARGUMENT, "the lock's build of package \"claimed\" 1.0 is one of package \"real\" 1.0");
+	assert_error(DEPOT_ERROR_INVALID_ARGUMENT,
+				 "the lock's build of package \"claimed\" 1.0 is one of package \"real\" 1.0");
 }
 
 static void
