@@ -20,7 +20,6 @@
 #include <sys/stat.h>
 
 #include "common/digest.h"
-#include "common/name.h"
 
 /* A compressed file of less than this unpacked size may have any ratio: it cannot hurt. */
 #define RATIO_FREE_BYTES (UINT64_C(16) * 1024 * 1024)

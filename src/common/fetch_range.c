@@ -27,7 +27,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "common/buffer.h"
 
 /*
  * A base that brings the file on by this much (or by a sixteenth of a smaller file) is worth staying with:

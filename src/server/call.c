@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "server/call.h"
 #include "server/compat.h"
+#include "server/message.h"
 #include "server/policy.h"
 #include "server/settings.h"
 #include "storage/ipc.h"

@@ -19,7 +19,6 @@
 
 #include "fmgr.h"
 #include "lib/stringinfo.h"
-#include "server/message.h"
 #include "server/shmem.h"
 
 /* Raises 55000 unless the library was preloaded by the postmaster. */

@@ -15,7 +15,6 @@
 #include "server/catalog.h"
 #include "server/catalog_spi.h"
 #include "server/errors.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 

@@ -13,7 +13,6 @@
 #include "commands/dbcommands.h"
 #include "common/name.h"
 #include "executor/spi.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "server/catalog.h"
 #include "server/catalog_spi.h"

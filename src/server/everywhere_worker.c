@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "common/testpoint.h"
-#include "libpq/pqsignal.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"

@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "server/call.h"
 #include "server/compat.h"
+#include "server/message.h"
 #include "server/settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -22,7 +22,6 @@
 #include "server/policy.h"
 #include "server/settings.h"
 #include "storage/dsm.h"
-#include "storage/latch.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

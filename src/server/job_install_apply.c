@@ -20,7 +20,6 @@
 #include "server/paths.h"
 #include "server/shmem_use.h"
 #include "server/space.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

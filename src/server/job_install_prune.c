@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "server/applied.h"
-#include "server/catalog.h"
 #include "server/job_install.h"
 #include "server/users.h"
 

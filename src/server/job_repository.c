@@ -26,7 +26,6 @@
 #include "server/job.h"
 #include "server/paths.h"
 #include "server/settings.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

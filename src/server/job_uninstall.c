@@ -20,7 +20,6 @@
 #include "server/job.h"
 #include "server/plan.h"
 #include "server/shmem_use.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
 
 /* Times that it is looked for users again because others change something. */

@@ -13,7 +13,6 @@
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
 
 typedef struct VerifyJob

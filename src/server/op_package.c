@@ -16,12 +16,10 @@
 
 #include <time.h>
 
-#include "common/name.h"
 #include "server/job.h"
 #include "server/platform.h"
 #include "server/settings.h"
 #include "server/space.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 

@@ -26,7 +26,6 @@
 #include "server/catalog.h"
 #include "server/job.h"
 #include "server/platform.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 

@@ -11,7 +11,6 @@
 
 #include "server/job.h"
 #include "server/paths.h"
-#include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 

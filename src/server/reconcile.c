@@ -22,7 +22,6 @@
 #include "server/paths.h"
 #include "server/shmem_use.h"
 #include "storage/latch.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 /* Looks for users of one package again because others begin to use it. */
