@@ -15,7 +15,7 @@ use Exporter qw(import);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(desire free_ok kill_one random_of recovers_ok settles_ok wait_until_quiet);
+our @EXPORT = qw(desire free_ok kill_one random_of recovers_ok settles_ok use_at_once wait_until_quiet);
 
 # By extension: a statement that needs its library or its script's function.
 my %probe = (
@@ -67,7 +67,7 @@ sub victims
 	return @pids ? random_of(sort { $a <=> $b } @pids) : ();
 }
 
-# Kills and tells how many; the number of a chosen kind is that of one event.
+# Kills; returns whether there was somebody to kill.
 sub kill_one
 {
 	my ($node, $kind, $leader) = @_;
@@ -97,17 +97,26 @@ sub query
 	return split /\n/, $answer->{stdout};
 }
 
-# Brings the server back if it has to be, and waits for its leader.
+# Brings the server back if it has to be; its leader may still be on the way.
 sub start_if_dead
 {
 	my ($node) = @_;
 	my $postmaster = postmaster_pid($node);
-	if (!$postmaster || !kill(0, $postmaster))
-	{
-		$node->{_pid} = undef;
-		start_again($node);
-	}
-	wait_for_leader($node, 60);
+	return if $postmaster && kill(0, $postmaster);
+	$node->{_pid} = undef;
+	start_again($node);
+	return;
+}
+
+# Has a session run statements as soon as the server takes any, perhaps before its leader does.
+sub use_at_once
+{
+	my ($node, $database, $sql, $seconds) = @_;
+	start_if_dead($node);
+	wait_until(sub { psql_error($node, $database, 'SELECT 1')->{status} == 0 }, 30);
+	my $session = start_psql($node, $database, $sql);
+	sleep($seconds);
+	stop_psql($session);
 	return;
 }
 
@@ -182,6 +191,7 @@ sub recovers_ok
 {
 	my ($node, $label, @oracle_options) = @_;
 	start_if_dead($node);
+	wait_for_leader($node, 60);
 	my $answer = oracle_is_ok($node, 10, '--quiet-server', @oracle_options);
 	if ($answer ne '')
 	{

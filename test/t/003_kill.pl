@@ -166,6 +166,7 @@ sub plan_kill
 			[ 'postgres', random_changes() ],
 			[ 'second', random_uses() ],
 			[ 'postgres', random_lists() ] ],
+		used_at_once => rand() < 0.5 ? random_uses() : undef,
 		free => random_of(map { my $name = $_; map { "SELECT ${_}_extension('$name')" } qw(install uninstall) } @names),
 		list => random_of(@lists),
 		prune => random_of('on', 'off')
@@ -192,6 +193,7 @@ for (my $number = 1; total_of(%kills) < $random_kills && $number <= 3 * $random_
 	$kills{ $plan->{kind} }++ if kill_one($node, $plan->{kind}, $leader);
 	DepotTest::processes_gone(10, $postmaster) if $plan->{kind} =~ /^(postmaster|everything)$/;
 	stop_psql($_) foreach @sessions;
+	use_at_once($node, 'second', $plan->{used_at_once}, 0.3) if defined $plan->{used_at_once};
 	wait_until_quiet($node);
 	recovers_ok($node, "$label: files equal rows, and what is used works", @oracle_options)
 	  && free_ok($node, "$label: no package is held", $plan->{free})
@@ -387,6 +389,7 @@ my $postmaster = DepotKill::postmaster_pid($node);
 kill 'KILL', $postmaster;
 DepotTest::processes_gone(10, $postmaster);
 DepotKill::start_if_dead($node);
+wait_for_leader($node);
 is_error($node, 'postgres', $uninstall, '55006', qr/by an open transaction/,
 	'a transaction prepared before a kill is in the way');
 run_sql(q{COMMIT PREPARED 'kill'}, 'second');
