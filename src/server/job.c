@@ -208,17 +208,8 @@ depot_job_staging(DepotJob *job)
 	return &job->stagings[job->staging_count - 1];
 }
 
-void
-depot_job_let_go(DepotJob *job)
-{
-	depot_job_stop_agents(job);
-	depot_job_end_stagings(job);
-	depot_job_unlock_repository(job);
-	depot_job_unlock_agents(job);
-}
-
-void
-depot_job_end_stagings(DepotJob *job)
+static void
+end_stagings(DepotJob *job)
 {
 	while (job->staging_count > 0)
 	{
@@ -232,6 +223,15 @@ depot_job_end_stagings(DepotJob *job)
 		staging->has_package = false;
 		staging->is_kept = false;
 	}
+}
+
+void
+depot_job_let_go(DepotJob *job)
+{
+	depot_job_stop_agents(job);
+	end_stagings(job);
+	depot_job_unlock_repository(job);
+	depot_job_unlock_agents(job);
 }
 
 /*

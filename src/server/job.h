@@ -105,7 +105,6 @@ extern void depot_job_stop_agents(DepotJob *job);
 /* Makes a new staging directory the newest (and so ends a fetch agent that sees another). */
 extern DepotStaging *depot_job_begin_staging(DepotJob *job);
 extern DepotStaging *depot_job_staging(DepotJob *job);
-extern void depot_job_end_stagings(DepotJob *job);
 
 /* Ends agents, staging and the hold on a repository: what a step that failed may have left behind. */
 extern void depot_job_let_go(DepotJob *job);
