@@ -272,30 +272,38 @@ append_notice(DepotJob *job, int elevel, const DepotReport *report)
 	appendStringInfoChar(&job->notices, '}');
 }
 
+static void append_formatted(DepotJob *job, bool is_logged, const char *format, va_list arguments) DEPOT_PRINTF(3, 0);
+
+static void
+append_formatted(DepotJob *job, bool is_logged, const char *format, va_list arguments)
+{
+	DepotReport report = {.sqlstate = "00000"};
+
+	vsnprintf(report.message, sizeof(report.message), format, arguments);
+	append_notice(job, NOTICE, &report);
+	/* The leader's own jobs tell the log anyway. */
+	if (is_logged && job->slot >= 0)
+		depot_errors_raise_report(LOG, &report);
+}
+
 void
 depot_job_notice(DepotJob *job, const char *format,...)
 {
-	DepotReport report = {.sqlstate = "00000"};
 	va_list		arguments;
 
 	va_start(arguments, format);
-	vsnprintf(report.message, sizeof(report.message), format, arguments);
+	append_formatted(job, false, format, arguments);
 	va_end(arguments);
-	append_notice(job, NOTICE, &report);
 }
 
 void
 depot_job_note_change(DepotJob *job, const char *format,...)
 {
-	DepotReport report = {.sqlstate = "00000"};
 	va_list		arguments;
 
 	va_start(arguments, format);
-	vsnprintf(report.message, sizeof(report.message), format, arguments);
+	append_formatted(job, true, format, arguments);
 	va_end(arguments);
-	append_notice(job, NOTICE, &report);
-	if (job->slot >= 0)
-		depot_errors_raise_report(LOG, &report);
 }
 
 void
