@@ -89,6 +89,15 @@ foreach my $name ('depot_distance', 'depot_distance.so', '$libdir/depot_distance
 		"a function of $name");
 }
 
+# Its arguments' names take more room than the worker that looks has for all users.
+my $type = 't' x 60;
+query("CREATE DOMAIN own.$type AS integer", 'other');
+query(
+	'CREATE FUNCTION own.long(' . join(', ', ("own.$type") x 99) . ") RETURNS float8 LANGUAGE c AS 'depot_distance', 'geo_distance'",
+	'other');
+like(refusal(q('depot_modules')), qr/^2BP01\nfunction own\.long\(own\.$type,own\./, 'a function with a long list of arguments');
+query('DROP FUNCTION own.long', 'other');
+
 # ---- settings ----
 
 query('CREATE ROLE app');
