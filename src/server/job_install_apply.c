@@ -306,6 +306,16 @@ record_and_activate(DepotJob *job)
 
 /* ---- answer ---- */
 
+/* The answer's restart_required does not say what to do before the restart. */
+static void
+notice_preloads(DepotJob *job, const DepotManifest *manifest)
+{
+	for (int i = 0; i < manifest->module_count; i++)
+		if (manifest->modules[i].preload == DEPOT_PRELOAD_SHARED)
+			depot_job_notice(job, "package \"%s\" needs library \"%s\" in \"shared_preload_libraries\", and a restart",
+							 manifest->package, manifest->modules[i].name);
+}
+
 static void
 notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *installed)
 {
@@ -331,6 +341,7 @@ notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *insta
 						  (long long) ((item->build->size_bytes + 1023) / 1024),
 						  installed->source != NULL ? installed->source : "files that were already here",
 						  seconds * 1000 + microseconds / 1000);
+	notice_preloads(job, item->build->manifest);
 }
 
 static void

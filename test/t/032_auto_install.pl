@@ -24,7 +24,9 @@ my @packages = (
 	map { make_tree_package($work, 'auto_plain', $_) } qw(1.0 2.0));
 my $newer = make_tree_package($work, 'auto_base', '1.1',
 	scripts => { %{$base}, 'auto_base--1.0--1.1.sql' => "INSERT INTO auto_base_steps VALUES ('1.1');\n" });
-make_repository("$work/repository", "$work/keys", @packages);
+my ($hll) = grep { m{hll_[^/]*$} } DepotTest::debian_packages($work);
+run_ok(DepotTest::depot_program(), 'pack', '--from-deb', '-q', '--preload', 'hll=shared', '-o', "$work/packages", $hll);
+make_repository("$work/repository", "$work/keys", @packages, glob("$work/packages/hll-*.tar.zst"));
 my @ours = ('--repository', "$work/repository");
 my $web = start_web("$work/repository");
 
@@ -222,6 +224,11 @@ $error = is_error($node, 'postgres', 'CREATE EXTENSION auto_outer', '0A000', qr/
 like($error->{stderr}, qr/WARNING:.*"auto_outer" is not available\nDETAIL:  A package has this name.*\nHINT:  .*"auto_inner"/,
 	'with its extension');
 unlike(installed(), qr/auto_outer/, 'and nothing is installed');
+
+# A library that the server must preload.
+@notices = psql_notices($node, 'postgres', 'SELECT install_extension(\'hll\')');
+like($notices[1], qr/NOTICE:  package "hll" needs library "hll" in "shared_preload_libraries", and a restart/, 'what is to do is said');
+query('SELECT uninstall_extension(\'hll\')');
 
 # ---- versions ----
 
