@@ -128,8 +128,9 @@ define_limits(void)
 							"One repository has all of them but one, so that a slow one does not hold up the others.",
 							&depot_settings_max_agents, 2, 1, 16,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("depot.agent_memory", "Address space of an agent, a process that downloads or checks packages.",
-							NULL, &depot_settings_agent_memory_mb, 256, 64, 65536,
+	DefineCustomIntVariable("depot.agent_memory", "Address space of an agent.",
+							"Agents are the processes that download and check packages.",
+							&depot_settings_agent_memory_mb, 256, 64, 65536,
 							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
 }
 
