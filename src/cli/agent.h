@@ -51,6 +51,7 @@ extern int	depot_agent_main(const DepotAgentKind *kind, int argc, char **argv);
 
 /* The commands of check, each in its own file. */
 extern bool depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *error);
+extern bool depot_agent_check_prepare(DepotAgent *agent, const json_t *command, DepotError *error);
 extern bool depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *error);
 extern bool depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotError *error);
 

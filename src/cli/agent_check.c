@@ -63,6 +63,7 @@ begin_check(DepotAgent *agent, DepotError *error)
 
 static const DepotAgentCommand check_commands[] = {
 	{"refresh", depot_agent_check_refresh},
+	{"prepare", depot_agent_check_prepare},
 	{"package", depot_agent_check_package},
 	{"verify_files", depot_agent_check_verify_files},
 	{NULL, NULL}

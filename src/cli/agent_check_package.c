@@ -49,6 +49,7 @@ typedef struct PackageCheck
 {
 	DepotAgent *agent;
 	uint64_t	total_bytes;
+	const char *repository;
 	const char *target;
 	const char *sha256;
 	const char *role;
@@ -83,7 +84,8 @@ parse_command(const json_t *command, PackageCheck *check, DepotError *error)
 {
 	const DepotErrorCode code = DEPOT_ERROR_AGENT;
 
-	if (!depot_json_get_string(command, "target", true, &check->target, code, error) ||
+	if (!depot_json_get_string(command, "repository", true, &check->repository, code, error) ||
+		!depot_json_get_string(command, "target", true, &check->target, code, error) ||
 		!depot_json_get_string(command, "sha256", true, &check->sha256, code, error) ||
 		!depot_json_get_string(command, "role", true, &check->role, code, error) ||
 		!depot_agent_get_file(command, "file", &check->file, error) ||
@@ -103,6 +105,79 @@ parse_command(const json_t *command, PackageCheck *check, DepotError *error)
 }
 
 /*----- what was signed ------------------------------------------------------------*/
+
+/* Metadata that "prepare" has verified, for the next "package" of the same kind; client NULL: none. */
+typedef struct Prepared
+{
+	DepotTufClient *client;
+	char		repository[DEPOT_NAME_MAX_BYTES + 1];
+	char		role[DEPOT_NAME_MAX_BYTES + 2];
+	bool		check_expiry;
+}			Prepared;
+
+static Prepared prepared;
+
+static void
+forget_prepared(void)
+{
+	depot_tuf_close(prepared.client);
+	memset(&prepared, 0, sizeof(prepared));
+}
+
+/* Verifies the trusted metadata on disk again from its root. */
+static DepotTufClient *
+load_metadata(DepotAgent *agent, const json_t *command, const char *role, int64_t reference_time, bool check_expiry,
+			  DepotError *error)
+{
+	DepotTufClient *client = NULL;
+	int			metadata_fd = depot_agent_open_metadata(agent, command, false, error);
+
+	if (metadata_fd < 0)
+		return NULL;
+	client = depot_tuf_open(metadata_fd, NULL, 0, reference_time, error);
+	if (client != NULL && !depot_tuf_load_trusted(client, role, check_expiry, error))
+	{
+		depot_tuf_close(client);
+		client = NULL;
+	}
+	/* What follows looks into what was read, and others may change the files again. */
+	(void) close(metadata_fd);
+	return client;
+}
+
+bool
+depot_agent_check_prepare(DepotAgent *agent, const json_t *command, DepotError *error)
+{
+	const DepotErrorCode code = DEPOT_ERROR_AGENT;
+	const char *repository;
+	const char *role;
+	int64_t		reference_time;
+	bool		check_expiry;
+	DepotError	ignored;
+
+	forget_prepared();
+	if (!depot_json_get_string(command, "repository", true, &repository, code, error) ||
+		!depot_json_get_string(command, "role", true, &role, code, error) ||
+		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, code, error) ||
+		!depot_json_get_bool(command, "check_expiry", true, &check_expiry, code, error))
+		return false;
+	if (!depot_name_is_delegated_role(role))
+		return depot_error_set(error, code, "member \"role\" is not the name of a delegated role");
+	/* What is wrong with it is told by "package", which knows for what it is needed. */
+	prepared.client = load_metadata(agent, command, role, reference_time, check_expiry, &ignored);
+	snprintf(prepared.repository, sizeof(prepared.repository), "%s", repository);
+	snprintf(prepared.role, sizeof(prepared.role), "%s", role);
+	prepared.check_expiry = check_expiry;
+	return depot_channel_send(&agent->channel, json_pack("{s:s}", "type", "prepared")) ||
+		depot_error_set(error, code, "could not tell the leader that the metadata is loaded");
+}
+
+static bool
+is_prepared(const PackageCheck *check)
+{
+	return prepared.client != NULL && strcmp(prepared.repository, check->repository) == 0 &&
+		strcmp(prepared.role, check->role) == 0 && prepared.check_expiry == check->check_expiry;
+}
 
 /* Compares the signed target with what was asked for, and reads its description. */
 static bool
@@ -138,20 +213,23 @@ use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
 	return true;
 }
 
-/* Verifies the trusted metadata again from its root and finds the target in it. */
+/* Finds the target in metadata that was verified for this command, or before it by "prepare". */
 static bool
-find_signed_target(PackageCheck *check, int metadata_fd, DepotError *error)
+find_signed_target(PackageCheck *check, const json_t *command, DepotError *error)
 {
-	DepotTufClient *client = depot_tuf_open(metadata_fd, NULL, 0, check->reference_time, error);
 	DepotTufTarget target;
 	bool		ok;
 
-	ok = client != NULL &&
-		depot_tuf_load_trusted(client, check->role, check->check_expiry, error) &&
-		depot_tuf_find_target(client, check->target, &target, error) &&
+	if (!is_prepared(check))
+	{
+		forget_prepared();
+		prepared.client = load_metadata(check->agent, command, check->role, check->reference_time,
+										check->check_expiry, error);
+	}
+	ok = prepared.client != NULL && depot_tuf_find_target(prepared.client, check->target, &target, error) &&
 		use_target(check, &target, error);
 	/* metadata may take ten times its size; given back, it does not add up with what an archive takes */
-	depot_tuf_close(client);
+	forget_prepared();
 	(void) malloc_trim(0);
 	return ok;
 }
@@ -341,19 +419,15 @@ depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *
 	PackageCheck check = {.agent = agent};
 	DepotManifest *manifest = NULL;
 	uint64_t	unpacked_bytes;
-	int			metadata_fd = -1;
 	int			job_fd = -1;
 	bool		ok = false;
 
 	if (!parse_command(command, &check, error))
 		goto done;
-	metadata_fd = depot_agent_open_metadata(agent, command, false, error);
-	if (metadata_fd < 0)
-		goto done;
 	job_fd = depot_agent_open_job(agent, command, error);
 	if (job_fd < 0)
 		goto done;
-	if (!find_signed_target(&check, metadata_fd, error) || !verify_file(&check, job_fd, error))
+	if (!find_signed_target(&check, command, error) || !verify_file(&check, job_fd, error))
 	{
 		char		shown[256];
 
@@ -381,7 +455,5 @@ done:
 	depot_manifest_free(check.signed_manifest);
 	if (job_fd >= 0)
 		(void) close(job_fd);
-	if (metadata_fd >= 0)
-		(void) close(metadata_fd);
 	return ok;
 }

@@ -36,6 +36,9 @@
 /* Written beside its file and renamed over it; what a crash left there is replaced by the next write. */
 #define TEMPORARY_SUFFIX ".new"
 
+/* Asked once in a process. */
+static bool is_openat2_missing = false;
+
 bool
 depot_files_fail(DepotError *error, int saved_errno, const char *action, const char *path)
 {
@@ -133,13 +136,14 @@ depot_files_open_parent(int directory_fd, const char *path, char name[NAME_MAX +
 		return openat(directory_fd, ".", DEPOT_FILES_DIRECTORY_FLAGS);
 
 	/* One call where the kernel has it, and a sandbox lets it through; what fails is left to the walk. */
-	if (length < sizeof(directory))
+	if (length < sizeof(directory) && !is_openat2_missing)
 	{
 		memcpy(directory, path, length);
 		directory[length] = '\0';
 		fd = (int) syscall(SYS_openat2, directory_fd, directory, &how, sizeof(how));
 		if (fd >= 0)
 			return fd;
+		is_openat2_missing = errno == ENOSYS;
 	}
 	return walk_to_parent(directory_fd, path, name);
 }

@@ -32,6 +32,7 @@ typedef struct Package
 	DepotRepositoryRow repository;
 	DepotJobStep then;
 	char	   *source;			/* NULL until the package is here */
+	bool		is_preparing;	/* the check agent reads the metadata while the package is fetched */
 	bool		is_checking;	/* the check agent was told to */
 }			Package;
 
@@ -39,6 +40,8 @@ static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *mes
 static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void fetch_when_free(DepotJob *job);
+static void prepare_check(DepotJob *job);
+static void append_metadata(StringInfo line, const Package *package);
 static void send_fetch(DepotJob *job);
 static void check_when_free(DepotJob *job);
 
@@ -85,6 +88,38 @@ fetch_when_free(DepotJob *job)
 	depot_job_need_agents(job, true);
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, 0, package->request.size_bytes);
 	send_fetch(job);
+	prepare_check(job);
+}
+
+/*
+ * Has the metadata read and verified while the package is on its way.  Where somebody else changes it just
+ * now, that is left to the check itself.
+ */
+static void
+prepare_check(DepotJob *job)
+{
+	Package    *package = job->operation;
+	StringInfoData line;
+
+	if (!depot_job_lock_repository(job, package->request.repository))
+		return;
+	package->is_preparing = true;
+	initStringInfo(&line);
+	appendStringInfoString(&line, "{\"command\":\"prepare\"");
+	append_metadata(&line, package);
+	appendStringInfoChar(&line, '}');
+	depot_agent_send(job->check, line.data);
+}
+
+/* Which metadata decides, and as of when. */
+static void
+append_metadata(StringInfo line, const Package *package)
+{
+	appendStringInfoString(line, ",\"repository\":");
+	escape_json(line, package->request.repository);
+	appendStringInfo(line, ",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT ",\"check_expiry\":%s",
+					 depot_platform_role(), (int64) time(NULL),
+					 package->request.check_expiry ? "true" : "false");
 }
 
 const char *
@@ -176,17 +211,15 @@ check_when_free(DepotJob *job)
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_CHECKING, 0, package->request.size_bytes);
 
 	initStringInfo(&line);
-	appendStringInfoString(&line, "{\"command\":\"package\",\"repository\":");
-	escape_json(&line, package->request.repository);
+	appendStringInfoString(&line, "{\"command\":\"package\"");
+	append_metadata(&line, package);
 	appendStringInfoString(&line, ",\"target\":");
 	escape_json(&line, package->request.target);
 	appendStringInfoString(&line, ",\"sha256\":");
 	escape_json(&line, package->request.sha256);
-	appendStringInfo(&line, ",\"role\":\"%s\",\"job\":\"%s\",\"file\":\"" PACKAGE_FILE "\""
-					 ",\"reference_time\":" INT64_FORMAT ",\"check_expiry\":%s"
+	appendStringInfo(&line, ",\"job\":\"%s\",\"file\":\"" PACKAGE_FILE "\""
 					 ",\"max_unpacked_bytes\":" INT64_FORMAT ",\"max_package_bytes\":" INT64_FORMAT,
-					 depot_platform_role(), depot_job_staging(job)->name,
-					 (int64) time(NULL), package->request.check_expiry ? "true" : "false",
+					 depot_job_staging(job)->name,
 					 depot_settings_max_unpacked_mb * MEGABYTE, depot_settings_max_package_mb * MEGABYTE);
 	appendStringInfo(&line, ",\"server\":{\"major\":%d,\"minor\":%d,\"os\":\"%s\",\"arch\":\"%s\","
 					 "\"libc\":\"glibc\",\"libc_version\":\"%s\"}}",
@@ -217,7 +250,13 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 {
 	Package    *package = job->operation;
 
-	if (strcmp(type, "progress") == 0)
+	if (strcmp(type, "prepared") == 0 && package->is_preparing)
+	{
+		package->is_preparing = false;
+		if (!package->is_checking)
+			depot_job_unlock_repository(job);
+	}
+	else if (strcmp(type, "progress") == 0)
 	{
 		const char *phase = depot_message_string(message, "phase");
 
