@@ -102,7 +102,8 @@ sub start_if_dead
 {
 	my ($node) = @_;
 	my $postmaster = postmaster_pid($node);
-	return if $postmaster && kill(0, $postmaster);
+	# A killed one that nobody has waited for yet still has its number, but no command line.
+	return if $postmaster && title_of($postmaster) ne '';
 	$node->{_pid} = undef;
 	start_again($node);
 	return;
