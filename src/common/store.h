@@ -147,8 +147,8 @@ extern bool depot_store_read_manifest(int root_fd, const DepotLayout *layout, co
 
 /*
  * Empties staging, except the given jobs (NULL-terminated; NULL for none) and
- * those whose flock somebody still holds.  Goes on after a failure and reports
- * the first.
+ * those whose flock somebody still holds a second later: an agent that was killed needs a
+ * moment to end.  Goes on after a failure and reports the first.
  */
 extern bool depot_store_clean_staging(int root_fd, const char *const *keep_jobs, DepotError *error);
 

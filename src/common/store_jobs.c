@@ -20,6 +20,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/buffer.h"
@@ -29,6 +30,10 @@
 #include "common/name.h"
 #include "common/store.h"
 #include "common/store_internal.h"
+
+/* For how long a lock on a staging directory is waited for, all of them together: one second. */
+#define LOCK_WAIT_MS 20
+#define LOCK_WAITS 50
 
 #define STAGED_FILE "staged.json"
 #define STAGED_FORMAT 1
@@ -292,15 +297,35 @@ depot_store_read_manifest(int root_fd, const DepotLayout *layout, const char *jo
 		depot_files_read(root_fd, path, DEPOT_MANIFEST_MAX_BYTES, buffer, error);
 }
 
+/*
+ * Tries to have a directory for itself.  An agent whose leader was killed ends as well, but takes a moment,
+ * in which it still holds its lock.
+ */
+static bool
+is_abandoned(int fd, int *waits_left)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_WAIT_MS * 1000000L};
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0)
+	{
+		if (errno != EWOULDBLOCK)
+			return true;
+		if ((*waits_left)-- <= 0)
+			return false;
+		(void) nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 /* Removes an entry of staging unless somebody holds a lock on it. */
 static bool
-clean_entry(int staging_fd, const char *name, DepotError *error)
+clean_entry(int staging_fd, const char *name, int *waits_left, DepotError *error)
 {
 	bool		ok = true;
 	int			fd;
 
 	fd = openat(staging_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+	if (fd < 0 || is_abandoned(fd, waits_left))
 		ok = depot_files_remove_tree(staging_fd, name, error);
 	if (fd >= 0)
 		close(fd);
@@ -315,6 +340,7 @@ depot_store_clean_staging(int root_fd, const char *const *keep_jobs, DepotError 
 	const char *name;
 	bool		ok;
 	bool		all_ok = true;
+	int			waits_left = LOCK_WAITS;
 
 	staging = open_staging(root_fd, error);
 	if (staging == NULL)
@@ -325,7 +351,7 @@ depot_store_clean_staging(int root_fd, const char *const *keep_jobs, DepotError 
 
 		for (const char *const *job = keep_jobs; job != NULL && *job != NULL && !keep; job++)
 			keep = strcmp(*job, name) == 0;
-		if (!keep && !clean_entry(dirfd(staging), name, &entry_error))
+		if (!keep && !clean_entry(dirfd(staging), name, &waits_left, &entry_error))
 		{
 			if (all_ok && error != NULL)
 				*error = entry_error;

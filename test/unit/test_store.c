@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include <sys/file.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "store_fixture.h"
 
@@ -221,6 +223,42 @@ test_clean_staging(void **state)
 	assert_true(depot_files_exists(root, paths[0]) != depot_files_exists(root, paths[1]));
 }
 
+/* An agent that was killed still holds its lock for a moment. */
+static void
+test_clean_staging_waits(void **state)
+{
+	const struct timespec moment = {.tv_nsec = 200 * 1000000L};
+	int			root = root_fd(state);
+	char		job[DEPOT_JOB_NAME_BYTES];
+	char		path[256];
+	int			locked[2];
+	char		byte;
+	pid_t		child;
+	int			status;
+	DepotError	error;
+
+	assert_true(stage(root, &ip4r, job));
+	snprintf(path, sizeof(path), "%s/%s", DEPOT_STAGING, job);
+	assert_int_equal(pipe(locked), 0);
+	child = fork();
+	if (child == 0)
+	{
+		int			fd = openat(root, path, O_RDONLY | O_DIRECTORY);
+
+		if (fd < 0 || flock(fd, LOCK_SH) != 0 || write(locked[1], "x", 1) != 1)
+			_exit(1);
+		(void) nanosleep(&moment, NULL);
+		_exit(0);
+	}
+	assert_int_equal(read(locked[0], &byte, 1), 1);
+	assert_true(depot_store_clean_staging(root, NULL, &error));
+	assert_false(depot_files_exists(root, path));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(locked[0]);
+	close(locked[1]);
+}
+
 /* Prepares package and expects a refusal that changes nothing. */
 static void
 check_refused(int root, const DepotState *applied, const TestPackage *package, int data_prefix_bytes,
@@ -418,6 +456,7 @@ main(void)
 		STORE_TEST(test_jobs),
 		STORE_TEST(test_marks),
 		STORE_TEST(test_clean_staging),
+		STORE_TEST(test_clean_staging_waits),
 		STORE_TEST(test_prepare_activation),
 		STORE_TEST(test_sweep_directories),
 		STORE_TEST(test_read_manifest),
