@@ -74,13 +74,26 @@ depot_call_append_utf8(StringInfo out, const char *value)
 	escape_json(out, pg_server_to_any(value, (int) strlen(value), PG_UTF8));
 }
 
+static void
+append_name(StringInfo out, const char *name)
+{
+	appendStringInfo(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
+}
+
 void
 depot_call_append_text(StringInfo out, const char *name, const char *value)
 {
 	if (value == NULL)
 		return;
-	appendStringInfo(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
+	append_name(out, name);
 	depot_call_append_utf8(out, value);
+}
+
+void
+depot_call_append_bool(StringInfo out, const char *name, bool value)
+{
+	append_name(out, name);
+	appendStringInfoString(out, value ? "true" : "false");
 }
 
 /* ---- the call ---- */

@@ -36,6 +36,9 @@ extern void depot_call_append_utf8(StringInfo out, const char *value);
 /* Appends "name":value to an object that begins with '{', unless value is NULL. */
 extern void depot_call_append_text(StringInfo out, const char *name, const char *value);
 
+/* Appends "name":true or "name":false likewise. */
+extern void depot_call_append_bool(StringInfo out, const char *name, bool value);
+
 /*
  * Puts a request to the leader and returns its answer, a JSON object.  subject is what depot.activity shows.
  * Raises the leader's error, or our own when the caller may not, or the leader is gone.  is_read_only: it

@@ -16,7 +16,6 @@
 #include "miscadmin.h"
 #include "server/call.h"
 #include "server/compat.h"
-#include "server/message.h"
 #include "server/settings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -194,7 +193,8 @@ request_packages(FunctionCallInfo fcinfo, DepotRequestKind kind, const char *rep
 	depot_call_append_text(&argument, "extension", extension);
 	depot_call_append_text(&argument, "version", text_argument(fcinfo, 1));
 	depot_call_append_text(&argument, "repository", repository);
-	appendStringInfo(&argument, ",\"dry_run\":%s}", is_dry_run ? "true" : "false");
+	depot_call_append_bool(&argument, "dry_run", is_dry_run);
+	appendStringInfoChar(&argument, '}');
 	depot_call_return_rows(fcinfo, depot_call_leader(kind, extension, &argument, is_dry_run));
 }
 
@@ -223,8 +223,9 @@ depot_uninstall_extension(PG_FUNCTION_ARGS)
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
 	depot_call_append_text(&argument, "extension", extension);
-	appendStringInfo(&argument, ",\"dry_run\":%s,\"force\":%s}", is_dry_run ? "true" : "false",
-					 bool_argument(fcinfo, 2, "force") ? "true" : "false");
+	depot_call_append_bool(&argument, "dry_run", is_dry_run);
+	depot_call_append_bool(&argument, "force", bool_argument(fcinfo, 2, "force"));
+	appendStringInfoChar(&argument, '}');
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_UNINSTALL,
 													 extension, &argument, is_dry_run));
 	return (Datum) 0;
@@ -237,7 +238,9 @@ depot_verify_extension_files(PG_FUNCTION_ARGS)
 	StringInfoData argument;
 
 	initStringInfo(&argument);
-	appendStringInfo(&argument, "{\"repair\":%s}", is_repair ? "true" : "false");
+	appendStringInfoChar(&argument, '{');
+	depot_call_append_bool(&argument, "repair", is_repair);
+	appendStringInfoChar(&argument, '}');
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_VERIFY_FILES,
 													 "all packages", &argument, !is_repair));
 	return (Datum) 0;
@@ -263,26 +266,17 @@ Datum
 depot_extension_lock(PG_FUNCTION_ARGS)
 {
 	StringInfoData argument;
-	DepotError	error;
-	char	   *text;
-	char	   *lock = NULL;
-	DepotMessage *answer;
-	const DepotMessage *row;
+	Datum		answer;
+	Datum		row;
 
 	initStringInfo(&argument);
 	appendStringInfoString(&argument, "{}");
-	text = depot_call_leader(DEPOT_REQUEST_READ_LOCK, "all packages", &argument, true);
-	answer = depot_message_parse(text, strlen(text), &error);
-	if (answer == NULL)
-		depot_errors_raise(ERROR, &error);
-	row = depot_message_array_object(answer, "rows", 0);
-	lock = row != NULL ? depot_message_text(row, "lock") : NULL;
-	depot_message_free(answer);
-	if (lock == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	text = pstrdup(lock);
-	free(lock);
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	answer = CStringGetTextDatum(depot_call_leader(DEPOT_REQUEST_READ_LOCK, "all packages", &argument, true));
+	row = DirectFunctionCall2(json_array_element,
+							  DirectFunctionCall2(json_object_field, answer, CStringGetTextDatum("rows")),
+							  Int32GetDatum(0));
+	row = DirectFunctionCall2(json_object_field, row, CStringGetTextDatum("lock"));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(row)));
 }
 
 Datum
@@ -305,8 +299,9 @@ depot_apply_extension_lock(PG_FUNCTION_ARGS)
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
 	depot_call_append_text(&argument, "lock", JsonbToCString(NULL, &lock->root, VARSIZE(lock)));
-	appendStringInfo(&argument, ",\"prune\":%s,\"dry_run\":%s}",
-					 bool_argument(fcinfo, 1, "prune") ? "true" : "false", is_dry_run ? "true" : "false");
+	depot_call_append_bool(&argument, "prune", bool_argument(fcinfo, 1, "prune"));
+	depot_call_append_bool(&argument, "dry_run", is_dry_run);
+	appendStringInfoChar(&argument, '}');
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_APPLY_LOCK, "all packages", &argument,
 													 is_dry_run));
 	return (Datum) 0;
