@@ -144,7 +144,7 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 	snprintf(parent, sizeof(parent), "%d", MyProcPid);
 	snprintf(memory, sizeof(memory), INT64_FORMAT, memory_bytes);
 	snprintf(file_size, sizeof(file_size), INT64_FORMAT,
-			 Max(depot_settings_max_package_mb, depot_settings_max_unpacked_mb) * INT64CONST(1048576));
+			 Max(depot_settings_max_package_mb, depot_settings_max_unpacked_mb) * DEPOT_MEGABYTE);
 	if (test_points != NULL)
 		environment[3] = psprintf("%s=%s", DEPOT_TEST_POINTS_VARIABLE, test_points);
 

@@ -165,7 +165,7 @@ configure_fetch(DepotAgent *agent)
 static int64
 agent_memory_bytes(void)
 {
-	return depot_settings_agent_memory_mb * INT64CONST(1048576);
+	return depot_settings_agent_memory_mb * DEPOT_MEGABYTE;
 }
 
 void

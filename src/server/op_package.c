@@ -24,7 +24,6 @@
 #include "utils/memutils.h"
 
 #define PACKAGE_FILE "package"
-#define MEGABYTE INT64CONST(1048576)
 
 typedef struct Package
 {
@@ -57,13 +56,13 @@ depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
 	job->operation = package;
 	job->on_message = NULL;
 
-	if (request->size_bytes > depot_settings_max_package_mb * MEGABYTE)
+	if (request->size_bytes > depot_settings_max_package_mb * DEPOT_MEGABYTE)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("package \"%s\" is larger than \"depot.max_package_size\"", request->target),
 				 errdetail("It has %lld bytes.", (long long) request->size_bytes),
 				 errhint("Raise the setting if the package is meant to be that large.")));
-	if (request->unpacked_bytes > depot_settings_max_unpacked_mb * MEGABYTE)
+	if (request->unpacked_bytes > depot_settings_max_unpacked_mb * DEPOT_MEGABYTE)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("package \"%s\" is larger than \"depot.max_unpacked_size\"", request->target),
@@ -220,7 +219,8 @@ check_when_free(DepotJob *job)
 	appendStringInfo(&line, ",\"job\":\"%s\",\"file\":\"" PACKAGE_FILE "\""
 					 ",\"max_unpacked_bytes\":" INT64_FORMAT ",\"max_package_bytes\":" INT64_FORMAT,
 					 depot_job_staging(job)->name,
-					 depot_settings_max_unpacked_mb * MEGABYTE, depot_settings_max_package_mb * MEGABYTE);
+					 depot_settings_max_unpacked_mb * DEPOT_MEGABYTE,
+					 depot_settings_max_package_mb * DEPOT_MEGABYTE);
 	appendStringInfo(&line, ",\"server\":{\"major\":%d,\"minor\":%d,\"os\":\"%s\",\"arch\":\"%s\","
 					 "\"libc\":\"glibc\",\"libc_version\":\"%s\"}}",
 					 PG_MAJORVERSION_NUM, depot_platform_minor(), depot_platform_os(),

@@ -15,6 +15,9 @@
 
 #include "postgres.h"
 
+/* The unit of settings whose name ends in _mb, in bytes. */
+#define DEPOT_MEGABYTE INT64CONST(1048576)
+
 extern char *depot_settings_database;
 extern char *depot_settings_directory;
 extern int	depot_settings_max_package_mb;

@@ -15,7 +15,6 @@
 #include "server/settings.h"
 #include "server/space.h"
 
-#define MEGABYTE INT64CONST(1048576)
 
 int64
 depot_space_free_bytes(const char *path)
@@ -31,7 +30,7 @@ static void
 check_path(const char *path, const char *what, int64 needed_bytes)
 {
 	int64		free_bytes = depot_space_free_bytes(path);
-	int64		kept_bytes = depot_settings_min_free_mb * MEGABYTE;
+	int64		kept_bytes = depot_settings_min_free_mb * DEPOT_MEGABYTE;
 
 	if (free_bytes < 0)
 		ereport(ERROR,
@@ -44,8 +43,9 @@ check_path(const char *path, const char *what, int64 needed_bytes)
 			 errmsg("not enough free space for %s", what),
 			 errdetail("%lld MB are free in \"%s\", %lld MB are needed, "
 					   "and \"depot.min_free_space\" keeps %lld MB free.",
-					   (long long) (free_bytes / MEGABYTE), path,
-					   (long long) ((needed_bytes + MEGABYTE - 1) / MEGABYTE), (long long) depot_settings_min_free_mb),
+					   (long long) (free_bytes / DEPOT_MEGABYTE), path,
+					   (long long) ((needed_bytes + DEPOT_MEGABYTE - 1) / DEPOT_MEGABYTE),
+					   (long long) depot_settings_min_free_mb),
 			 errhint("Make room on that file system, or lower the setting.")));
 }
 

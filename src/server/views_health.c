@@ -101,7 +101,7 @@ check_reconcile(ReturnSetInfo *result)
 static void
 check_space(ReturnSetInfo *result, const char *name, const char *path)
 {
-	int64		free_mb = depot_space_free_bytes(path) / INT64CONST(1048576);
+	int64		free_mb = depot_space_free_bytes(path) / DEPOT_MEGABYTE;
 	bool		is_enough = free_mb >= depot_settings_min_free_mb;
 
 	add_check(result, name, is_enough ? "ok" : "warning", psprintf("%lld MB", (long long) free_mb),
