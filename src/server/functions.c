@@ -291,11 +291,6 @@ depot_apply_extension_lock(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("lock must not be null")));
 	lock = PG_GETARG_JSONB_P(0);
-	if (!JB_ROOT_IS_OBJECT(lock))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("lock is not a JSON object"),
-				 errhint("Give what extension_lock() returned.")));
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
 	depot_call_append_text(&argument, "lock", JsonbToCString(NULL, &lock->root, VARSIZE(lock)));
