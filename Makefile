@@ -33,9 +33,9 @@ REGRESS_OPTS = --inputdir=test
 CLI = build/pg_depot
 CLI_SOURCES = $(filter-out $(FETCH_ONLY),$(wildcard src/cli/*.c) $(wildcard src/common/*.c))
 CLI_OBJS = $(patsubst src/%.c,build/program/%.o,$(CLI_SOURCES))
-CLI_CFLAGS = -std=c11 -D_GNU_SOURCE -Isrc -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+CLI_CFLAGS = -std=c11 -pthread -D_GNU_SOURCE -Isrc -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wno-unused-parameter
-CLI_LIBS = -lsodium -lnettle -larchive -ljansson -lseccomp -lelf
+CLI_LIBS = -pthread -lsodium -lnettle -larchive -ljansson -lseccomp -lelf
 
 # The fetch agent is a program of its own: libcurl alone brings thirty libraries, and to load them takes
 # longer than all that the check agent does to a small package.

@@ -82,6 +82,17 @@ typedef struct ArchiveSink
 	void	   *context;
 }			ArchiveSink;
 
+/*
+ * Starts a thread that carries out what queue_sink, which is filled, is told; sink must stay until
+ * depot_archive_queue_finish, and is called by nobody else until then.  Returns NULL when there is no
+ * memory or no thread to be had; the caller then uses sink itself, which only takes longer.
+ */
+typedef struct ArchiveQueue ArchiveQueue;
+extern ArchiveQueue *depot_archive_queue_start(const ArchiveSink *sink, ArchiveSink *queue_sink);
+
+/* Waits until all has been carried out, and frees the queue.  Returns false with the sink's error (may be NULL). */
+extern bool depot_archive_queue_finish(ArchiveQueue *queue, DepotError *error);
+
 typedef struct ArchiveReadOptions
 {
 	const DepotArchiveLimits *limits;

@@ -7,6 +7,7 @@
  * was empty, so nothing can be followed, replaced or overwritten.
  *
  * A file is made durable while the next ones are unpacked; at the end only the last few are waited for.
+ * Of a large package, a second thread writes what the first has read and compared.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -26,6 +27,9 @@
 #include "common/name.h"
 
 #define DIRECTORY_MODE 0755
+
+/* Smaller packages are unpacked before a thread has started. */
+#define QUEUE_WORTH_BYTES (UINT64_C(1024) * 1024)
 
 typedef struct Unpacker
 {
@@ -132,7 +136,9 @@ depot_archive_unpack(int fd, const DepotManifest *manifest, const char *manifest
 					 DepotError *error)
 {
 	Unpacker	unpacker = {.directory_fd = directory_fd, .file_fd = -1};
-	ArchiveSink sink = {
+	ArchiveQueue *queue = NULL;
+	ArchiveSink queue_sink;
+	const ArchiveSink sink = {
 		.begin = begin,
 		.begin_file = begin_file,
 		.write = write_file,
@@ -153,11 +159,18 @@ depot_archive_unpack(int fd, const DepotManifest *manifest, const char *manifest
 	if (!check_empty(directory_fd, error))
 		return false;
 	depot_flush_begin(&unpacker.flush);
+	if (depot_manifest_unpacked_bytes(manifest) >= QUEUE_WORTH_BYTES)
+		queue = depot_archive_queue_start(&sink, &queue_sink);
+	if (queue != NULL)
+		options.sink = &queue_sink;
 	/* With the same digest it is the same manifest, so every path is one the caller has seen. */
 	again = depot_archive_read(fd, &options, digest, error);
+	ok = again != NULL;
+	if (queue != NULL)
+		ok = depot_archive_queue_finish(queue, ok ? error : NULL) && ok;
 	if (unpacker.file_fd >= 0)
 		close(unpacker.file_fd);
-	ok = again != NULL && depot_manifest_visit_directories(manifest, flush_directory, &unpacker, error) &&
+	ok = ok && depot_manifest_visit_directories(manifest, flush_directory, &unpacker, error) &&
 		flush_directory("share", &unpacker, error) && flush_directory("share/depot", &unpacker, error) &&
 		flush_directory(".", &unpacker, error);
 	depot_manifest_free(again);

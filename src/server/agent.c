@@ -24,6 +24,12 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
+#define DISMISSED_MAX 16
+
+/* Killed, and not yet reaped. */
+static pid_t dismissed[DISMISSED_MAX];
+static int	dismissed_count = 0;
+
 static void spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd, int64 memory_bytes);
 
 DepotAgent *
@@ -183,11 +189,29 @@ spawn(DepotAgent *agent, const char *program, int child_socket, int directory_fd
 	}
 }
 
-void
-depot_agent_kill(DepotAgent *agent)
+static void
+kill_group(pid_t pid)
 {
-	if (agent != NULL && agent->pid != 0)
-		(void) kill(-agent->pid, SIGKILL);
+	(void) kill(-pid, SIGKILL);
+	(void) kill(pid, SIGKILL);
+}
+
+static void
+wait_for_end(pid_t pid)
+{
+	int			status;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+}
+
+static void
+free_agent(DepotAgent *agent)
+{
+	close(agent->socket);
+	ReleaseExternalFD();
+	depot_buffer_free(&agent->input);
+	pfree(agent);
 }
 
 void
@@ -197,17 +221,44 @@ depot_agent_stop(DepotAgent *agent)
 		return;
 	if (agent->pid != 0)
 	{
-		int			status;
-
-		(void) kill(-agent->pid, SIGKILL);
-		(void) kill(agent->pid, SIGKILL);
-		while (waitpid(agent->pid, &status, 0) < 0 && errno == EINTR)
-			;
+		kill_group(agent->pid);
+		wait_for_end(agent->pid);
 	}
-	close(agent->socket);
-	ReleaseExternalFD();
-	depot_buffer_free(&agent->input);
-	pfree(agent);
+	free_agent(agent);
+}
+
+void
+depot_agent_dismiss(DepotAgent *agent)
+{
+	if (agent == NULL)
+		return;
+	(void) depot_agent_reap();
+	if (agent->pid != 0)
+	{
+		kill_group(agent->pid);
+		if (dismissed_count < DISMISSED_MAX)
+			dismissed[dismissed_count++] = agent->pid;
+		else
+			wait_for_end(agent->pid);
+	}
+	free_agent(agent);
+}
+
+bool
+depot_agent_reap(void)
+{
+	int			left_count = 0;
+
+	for (int i = 0; i < dismissed_count; i++)
+	{
+		int			status;
+		pid_t		ended = waitpid(dismissed[i], &status, WNOHANG);
+
+		if (ended == 0 || (ended < 0 && errno == EINTR))
+			dismissed[left_count++] = dismissed[i];
+	}
+	dismissed_count = left_count;
+	return left_count > 0;
 }
 
 /* Commands are far smaller than a socket's buffer: one that does not fit means an agent that does not read. */

@@ -41,11 +41,17 @@ typedef struct DepotAgent
 /* Starts an agent that sees directory_fd only; memory_bytes limits its address space.  May ereport. */
 extern DepotAgent *depot_agent_start(DepotAgentKind kind, int directory_fd, int64 memory_bytes);
 
-/* Kills it, and leaves waiting for its end to depot_agent_stop. NULL is fine. Never ereports. */
-extern void depot_agent_kill(DepotAgent *agent);
-
 /* Kills and reaps it, and frees it. NULL is fine. Never ereports. */
 extern void depot_agent_stop(DepotAgent *agent);
+
+/*
+ * Like depot_agent_stop, for an agent that has answered its last command: it does nothing any more, so its end, which
+ * takes the kernel up to 40 ms, is left to depot_agent_reap.
+ */
+extern void depot_agent_dismiss(DepotAgent *agent);
+
+/* Reaps dismissed agents that have ended; tells whether there are others.  Never waits. */
+extern bool depot_agent_reap(void);
 
 /* Sends one line (without its end). May ereport. */
 extern void depot_agent_send(DepotAgent *agent, const char *line);

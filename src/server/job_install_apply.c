@@ -276,8 +276,9 @@ record_and_activate(DepotJob *job)
 	job->on_failure = NULL;
 	job->on_blocked = NULL;
 
-	/* Nothing is left for it to do, and until it is waited for it has long ended. */
-	depot_agent_kill(job->check);
+	/* Nothing is left for it to do. */
+	depot_agent_dismiss(job->check);
+	job->check = NULL;
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_ACTIVATING, 0, 0);
 	if (!depot_install_remove(state, &error))
 		first_error = error;

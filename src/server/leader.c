@@ -43,6 +43,9 @@
 /* A wait's length is an int of milliseconds. */
 #define LONGEST_WAIT_MS 86400000
 
+/* How often dismissed agents are looked for. */
+#define REAP_PAUSE_MS 50
+
 static DepotJob *jobs[JOBS_MAX + 1];	/* one place more for the leader's own */
 
 static void loop_once(void);
@@ -405,6 +408,8 @@ wait_ms(void)
 {
 	TimestampTz due = 0;
 
+	if (depot_agent_reap())
+		note_due(&due, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REAP_PAUSE_MS));
 	if (jobs[JOBS_MAX] == NULL)
 		note_due(&due, depot_schedule_next_at(is_busy()));
 	for (int place = 0; place <= JOBS_MAX; place++)

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -102,6 +103,11 @@ attempt_processes(int directory_fd)
 	REFUSED(10, (int) syscall(SYS_tgkill, getppid(), getppid(), 0));
 	REFUSED(11, (int) syscall(SYS_tkill, getppid(), 0));
 	REFUSED(12, prlimit(getppid(), RLIMIT_CORE, NULL, NULL));
+	REFUSED(13, (int) syscall(SYS_clone, CLONE_VM | SIGCHLD, NULL, NULL, NULL, NULL));
+	/* Its arguments cannot be looked at; with this answer the C library takes clone. */
+	errno = 0;
+	if (syscall(SYS_clone3, NULL, 0) != -1 || errno != ENOSYS)
+		return 14;
 	return 0;
 }
 
@@ -146,6 +152,29 @@ attempt_work(int directory_fd)
 	return 0;
 }
 
+static void *
+attempt_from_thread(void *argument)
+{
+	int		   *directory_fd = argument;
+	int			network = attempt_network(*directory_fd);
+	int			processes = attempt_processes(*directory_fd);
+
+	*directory_fd = network != 0 ? network : processes;
+	return NULL;
+}
+
+/* A thread can be had, and may do no more than the one that made it. */
+static int
+attempt_thread(int directory_fd)
+{
+	pthread_t	thread;
+	int			result = directory_fd;
+
+	if (pthread_create(&thread, NULL, attempt_from_thread, &result) != 0)
+		return 100;
+	return pthread_join(thread, NULL) == 0 ? result : 101;
+}
+
 /* A bug must still end it, and a test point too. */
 static int
 attempt_abort(int directory_fd)
@@ -176,6 +205,7 @@ test_allowed(void **state)
 {
 	(void) state;
 	assert_int_equal(run_in_sandbox(attempt_work), 0);
+	assert_int_equal(run_in_sandbox(attempt_thread), 0);
 	assert_int_equal(run_in_sandbox(attempt_abort), 128 + SIGABRT);
 	assert_int_equal(run_in_sandbox(attempt_own_kill), 128 + SIGKILL);
 }

@@ -342,6 +342,7 @@ main(void)
 		cmocka_unit_test(test_changed_file),
 		cmocka_unit_test(test_disk_full),
 		cmocka_unit_test(test_canceled),
+		cmocka_unit_test(test_large_does_not_fit),
 		cmocka_unit_test(test_not_empty),
 		cmocka_unit_test(test_limits),
 	};

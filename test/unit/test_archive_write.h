@@ -220,21 +220,17 @@ test_disk_full(void **state)
 	close(source_fd);
 }
 
+/* A package that a second thread writes. */
 static void
-test_canceled(void **state)
+make_large_package(void)
 {
-	Package		package;
-	HostileOptions options = {.major = 15};
-	DepotBuffer manifest;
-	DepotError	error = {0};
-	char		path[128];
-	char		sha256[65];
-	FILE	   *file;
-	int			calls = 0;
-	int			fd;
 	static char bytes[3 * 1024 * 1024];
+	const HostileOptions options = {.major = 15};
+	Package		package;
+	DepotBuffer manifest;
+	char		path[128];
+	FILE	   *file;
 
-	(void) state;
 	path_of(PACKAGE_FILE, path);
 	memset(bytes, 'x', sizeof(bytes) - 1);
 	begin_package(&package, &options);
@@ -248,12 +244,55 @@ test_canceled(void **state)
 	fclose(file);
 	depot_buffer_free(&manifest);
 	free(package.members);
+}
+
+static void
+test_canceled(void **state)
+{
+	DepotError	error = {0};
+	char		sha256[65];
+	int			calls = 0;
+	int			fd;
+
+	(void) state;
+	make_large_package();
 	fd = open_package();
 	assert_null(depot_archive_verify(fd, NULL, NULL, sha256, stop_at_once, &calls, &error));
 	assert_int_equal(error.code, DEPOT_ERROR_CANCELED);
 	assert_int_equal(calls, 1);
 	close(fd);
 	assert_true(check_package(&error));
+}
+
+/* What fails in the thread that writes is told like what fails in the one that reads. */
+static void
+test_large_does_not_fit(void **state)
+{
+	const struct rlimit limit = {1024 * 1024, RLIM_INFINITY};
+	struct rlimit before;
+	DepotError	error = {0};
+	char		sha256[65];
+	int			tree_fd = make_directory_for_test("tree");
+	DepotManifest *manifest;
+	bool		ok;
+	int			fd;
+
+	(void) state;
+	make_large_package();
+	fd = open_package();
+	manifest = depot_archive_verify(fd, NULL, NULL, sha256, NULL, NULL, &error);
+	assert_non_null(manifest);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ok = depot_archive_unpack(fd, manifest, sha256, NULL, tree_fd, NULL, NULL, &error);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_false(ok);
+	assert_non_null(strstr(error.message, "unpacking \"share/three-megabytes\": "));
+	depot_manifest_free(manifest);
+	close(fd);
+	close(tree_fd);
 }
 
 static void
