@@ -65,8 +65,8 @@ refuse_unless(scmp_filter_ctx filter, int call, scmp_datum_t value)
 }
 
 /*
- * Refuses new processes, but not threads, which are behind the same filter.  What clone3 is to make stands in memory, where no filter
- * looks; told that the call does not exist, the C library takes clone.
+ * Refuses new processes, but not threads, which are behind the same filter.  What clone3 is to make stands
+ * in memory, where no filter looks; told that the call does not exist, the C library takes clone.
  */
 static int
 refuse_processes(scmp_filter_ctx filter)

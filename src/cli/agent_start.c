@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 /* Enough for a connection, a resolver, and unpacked files on their way to the disk; a leak shows at once. */
-#define DESCRIPTOR_LIMIT 128
+#define DESCRIPTOR_LIMIT 256
 
 /* Half of what "first to be killed" means: before any backend, after what an administrator marked. */
 #define OOM_SCORE 500

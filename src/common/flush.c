@@ -49,15 +49,15 @@ close_file(DepotFlush *flush, int fd)
 		note_failure(flush, errno);
 }
 
-/* Waits for what the kernel has been given. */
+/* Waits until at most so many of those that the kernel has been given are left. */
 static void
-wait_for_running(DepotFlush *flush)
+wait_for_running(DepotFlush *flush, int left_count)
 {
 	struct io_event events[DEPOT_FLUSH_BATCH];
 
-	while (flush->running_count > 0)
+	while (flush->running_count > left_count)
 	{
-		long		count = syscall(SYS_io_getevents, kernel_context, 1L, (long) flush->running_count, events, NULL);
+		long		count = syscall(SYS_io_getevents, kernel_context, 1L, (long) DEPOT_FLUSH_BATCH, events, NULL);
 
 		if (count < 0 && errno == EINTR)
 			continue;
@@ -86,7 +86,7 @@ start_waiting(DepotFlush *flush)
 	struct iocb *list[DEPOT_FLUSH_BATCH];
 	int			taken = 0;
 
-	wait_for_running(flush);
+	wait_for_running(flush, DEPOT_FLUSH_RUNNING_MAX - flush->waiting_count);
 	memset(requests, 0, sizeof(requests));
 	for (int i = 0; i < flush->waiting_count; i++)
 	{
@@ -99,7 +99,7 @@ start_waiting(DepotFlush *flush)
 		taken = (int) syscall(SYS_io_submit, kernel_context, (long) flush->waiting_count, list);
 	if (taken < 0)
 		taken = 0;
-	flush->running_count = taken;
+	flush->running_count += taken;
 	for (int i = taken; i < flush->waiting_count; i++)
 	{
 		if (fsync(flush->waiting[i]) != 0)
@@ -115,7 +115,7 @@ ask_kernel(DepotFlush *flush)
 	if (flush->by_kernel || flush->is_refused)
 		return;
 	if (is_kernel_busy ||
-		(kernel_context == 0 && syscall(SYS_io_setup, DEPOT_FLUSH_BATCH, &kernel_context) != 0))
+		(kernel_context == 0 && syscall(SYS_io_setup, DEPOT_FLUSH_RUNNING_MAX, &kernel_context) != 0))
 	{
 		flush->is_refused = true;
 		return;
@@ -141,7 +141,7 @@ bool
 depot_flush_end(DepotFlush *flush, DepotError *error)
 {
 	start_waiting(flush);
-	wait_for_running(flush);
+	wait_for_running(flush, 0);
 	if (flush->by_kernel)
 		is_kernel_busy = false;
 	flush->by_kernel = false;

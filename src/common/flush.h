@@ -12,8 +12,9 @@
 
 #include "common/error.h"
 
-/* Twice as many descriptors are open at most: those that wait, and those in the kernel. */
+/* So many files are handed to the kernel at once, and so many it may have; both together are open at most. */
 #define DEPOT_FLUSH_BATCH 40
+#define DEPOT_FLUSH_RUNNING_MAX 160
 
 typedef struct DepotFlush
 {

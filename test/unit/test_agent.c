@@ -118,7 +118,7 @@ test_process_limits(void **state)
 		assert_true(atoi(text) >= 500);
 		read_proc(agent.pid, "limits", text, sizeof(text));
 		assert_limit(text, "Max core file size", "0", "0");
-		assert_limit(text, "Max open files", "128", "128");
+		assert_limit(text, "Max open files", "256", "256");
 		if (strcmp(kinds[i], "check") == 0 && strstr(text, "unlimited") != NULL &&
 			getenv("AGENT_SANITIZED") == NULL)
 			assert_limit(text, "Max address space", "268435456", "268435456");

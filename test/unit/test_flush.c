@@ -19,7 +19,7 @@
 #include "common/flush.h"
 #include "scratch.h"
 
-#define FILES (5 * DEPOT_FLUSH_BATCH + 3)
+#define FILES (DEPOT_FLUSH_RUNNING_MAX + 2 * DEPOT_FLUSH_BATCH + 3)
 
 /* Adds that many new files, and behind the last of them what cannot be fsynced; closed tells whether all were. */
 static bool
@@ -55,7 +55,7 @@ flush_files(bool by_kernel, int count, int bad_fd, bool *closed, DepotError *err
 static void
 test_files(void **state)
 {
-	static const int counts[] = {0, 1, DEPOT_FLUSH_BATCH, DEPOT_FLUSH_BATCH + 1, FILES};
+	static const int counts[] = {0, 1, DEPOT_FLUSH_BATCH, DEPOT_FLUSH_BATCH + 1, DEPOT_FLUSH_RUNNING_MAX + 1, FILES};
 	DepotError	error = {0};
 	bool		closed;
 
