@@ -29,7 +29,7 @@
 #define DIRECTORY_MODE 0755
 
 /* Smaller packages are unpacked before a thread has started. */
-#define QUEUE_WORTH_BYTES (UINT64_C(1024) * 1024)
+#define QUEUE_WORTH_BYTES (UINT64_C(4) * 1024 * 1024)
 
 typedef struct Unpacker
 {

@@ -224,7 +224,7 @@ test_disk_full(void **state)
 static void
 make_large_package(void)
 {
-	static char bytes[3 * 1024 * 1024];
+	static char bytes[5 * 1024 * 1024];
 	const HostileOptions options = {.major = 15};
 	Package		package;
 	DepotBuffer manifest;
@@ -234,7 +234,7 @@ make_large_package(void)
 	path_of(PACKAGE_FILE, path);
 	memset(bytes, 'x', sizeof(bytes) - 1);
 	begin_package(&package, &options);
-	add_text(&package, "share/three-megabytes", bytes);
+	add_text(&package, "share/five-megabytes", bytes);
 	sort_members(&package);
 	depot_buffer_init(&manifest);
 	make_manifest(&manifest, &package);
@@ -289,7 +289,7 @@ test_large_does_not_fit(void **state)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	signal(SIGXFSZ, SIG_DFL);
 	assert_false(ok);
-	assert_non_null(strstr(error.message, "unpacking \"share/three-megabytes\": "));
+	assert_non_null(strstr(error.message, "unpacking \"share/five-megabytes\": "));
 	depot_manifest_free(manifest);
 	close(fd);
 	close(tree_fd);
