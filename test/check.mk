@@ -12,7 +12,7 @@
 # Nothing here needs a server or root.
 
 UNIT_TESTS = $(patsubst test/unit/%.c,%,$(wildcard test/unit/test_*.c))
-UNIT_LIBS = $(CLI_LIBS) -lcurl -lcmocka
+UNIT_LIBS = $(CLI_LIBS) -lcurl -lcrypto -lcmocka
 UNIT_CFLAGS = -std=c11 -pthread -D_GNU_SOURCE -Isrc -Itest/unit -g -O1 -fno-omit-frame-pointer \
 	-Wall -Wextra -Wno-unused-parameter
 # Unit tests of the program run it; the sanitized ones a sanitized program.

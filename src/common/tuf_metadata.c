@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "common/key.h"
+#include "common/key_public.h"
 #include "common/name.h"
 
 #define FORMAT DEPOT_ERROR_METADATA_FORMAT
@@ -314,7 +315,7 @@ check_key(const char *keyid, const json_t *key, DepotError *error)
 	const char *keytype;
 	const char *scheme;
 	json_t	   *keyval;
-	DepotKey   *parsed;
+	DepotPublicKey *parsed;
 
 	if (!json_is_object(key))
 		return depot_error_set(error, FORMAT, "not a JSON object");
@@ -323,7 +324,7 @@ check_key(const char *keyid, const json_t *key, DepotError *error)
 		!depot_json_get_object(key, "keyval", true, &keyval, FORMAT, error))
 		return false;
 
-	parsed = depot_key_from_json(key, NULL, error);
+	parsed = depot_key_public_from_json(key, error);
 	if (parsed == NULL)
 	{
 		if (error->code == DEPOT_ERROR_UNSUPPORTED)
@@ -332,30 +333,34 @@ check_key(const char *keyid, const json_t *key, DepotError *error)
 			error->code = FORMAT;
 		return false;
 	}
-	if (strcmp(parsed->keyid, keyid) == 0)
-	{
-		depot_key_free(parsed);
-		return true;
-	}
-	depot_key_free(parsed);
+	depot_key_public_free(parsed);
 	return check_keyid(keyid, key, error);
 }
 
 /*
- * The keyid is not the digest of the whole key object.  Widely used tools
- * digest only the three members that make the key and add members of their own afterwards; that
- * is taken too, as it names the key just as well.
+ * A keyid is the digest of the whole key object.  Widely used tools digest only the
+ * three members that make the key and add members of their own afterwards; that is taken
+ * too, as it names the key just as well.
  */
 static bool
 check_keyid(const char *keyid, const json_t *key, DepotError *error)
 {
 	char		expected[65];
-	json_t	   *core = json_pack("{s:O, s:O, s:O}",
-								 "keytype", json_object_get(key, "keytype"),
-								 "scheme", json_object_get(key, "scheme"),
-								 "keyval", json_object_get(key, "keyval"));
+	json_t	   *core;
 	bool		ok;
 
+	if (!depot_key_compute_keyid(key, expected, error))
+	{
+		if (error->code == DEPOT_ERROR_KEY)
+			error->code = FORMAT;
+		return false;
+	}
+	if (strcmp(expected, keyid) == 0)
+		return true;
+	core = json_pack("{s:O, s:O, s:O}",
+					 "keytype", json_object_get(key, "keytype"),
+					 "scheme", json_object_get(key, "scheme"),
+					 "keyval", json_object_get(key, "keyval"));
 	if (core == NULL)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	ok = depot_key_compute_keyid(core, expected, error);

@@ -20,13 +20,12 @@
 #include <sodium.h>
 
 #include "common/digest.h"
-#include "common/key.h"
+#include "common/key_public.h"
 
 static json_t *index_signatures(const json_t *signatures);
 static bool count_signers(const json_t *keys, const json_t *role, const json_t *signatures,
 						  const DepotBuffer *message,
 						  int64_t *count, DepotError *error);
-static bool signature_is_valid(const DepotKey *key, const char *signature_hex, const DepotBuffer *message);
 static bool check_hash(const char *algorithm, const char *expected, const DepotBuffer *bytes, bool *known);
 static void format_duration(int64_t seconds, char *out, size_t out_bytes);
 
@@ -229,35 +228,31 @@ count_signers(const json_t *keys, const json_t *role, const json_t *signatures, 
 		const char *id = json_string_value(keyid);
 		const json_t *key_object = id == NULL ? NULL : json_object_get(keys, id);
 		const char *signature = id == NULL ? NULL : json_string_value(json_object_get(signatures, id));
-		char		public_hex[2 * DEPOT_KEY_PUBLIC_BYTES + 1];
-		DepotError	ignored;
-		DepotKey   *key;
+		const char *identity;
+		DepotPublicKey *key;
 
 		if (!ok)
 			break;
 		if (key_object == NULL || signature == NULL)
 			continue;
-		key = depot_key_from_json(key_object, NULL, &ignored);
-		if (key == NULL)
+		key = depot_key_public_from_json(key_object, error);
+		if (key == NULL && (error->code == DEPOT_ERROR_UNSUPPORTED || error->code == DEPOT_ERROR_KEY))
 			continue;			/* of a kind that is not known here */
-		depot_digest_to_hex(key->public_key, sizeof(key->public_key), public_hex);
-		if (json_object_get(counted, public_hex) == NULL && signature_is_valid(key, signature, message))
-			ok = json_object_set_new(counted, public_hex, json_true()) == 0;
-		depot_key_free(key);
+		if (key == NULL)
+		{
+			json_decref(counted);
+			return false;
+		}
+		identity = depot_key_public_identity(key);
+		/* Empty and odd signatures occur in real repositories; they count for nothing. */
+		if (json_object_get(counted, identity) == NULL &&
+			depot_key_public_verify(key, message->data, message->length_bytes, signature))
+			ok = json_object_set_new(counted, identity, json_true()) == 0;
+		depot_key_public_free(key);
 	}
 	*count = (int64_t) json_object_size(counted);
 	json_decref(counted);
 	return ok || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-}
-
-static bool
-signature_is_valid(const DepotKey *key, const char *signature_hex, const DepotBuffer *message)
-{
-	uint8_t		signature[DEPOT_KEY_SIGNATURE_BYTES];
-
-	/* Empty and odd signatures occur in real repositories; they count for nothing. */
-	return depot_digest_from_hex(signature_hex, signature, sizeof(signature)) &&
-		depot_key_verify(key, message->data, message->length_bytes, signature);
 }
 
 /* False when the hash is of a known kind and differs. */
