@@ -14,6 +14,7 @@ static const DepotCommand commands[] = {
 	{"init", depot_cmd_repo_init, "make an empty repository"},
 	{"add", depot_cmd_repo_add, "check packages and put them in, unpublished"},
 	{"publish", depot_cmd_repo_publish, "sign what was added, and renew what expires"},
+	{"yank", depot_cmd_repo_yank, "withdraw builds"},
 	{"status", depot_cmd_repo_status, "show versions, expiry and what is due"},
 	{NULL, NULL, NULL}
 };

@@ -288,7 +288,7 @@ check_pending(const json_t *pending, DepotError *error)
 			!depot_json_get_integer(entry, "length", true, 0, &length, code, error) ||
 			!depot_json_get_object(entry, "custom", true, &custom, code, error))
 			return false;
-		if (!depot_name_is_delegated_role(role) || !depot_name_is_sha256(sha256) ||
+		if ((!depot_name_is_delegated_role(role) && strcmp(role, "targets") != 0) || !depot_name_is_sha256(sha256) ||
 			strstr(path, "..") != NULL ||
 			strlen(path) + 96 > DEPOT_REPO_PATH_BYTES)
 			return depot_error_set(error, code, "entry %zu is damaged", index + 1);

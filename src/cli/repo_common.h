@@ -81,6 +81,7 @@ extern int	depot_cmd_repo_init(int argc, char **argv);
 extern int	depot_cmd_repo_add(int argc, char **argv);
 extern int	depot_cmd_repo_publish(int argc, char **argv);
 extern int	depot_cmd_repo_status(int argc, char **argv);
+extern int	depot_cmd_repo_yank(int argc, char **argv);
 
 /* repo_common.c */
 

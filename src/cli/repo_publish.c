@@ -23,6 +23,7 @@
 #include "common/digest.h"
 #include "common/files.h"
 #include "common/testpoint.h"
+#include "common/withdrawn.h"
 
 #define COMMAND "repo publish"
 
@@ -175,19 +176,19 @@ take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *erro
 	const char *role_name = json_string_value(json_object_get(entry, "role"));
 	DepotRepoRole *role = depot_repo_find_role(repo, role_name);
 	const json_t *published;
+	const char *other;
 	json_t	   *target;
 	char		file[DEPOT_REPO_PATH_BYTES];
 
 	*is_new = false;
 	published = role == NULL ? NULL : json_object_get(json_object_get(role->body, "targets"), path);
-	if (published != NULL)
-	{
-		const char *other = json_string_value(json_object_get(json_object_get(published, "hashes"),
-															  "sha256"));
-
-		return (other != NULL && strcmp(other, sha256) == 0) ||
-			depot_error_set(error, DEPOT_ERROR_DUPLICATE, "another package was published as %s", path);
-	}
+	other = json_string_value(json_object_get(json_object_get(published, "hashes"), "sha256"));
+	if (published != NULL && strcmp(path, DEPOT_WITHDRAWN_TARGET) != 0 &&
+		(other == NULL || strcmp(other, sha256) != 0))
+		return depot_error_set(error, DEPOT_ERROR_DUPLICATE, "another package was published as %s", path);
+	if (other != NULL && strcmp(other, sha256) == 0 &&
+		json_equal(json_object_get(published, "custom"), json_object_get(entry, "custom")))
+		return true;
 	depot_repo_target_file(path, sha256, file);
 	if (!check_file(repo, file, sha256, json_integer_value(json_object_get(entry, "length")), error))
 		return false;
@@ -200,7 +201,7 @@ take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *erro
 					   "custom", json_object_get(entry, "custom"));
 	if (json_object_set_new(json_object_get(role->next, "targets"), path, target) != 0)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-	*is_new = true;
+	*is_new = published == NULL && strcmp(path, DEPOT_WITHDRAWN_TARGET) != 0;
 	return true;
 }
 
@@ -270,7 +271,7 @@ renew(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error)
 		DepotRepoRole *role = &repo->roles[i];
 		const int64_t left_s = role->expires_epoch_s - repo->now_s;
 		const bool	have_keys = depot_repo_count_signers(role->entry, keys) >=
-			json_integer_value(json_object_get(role->entry, "threshold"));
+		json_integer_value(json_object_get(role->entry, "threshold"));
 		const bool	due = left_s * 100 < role->lifetime_s * DEPOT_REPO_RENEW_PERCENT;
 
 		/* One that has expired must be renewed: nothing that is published with it could be used. */
