@@ -52,7 +52,7 @@ typedef struct Refresh
 	int			need_count;
 	int			target_count;
 	int			warning_count;
-}			Refresh;
+} Refresh;
 
 static bool
 begin_check(DepotAgent *agent, DepotError *error)
@@ -397,6 +397,14 @@ add_hint(DepotError *error)
 						 "tell the publisher of the repository.");
 }
 
+/* The leader asks for packages by their digests. */
+static bool
+check_layout(const DepotTufClient *client, DepotError *error)
+{
+	return depot_tuf_has_consistent_snapshots(client) ||
+		depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it does not use consistent snapshots");
+}
+
 bool
 depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *error)
 {
@@ -431,6 +439,7 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 		(client = depot_tuf_open(metadata_fd, root.length_bytes > 0 ? root.data : NULL, root.length_bytes,
 								 reference_time, error)) != NULL &&
 		depot_tuf_refresh(client, refresh.role, fetch_through_leader, &refresh, &changed, error) &&
+		check_layout(client, error) &&
 		finish_refresh(&refresh, client, changed, only_if_changed, error);
 	if (!ok)
 	{

@@ -36,14 +36,16 @@ typedef struct DepotTufClient DepotTufClient;
 typedef bool (*DepotTufFetch) (void *context, const char *file_name, size_t max_bytes,
 							   DepotBuffer *out, bool *missing, DepotError *error);
 
+/* At least one of the two digests is there; the other is "" when it is not. */
 typedef struct DepotTufTarget
 {
 	const char *path;			/* borrowed from the client */
 	uint64_t	length_bytes;
 	char		sha256[65];
+	char		sha512[129];
 	const json_t *custom;		/* borrowed; NULL when absent */
-	const char *role;			/* the role that signed it */
-}			DepotTufTarget;
+	const char *role;			/* the role that signed it; borrowed */
+} DepotTufTarget;
 
 typedef struct DepotTufRole
 {
@@ -51,7 +53,7 @@ typedef struct DepotTufRole
 	int64_t		version;
 	int64_t		expires_epoch_s;
 	bool		loaded;
-}			DepotTufRole;
+} DepotTufRole;
 
 /*
  * Opens the trusted metadata in metadata_directory_fd (may be empty).  With initial_root
@@ -71,7 +73,8 @@ extern void depot_tuf_close(DepotTufClient *client);
  * and then the delegated role named delegated_role when not NULL and delegated by the
  * top-level targets role.  *changed tells whether anything was persisted (on failure, too).
  * What was persisted before a failure stays valid, but nothing can be looked up then.
- * Holds a lock on the directory (flock) meanwhile.
+ * Holds a lock on the directory (flock) meanwhile.  After a success fetch and context serve
+ * depot_tuf_find_target too, until the client is closed or loads anew.
  */
 extern bool depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFetch fetch,
 							  void *context,
@@ -84,9 +87,31 @@ extern bool depot_tuf_refresh(DepotTufClient *client, const char *delegated_role
 extern bool depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry,
 								   DepotError *error);
 
-/* Finds a target (after refresh or load) by delegation order; TARGET_UNKNOWN when nobody lists it. */
+/*
+ * Finds a target (after refresh or load) by delegation order (section 5.6.7); TARGET_UNKNOWN when nobody
+ * lists it.  A role on the way that is not in memory is read from disk, and after a refresh fetched where
+ * that is not what the snapshot announces; a role that cannot be had ends the search with an error, and so
+ * do more than DEPOT_TUF_MAX_DELEGATIONS roles.
+ */
 extern bool depot_tuf_find_target(DepotTufClient *client, const char *path, DepotTufTarget *target,
 								  DepotError *error);
+
+/* Tells whether the repository of the newest root has consistent snapshots. */
+extern bool depot_tuf_has_consistent_snapshots(const DepotTufClient *client);
+
+/*
+ * Appends where a target's file is, counted from the directory of targets and percent-encoded for a URL:
+ * "dir/DIGEST.name" with consistent snapshots, else its path.  INVALID_NAME for a path that is absolute or
+ * has a part that is empty, "." or "..".
+ */
+extern bool depot_tuf_target_location(const DepotTufClient *client, const DepotTufTarget *target,
+									  DepotBuffer *location, DepotError *error);
+
+/*
+ * Checks the file at fd, read from its start, against the length and every digest that was signed
+ * (section 5.7): DIGEST_MISMATCH.
+ */
+extern bool depot_tuf_verify_target(const DepotTufTarget *target, int fd, DepotError *error);
 
 /*
  * Calls visit for every target of a role ("targets" or a delegated one) that its

@@ -86,7 +86,7 @@ static bool
 load_set(DepotTufClient *client, const char *delegated_role, bool check_expiry, DepotError *error)
 {
 	DepotTufExpect expect;
-	const json_t *delegation;
+	DepotTufDelegation delegation;
 
 	forget_documents(client);
 	client->check_expiry = check_expiry;
@@ -99,9 +99,8 @@ load_set(DepotTufClient *client, const char *delegated_role, bool check_expiry, 
 		!depot_tuf_expect_top_level(client, "targets", &expect, error) ||
 		!load_required(client, &expect, check_expiry, &client->targets, error))
 		goto failed;
-	delegation = delegated_role == NULL ? NULL : depot_tuf_find_delegation(client, delegated_role);
-	if (delegation == NULL ||
-		depot_tuf_load_delegated(client, "targets", client->targets.body, delegation, error) != NULL)
+	if (delegated_role == NULL || !depot_tuf_find_delegation(client, delegated_role, &delegation) ||
+		depot_tuf_load_delegated(client, &delegation, error) != NULL)
 		return true;
 
 failed:
@@ -109,31 +108,42 @@ failed:
 	return false;
 }
 
-const DepotTufDocument *
-depot_tuf_load_delegated(DepotTufClient *client, const char *delegator, const json_t *delegator_body,
-						 const json_t *delegation, DepotError *error)
+const DepotTufDelegated *
+depot_tuf_load_delegated(DepotTufClient *client, const DepotTufDelegation *delegation, DepotError *error)
 {
-	const char *name = json_string_value(json_object_get(delegation, "name"));
-	DepotTufDocument document = {0};
+	DepotTufDelegated **end = &client->delegated;
+	DepotTufDelegated *loaded;
 	DepotTufExpect expect;
+	bool		ok;
 
-	for (int i = 0; i < client->delegated_count; i++)
+	while (*end != NULL)
 	{
-		DepotTufDelegated *known = &client->delegated[i];
-
-		if (strcmp(known->delegator, delegator) == 0 && strcmp(known->name, name) == 0)
-			return &known->document;
+		if ((*end)->delegation.delegator_body == delegation->delegator_body &&
+			strcmp((*end)->name, delegation->name) == 0)
+			return *end;
+		end = &(*end)->next;
 	}
-	if (client->delegated_count == DEPOT_TUF_MAX_DELEGATIONS)
+	loaded = calloc(1, sizeof(*loaded));
+	if (loaded == NULL)
 	{
-		depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "more than %d delegated roles would have to be read",
-						DEPOT_TUF_MAX_DELEGATIONS);
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 		return NULL;
 	}
-	if (!depot_tuf_expect_delegated(client, delegator_body, delegation, &expect, error) ||
-		!load_required(client, &expect, client->check_expiry, &document, error))
+	snprintf(loaded->name, sizeof(loaded->name), "%s", delegation->name);
+	loaded->delegation = *delegation;
+	loaded->delegation.name = loaded->name;
+	if (client->fetch != NULL)
+		ok = depot_tuf_update_delegated(client, &loaded->delegation, &loaded->document, error);
+	else
+		ok = depot_tuf_expect_delegated(client, &loaded->delegation, &expect, error) &&
+			load_required(client, &expect, client->check_expiry, &loaded->document, error);
+	if (!ok)
+	{
+		free(loaded);
 		return NULL;
-	return depot_tuf_add_delegated(client, delegator, delegation, &document);
+	}
+	*end = loaded;
+	return loaded;
 }
 
 bool
@@ -179,7 +189,10 @@ depot_tuf_expect_top_level(const DepotTufClient *client, const char *role, Depot
 	const DepotTufDocument *parent = NULL;
 	char		file[32];
 
-	*expect = (DepotTufExpect) {.role = role, .type = role};
+	*expect = (DepotTufExpect)
+	{
+		.role = role, .type = role
+	};
 	expect->keys = json_object_get(client->root.body, "keys");
 	expect->threshold = json_object_get(json_object_get(client->root.body, "roles"), role);
 	if (strcmp(role, "root") == 0)
@@ -206,55 +219,52 @@ depot_tuf_expect_top_level(const DepotTufClient *client, const char *role, Depot
 }
 
 bool
-depot_tuf_expect_delegated(const DepotTufClient *client, const json_t *delegator_body,
-						   const json_t *delegation,
-				 DepotTufExpect *expect, DepotError *error)
+depot_tuf_expect_delegated(const DepotTufClient *client, const DepotTufDelegation *delegation,
+						   DepotTufExpect *expect, DepotError *error)
 {
-	const char *role = json_string_value(json_object_get(delegation, "name"));
-	char		file[DEPOT_TUF_FILE_NAME_BYTES];
+	char		file[DEPOT_TUF_ROLE_NAME_BYTES + sizeof(".json")];
 	char		what[DEPOT_TUF_LABEL_BYTES];
 
-	*expect = (DepotTufExpect) {.role = role, .type = "targets", .max_bytes = DEPOT_TUF_TARGETS_MAX_BYTES};
-	expect->keys = depot_tuf_delegation_keys(delegator_body);
-	expect->threshold = delegation;
-	if (snprintf(file, sizeof(file), "%s.json", role) < (int) sizeof(file))
-		expect->meta = json_object_get(json_object_get(client->snapshot.body, "meta"), file);
+	*expect = (DepotTufExpect)
+	{
+		.role = delegation->name, .type = "targets",.max_bytes = DEPOT_TUF_TARGETS_MAX_BYTES
+	};
+	expect->keys = depot_tuf_delegation_keys(delegation->delegator_body);
+	expect->threshold = delegation->entry;
+	snprintf(file, sizeof(file), "%s.json", delegation->name);
+	expect->meta = json_object_get(json_object_get(client->snapshot.body, "meta"), file);
 	return expect->meta != NULL ||
 		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH, "snapshot metadata does not list the %s",
-						depot_tuf_label(role, what));
+						depot_tuf_label(delegation->name, what));
 }
 
-const json_t *
-depot_tuf_find_delegation(const DepotTufClient *client, const char *role)
+bool
+depot_tuf_find_delegation(const DepotTufClient *client, const char *role, DepotTufDelegation *delegation)
 {
 	const json_t *entry;
 	size_t		index;
 
 	json_array_foreach(depot_tuf_delegations(client->targets.body), index, entry)
 	{
-		if (strcmp(json_string_value(json_object_get(entry, "name")), role) == 0)
-			return entry;
+		*delegation = depot_tuf_listed_delegation(client->targets.body, entry);
+		if (strcmp(delegation->name, role) == 0)
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
-DepotTufDocument *
-depot_tuf_add_delegated(DepotTufClient *client, const char *delegator, const json_t *delegation,
-						DepotTufDocument *document)
+bool
+depot_tuf_has_consistent_snapshots(const DepotTufClient *client)
 {
-	DepotTufDelegated *delegated = &client->delegated[client->delegated_count++];
-
-	delegated->delegator = delegator;
-	delegated->delegation = delegation;
-	delegated->name = json_string_value(json_object_get(delegation, "name"));
-	delegated->document = *document;
-	return &delegated->document;
+	return json_is_true(json_object_get(client->root.body, "consistent_snapshot"));
 }
 
 void
 depot_tuf_forget(DepotTufClient *client)
 {
 	forget_documents(client);
+	client->fetch = NULL;
+	client->fetch_context = NULL;
 	if (client->whole_fd >= 0)
 		(void) close(client->whole_fd);
 	client->whole_fd = -1;
@@ -265,16 +275,21 @@ forget_documents(DepotTufClient *client)
 {
 	depot_tuf_document_free(&client->timestamp);
 	depot_tuf_document_free(&client->snapshot);
-	for (int i = client->delegated_count - 1; i >= 0; i--)
-		depot_tuf_document_free(&client->delegated[i].document);
-	client->delegated_count = 0;
+	while (client->delegated != NULL)
+	{
+		DepotTufDelegated *next = client->delegated->next;
+
+		depot_tuf_document_free(&client->delegated->document);
+		free(client->delegated);
+		client->delegated = next;
+	}
 	depot_tuf_document_free(&client->targets);
 }
 
 static bool
 start_from_disk(DepotTufClient *client, DepotError *error)
 {
-	const DepotTufExpect expect = {.role = "root", .type = "root", .max_bytes = DEPOT_TUF_ROOT_MAX_BYTES};
+	const DepotTufExpect expect = {.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES};
 	DepotBuffer bytes;
 	bool		present;
 	bool		ok = false;
@@ -308,7 +323,7 @@ done:
 static bool
 start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, DepotError *error)
 {
-	const DepotTufExpect expect = {.role = "root", .type = "root", .max_bytes = DEPOT_TUF_ROOT_MAX_BYTES};
+	const DepotTufExpect expect = {.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES};
 	DepotBuffer newest;
 	DepotBuffer bytes;
 	bool		present = true;

@@ -4,12 +4,15 @@
  *	  What the files of the TUF client share with each other, and nobody else.
  *
  * tuf_metadata.c	reads a file: JSON, shapes, keyids; knows nothing of trust
+ * tuf_metadata_delegations.c	the same for the delegations in it
  * tuf_verify.c		signatures and thresholds, lengths and hashes, expiry
  * tuf_text.c		times and path patterns
  * tuf_store.c		the trusted files on disk
  * tuf_client.c		what is trusted, in memory, and loading it
  * tuf_refresh.c	the workflow that decides what becomes trusted
- * tuf_lookup.c		delegations and targets of what is trusted
+ * tuf_delegation.c	which role a delegation means, and for which paths
+ * tuf_lookup.c		targets of what is trusted, and the search for one
+ * tuf_target.c		where a target's file is, and whether it is what was signed
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -23,6 +26,9 @@
 /* A role name as metadata may spell it, percent-encoded, with ".json": what a file name may be long. */
 #define DEPOT_TUF_FILE_NAME_BYTES 256
 
+/* The name of a role; one that needs more has no file name either. */
+#define DEPOT_TUF_ROLE_NAME_BYTES 256
+
 /* What errors call a piece of metadata: "snapshot metadata". */
 #define DEPOT_TUF_LABEL_BYTES 96
 
@@ -33,19 +39,27 @@ typedef struct DepotTufDocument
 	const json_t *body;			/* its "signed" */
 	int64_t		version;
 	int64_t		expires_epoch_s;
-}			DepotTufDocument;
+} DepotTufDocument;
+
+/* Who delegates what to whom.  All is borrowed. */
+typedef struct DepotTufDelegation
+{
+	const json_t *delegator_body;	/* "signed" of the delegator */
+	const json_t *entry;		/* there: one of "roles", or "succinct_roles" */
+	const char *name;			/* of the delegated role */
+} DepotTufDelegation;
 
 /*
- * A delegated role that was loaded.  It counts for this delegation only: the
- * same file may be trusted by one delegator and not by another.
+ * A delegated role that was loaded.  It counts for this delegation only: the same file may be trusted by one
+ * delegator and not by another, so the delegator's document, not its name, is half of what it is found by.
  */
 typedef struct DepotTufDelegated
 {
-	const char *delegator;		/* role name, borrowed from a document that lives as long */
-	const json_t *delegation;	/* its entry there */
-	const char *name;			/* borrowed from the entry */
+	struct DepotTufDelegated *next;
+	DepotTufDelegation delegation;	/* its name is the one below */
 	DepotTufDocument document;
-}			DepotTufDelegated;
+	char		name[DEPOT_TUF_ROLE_NAME_BYTES];
+} DepotTufDelegated;
 
 struct DepotTufClient
 {
@@ -56,9 +70,11 @@ struct DepotTufClient
 	DepotTufDocument timestamp;
 	DepotTufDocument snapshot;
 	DepotTufDocument targets;
-	DepotTufDelegated delegated[DEPOT_TUF_MAX_DELEGATIONS];
-	int			delegated_count;
+	DepotTufDelegated *delegated;	/* in the order in which they were loaded */
 	bool		check_expiry;	/* of what is loaded on demand */
+	DepotTufFetch fetch;		/* after a refresh: where roles on demand come from; NULL: disk only */
+	void	   *fetch_context;
+	bool		changed;		/* this refresh persisted something */
 };
 
 /* Who must have signed a piece of metadata, and what its parent says of it. */
@@ -70,12 +86,27 @@ typedef struct DepotTufExpect
 	const json_t *threshold;	/* the delegator's entry: keyids and threshold */
 	const json_t *meta;			/* {version, length?, hashes?} in the parent; NULL for root and timestamp */
 	size_t		max_bytes;		/* cap of this kind of role */
-}			DepotTufExpect;
+} DepotTufExpect;
 
 /* tuf_metadata.c */
 extern const char *depot_tuf_label(const char *role, char label[DEPOT_TUF_LABEL_BYTES]);
-extern const json_t *depot_tuf_delegations(const json_t *targets_body); /* array of entries; NULL when there are none */
+extern const json_t *depot_tuf_delegations(const json_t *targets_body); /* array of entries; NULL when there
+																		 * are none */
 extern const json_t *depot_tuf_delegation_keys(const json_t *targets_body);
+
+/*
+ * The checks that both files of the form share: keys with their keyids; keyids and threshold of a role; an
+ * array of nothing but strings; a name that is new to a set (a hash table, so that a hostile list costs no
+ * more than it is long).
+ */
+extern bool depot_tuf_check_keys(const json_t *keys, DepotError *error);
+extern bool depot_tuf_check_role(const json_t *role, DepotError *error);
+extern bool depot_tuf_check_strings(const json_t *array, const char *what, DepotError *error);
+extern bool depot_tuf_add_once(json_t *set, const char *name, const char *what, DepotError *error);
+extern bool depot_tuf_is_top_level(const char *role);
+
+/* tuf_metadata_delegations.c */
+extern bool depot_tuf_check_delegations(const json_t *delegations, DepotError *error);
 
 /* tuf_verify.c */
 extern bool depot_tuf_check_bytes(const json_t *meta, const DepotBuffer *bytes, const char *what,
@@ -118,13 +149,38 @@ extern bool depot_tuf_file_name(const char *role, int64_t version, char out[DEPO
 								DepotError *error);
 
 /*
- * tuf_client.c: returns a delegated role, from memory or from disk when it is there as
- * the snapshot names it; NULL and error otherwise.
+ * tuf_delegation.c: names the role that an entry of a delegator's "roles" means; or the bin that a target
+ * path falls into when the delegator has "succinct_roles" (its name is written to bin_name). False when the
+ * delegator has none.
  */
-extern const DepotTufDocument *depot_tuf_load_delegated(DepotTufClient *client, const char *delegator,
-														 const json_t *delegator_body,
-														 const json_t *delegation,
+extern DepotTufDelegation depot_tuf_listed_delegation(const json_t *delegator_body, const json_t *entry);
+extern bool depot_tuf_bin_delegation(const json_t *delegator_body, const char *path,
+									 char bin_name[DEPOT_TUF_ROLE_NAME_BYTES],
+									 DepotTufDelegation *delegation);
+
+/*
+ * tuf_text.c: appends length_bytes bytes of text, all but letters, digits, "_.-~" and those in keep
+ * percent-encoded; what fails shows in out.
+ */
+extern void depot_tuf_encode(const char *text, size_t length_bytes, const char *keep, DepotBuffer *out);
+
+/* Tells whether a delegation lets its role sign path. */
+extern bool depot_tuf_delegation_covers(const DepotTufDelegation *delegation, const char *path);
+
+/*
+ * tuf_client.c: returns a delegated role as the snapshot names it: from memory, from disk, or after a refresh
+ * by fetching it; NULL and error otherwise.
+ */
+extern const DepotTufDelegated *depot_tuf_load_delegated(DepotTufClient *client,
+														 const DepotTufDelegation *delegation,
 														 DepotError *error);
+
+/*
+ * tuf_refresh.c: brings a delegated role to what the snapshot announces, from disk when that is it, else by
+ * fetching and persisting it.
+ */
+extern bool depot_tuf_update_delegated(DepotTufClient *client, const DepotTufDelegation *delegation,
+									   DepotTufDocument *document, DepotError *error);
 
 /* Takes bytes as the root after the trusted one: signed by both, and exactly one version on. */
 extern bool depot_tuf_accept_next_root(DepotTufClient *client, const DepotBuffer *bytes, DepotError *error);
@@ -132,15 +188,16 @@ extern bool depot_tuf_accept_next_root(DepotTufClient *client, const DepotBuffer
 /* Fill expect from the trusted parents of a role; an error when a parent does not list it. */
 extern bool depot_tuf_expect_top_level(const DepotTufClient *client, const char *role, DepotTufExpect *expect,
 									   DepotError *error);
-extern bool depot_tuf_expect_delegated(const DepotTufClient *client, const json_t *delegator_body,
-									   const json_t *delegation, DepotTufExpect *expect, DepotError *error);
+extern bool depot_tuf_expect_delegated(const DepotTufClient *client, const DepotTufDelegation *delegation,
+									   DepotTufExpect *expect, DepotError *error);
 
-/* Returns the entry of the top-level targets role that delegates to role, or NULL. */
-extern const json_t *depot_tuf_find_delegation(const DepotTufClient *client, const char *role);
+/* Finds the entry of the top-level targets role that delegates to role; false when there is none. */
+extern bool depot_tuf_find_delegation(const DepotTufClient *client, const char *role,
+									  DepotTufDelegation *delegation);
 
-/* Moves document into the client; the caller has made sure that there is room. */
-extern DepotTufDocument *depot_tuf_add_delegated(DepotTufClient *client, const char *delegator,
-												 const json_t *delegation, DepotTufDocument *document);
+/* The lock that whoever persists something holds, against others on the same directory. */
+extern bool depot_tuf_lock(const DepotTufClient *client, DepotError *error);
+extern void depot_tuf_unlock(const DepotTufClient *client);
 
 /* Frees everything but the root. */
 extern void depot_tuf_forget(DepotTufClient *client);

@@ -4,8 +4,7 @@
  *	  Finds targets in trusted metadata, in the order of delegations.
  *
  * A target counts only when every role on the way to it was let by its
- * delegator to sign that path.  Roles that are not in memory are taken from
- * disk; nothing is fetched.
+ * delegator to sign that path.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -24,7 +23,7 @@ typedef enum SearchResult
 	SEARCH_FOUND,
 	SEARCH_STOP,				/* a terminating delegation said no */
 	SEARCH_FAILED
-}			SearchResult;
+} SearchResult;
 
 typedef struct Search
 {
@@ -33,13 +32,15 @@ typedef struct Search
 	DepotTufTarget *target;
 	const char *visited[DEPOT_TUF_MAX_DELEGATIONS + 1];
 	int			visited_count;
-}			Search;
+} Search;
 
 static SearchResult search_role(Search *search, const char *role, const json_t *body, DepotError *error);
-static SearchResult search_delegation(Search *search, const char *delegator, const json_t *delegator_body,
-									  const json_t *delegation, DepotError *error);
-static bool delegation_matches(const json_t *delegation, const char *path, bool *matches, DepotError *error);
-static bool fill_target(const char *path, const json_t *entry, const char *role, DepotTufTarget *target);
+static SearchResult search_delegations(Search *search, const json_t *body, DepotError *error);
+static SearchResult search_delegation(Search *search, const DepotTufDelegation *delegation,
+									  DepotError *error);
+static bool fill_target(const char *path, const json_t *entry, const char *role, DepotTufTarget *target,
+						DepotError *error);
+static bool read_digest(const json_t *hashes, const char *algorithm, char *hex, size_t hex_bytes);
 static void add_role(DepotTufRole *roles, int limit, int *count, const char *name,
 					 const DepotTufDocument *document);
 
@@ -53,7 +54,11 @@ depot_tuf_find_target(DepotTufClient *client, const char *path, DepotTufTarget *
 	if (client->targets.envelope == NULL)
 		return depot_error_set(error, DEPOT_ERROR_WRONG_STATE,
 							   "no metadata of the repository has been loaded");
+	if (client->fetch != NULL && !depot_tuf_lock(client, error))
+		return false;
 	result = search_role(&search, "targets", client->targets.body, error);
+	if (client->fetch != NULL)
+		depot_tuf_unlock(client);
 	if (result == SEARCH_FOUND || result == SEARCH_FAILED)
 		return result == SEARCH_FOUND;
 	return depot_error_set(error, DEPOT_ERROR_TARGET_UNKNOWN, "the repository has no target \"%s\"",
@@ -64,8 +69,8 @@ bool
 depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit visit, void *context,
 						DepotError *error)
 {
-	const DepotTufDocument *document = NULL;
-	const json_t *delegation = NULL;
+	const json_t *body = NULL;
+	const DepotTufDelegation *delegation = NULL;
 	const char *path;
 	json_t	   *entry;
 
@@ -73,27 +78,24 @@ depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit 
 		return depot_error_set(error, DEPOT_ERROR_WRONG_STATE,
 							   "no metadata of the repository has been loaded");
 	if (strcmp(role, "targets") == 0)
-		document = &client->targets;
-	for (int i = 0; i < client->delegated_count && document == NULL; i++)
+		body = client->targets.body;
+	for (const DepotTufDelegated *loaded = client->delegated; loaded != NULL && body == NULL; loaded = loaded->next)
 	{
-		const DepotTufDelegated *loaded = &client->delegated[i];
-
-		if (strcmp(loaded->delegator, "targets") == 0 && strcmp(loaded->name, role) == 0)
+		if (loaded->delegation.delegator_body == client->targets.body && strcmp(loaded->name, role) == 0)
 		{
-			document = &loaded->document;
-			delegation = loaded->delegation;
+			body = loaded->document.body;
+			delegation = &loaded->delegation;
 		}
 	}
-	if (document == NULL)
+	if (body == NULL)
 		return true;
-	json_object_foreach(json_object_get(document->body, "targets"), path, entry)
+	json_object_foreach(json_object_get(body, "targets"), path, entry)
 	{
 		DepotTufTarget target;
-		bool		matches = true;
 
-		if (delegation != NULL && !delegation_matches(delegation, path, &matches, error))
-			return false;
-		if (matches && fill_target(path, entry, role, &target) && !visit(&target, context, error))
+		if ((delegation == NULL || depot_tuf_delegation_covers(delegation, path)) &&
+			fill_target(path, entry, role, &target, NULL) && target.sha256[0] != '\0' &&
+			!visit(&target, context, error))
 			return false;
 	}
 	return true;
@@ -108,8 +110,8 @@ depot_tuf_roles(const DepotTufClient *client, DepotTufRole *roles, int limit)
 	add_role(roles, limit, &count, "timestamp", &client->timestamp);
 	add_role(roles, limit, &count, "snapshot", &client->snapshot);
 	add_role(roles, limit, &count, "targets", &client->targets);
-	for (int i = 0; i < client->delegated_count; i++)
-		add_role(roles, limit, &count, client->delegated[i].name, &client->delegated[i].document);
+	for (const DepotTufDelegated *loaded = client->delegated; loaded != NULL; loaded = loaded->next)
+		add_role(roles, limit, &count, loaded->name, &loaded->document);
 	return count;
 }
 
@@ -122,28 +124,31 @@ search_role(Search *search, const char *role, const json_t *body, DepotError *er
 {
 	json_t	   *targets = json_object_get(body, "targets");
 	void	   *found = json_object_iter_at(targets, search->path);
-	const json_t *delegation;
+
+	/* The path as the metadata has it lives as long as the client. */
+	if (found != NULL)
+		return fill_target(json_object_iter_key(found), json_object_iter_value(found), role, search->target,
+						   error) ? SEARCH_FOUND : SEARCH_FAILED;
+	search->visited[search->visited_count++] = role;
+	return search_delegations(search, body, error);
+}
+
+static SearchResult
+search_delegations(Search *search, const json_t *body, DepotError *error)
+{
+	char		bin_name[DEPOT_TUF_ROLE_NAME_BYTES];
+	DepotTufDelegation delegation;
+	const json_t *entry;
 	size_t		index;
 
-	if (found != NULL)
+	if (depot_tuf_bin_delegation(body, search->path, bin_name, &delegation))
+		return search_delegation(search, &delegation, error);
+	json_array_foreach(depot_tuf_delegations(body), index, entry)
 	{
-		/* The path as the metadata has it lives as long as the client. */
-		if (fill_target(json_object_iter_key(found), json_object_iter_value(found), role, search->target))
-			return SEARCH_FOUND;
-		depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "target is listed without a sha256 digest");
-		return SEARCH_FAILED;
-	}
-	search->visited[search->visited_count++] = role;
+		SearchResult result;
 
-	if (json_object_get(json_object_get(body, "delegations"), "succinct_roles") != NULL)
-	{
-		depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "repository delegates to hash bins (succinct_roles)");
-		return SEARCH_FAILED;
-	}
-	json_array_foreach(depot_tuf_delegations(body), index, delegation)
-	{
-		SearchResult result = search_delegation(search, role, body, delegation, error);
-
+		delegation = depot_tuf_listed_delegation(body, entry);
+		result = search_delegation(search, &delegation, error);
 		if (result != SEARCH_CONTINUE)
 			return result;
 	}
@@ -151,23 +156,17 @@ search_role(Search *search, const char *role, const json_t *body, DepotError *er
 }
 
 static SearchResult
-search_delegation(Search *search, const char *delegator, const json_t *delegator_body,
-				  const json_t *delegation,
-				  DepotError *error)
+search_delegation(Search *search, const DepotTufDelegation *delegation, DepotError *error)
 {
-	const char *name = json_string_value(json_object_get(delegation, "name"));
-	const bool	terminating = json_is_true(json_object_get(delegation, "terminating"));
-	const DepotTufDocument *document;
+	const bool	terminating = json_is_true(json_object_get(delegation->entry, "terminating"));
+	const DepotTufDelegated *loaded;
 	SearchResult result = SEARCH_CONTINUE;
-	bool		matches;
 	bool		visited = false;
 
-	if (!delegation_matches(delegation, search->path, &matches, error))
-		return SEARCH_FAILED;
-	if (!matches)
+	if (!depot_tuf_delegation_covers(delegation, search->path))
 		return SEARCH_CONTINUE;
 	for (int i = 0; i < search->visited_count; i++)
-		visited = visited || strcmp(search->visited[i], name) == 0;
+		visited = visited || strcmp(search->visited[i], delegation->name) == 0;
 	if (!visited)
 	{
 		if (search->visited_count > DEPOT_TUF_MAX_DELEGATIONS)
@@ -177,51 +176,47 @@ search_delegation(Search *search, const char *delegator, const json_t *delegator
 							DEPOT_TUF_MAX_DELEGATIONS);
 			return SEARCH_FAILED;
 		}
-		document = depot_tuf_load_delegated(search->client, delegator, delegator_body, delegation, error);
-		if (document == NULL)
+		loaded = depot_tuf_load_delegated(search->client, delegation, error);
+		if (loaded == NULL)
 			return SEARCH_FAILED;
-		result = search_role(search, name, document->body, error);
+		result = search_role(search, loaded->name, loaded->document.body, error);
 	}
 	return result == SEARCH_CONTINUE && terminating ? SEARCH_STOP : result;
 }
 
-/* Whether a delegation lets its role sign path. */
+/* Fails when the target has a digest that is none, or none of a kind that is known here. */
 static bool
-delegation_matches(const json_t *delegation, const char *path, bool *matches, DepotError *error)
+fill_target(const char *path, const json_t *entry, const char *role, DepotTufTarget *target,
+			DepotError *error)
 {
-	const json_t *paths = json_object_get(delegation, "paths");
-	const json_t *pattern;
-	size_t		index;
+	const json_t *hashes = json_object_get(entry, "hashes");
 
-	*matches = false;
-
-	/* Passing over a delegation that cannot be judged could pick a target that it forbids. */
-	if (paths == NULL)
-		return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "repository delegates by path_hash_prefixes");
-	json_array_foreach(paths, index, pattern)
-	{
-		if (depot_tuf_path_matches(json_string_value(pattern), path))
-		{
-			*matches = true;
-			break;
-		}
-	}
+	if (!read_digest(hashes, "sha256", target->sha256, sizeof(target->sha256)) ||
+		!read_digest(hashes, "sha512", target->sha512, sizeof(target->sha512)))
+		return depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT,
+							   "target is listed with a digest that is not lower-case hexadecimal");
+	if (target->sha256[0] == '\0' && target->sha512[0] == '\0')
+		return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED,
+							   "target is listed with no digest of a kind that is known here (sha256, sha512)");
+	target->path = path;
+	target->length_bytes = (uint64_t) json_integer_value(json_object_get(entry, "length"));
+	target->custom = json_object_get(entry, "custom");
+	target->role = role;
 	return true;
 }
 
-/* False when the target has no usable sha256. */
+/* Copies a digest, or "" when there is none of this kind; false when it does not fill hex with digits. */
 static bool
-fill_target(const char *path, const json_t *entry, const char *role, DepotTufTarget *target)
+read_digest(const json_t *hashes, const char *algorithm, char *hex, size_t hex_bytes)
 {
-	const char *sha256 = json_string_value(json_object_get(json_object_get(entry, "hashes"), "sha256"));
+	const char *value = json_string_value(json_object_get(hashes, algorithm));
 
-	if (sha256 == NULL || !depot_name_is_sha256(sha256))
+	hex[0] = '\0';
+	if (value == NULL)
+		return true;
+	if (strlen(value) != hex_bytes - 1 || strspn(value, "0123456789abcdef") != hex_bytes - 1)
 		return false;
-	target->path = path;
-	target->length_bytes = (uint64_t) json_integer_value(json_object_get(entry, "length"));
-	snprintf(target->sha256, sizeof(target->sha256), "%s", sha256);
-	target->custom = json_object_get(entry, "custom");
-	target->role = role;
+	memcpy(hex, value, hex_bytes);
 	return true;
 }
 
@@ -232,7 +227,7 @@ add_role(DepotTufRole *roles, int limit, int *count, const char *name, const Dep
 
 	if (document->envelope == NULL || *count >= limit)
 		return;
-	snprintf(role->name, sizeof(role->name), "%s", name);
+	snprintf(role->name, sizeof(role->name), "%.*s", (int) sizeof(role->name) - 1, name);
 	role->version = document->version;
 	role->expires_epoch_s = document->expires_epoch_s;
 	role->loaded = true;

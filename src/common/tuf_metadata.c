@@ -32,17 +32,10 @@ static bool check_root(const json_t *body, DepotError *error);
 static bool check_timestamp(const json_t *body, DepotError *error);
 static bool check_snapshot(const json_t *body, DepotError *error);
 static bool check_targets(const json_t *body, DepotError *error);
-static bool check_delegations(const json_t *delegations, DepotError *error);
-static bool check_delegated_role(const json_t *role, json_t *names, DepotError *error);
-static bool check_keys(const json_t *keys, DepotError *error);
 static bool check_key(const char *keyid, const json_t *key, DepotError *error);
 static bool check_keyid(const char *keyid, const json_t *key, DepotError *error);
-static bool check_role(const json_t *role, DepotError *error);
 static bool check_meta(const json_t *meta, DepotError *error);
 static bool check_length_and_hashes(const json_t *entry, bool required, DepotError *error);
-static bool check_strings(const json_t *array, const char *what, DepotError *error);
-static bool is_top_level(const char *role);
-static bool add_once(json_t *set, const char *name, const char *what, DepotError *error);
 
 json_t *
 depot_tuf_parse_metadata(const char *text, size_t length_bytes, const char *type, const char *what,
@@ -66,7 +59,7 @@ depot_tuf_label(const char *role, char label[DEPOT_TUF_LABEL_BYTES])
 {
 	char		name[72];
 
-	if (is_top_level(role))
+	if (depot_tuf_is_top_level(role))
 		snprintf(label, DEPOT_TUF_LABEL_BYTES, "%s metadata", role);
 	else
 		snprintf(label, DEPOT_TUF_LABEL_BYTES, "metadata of role \"%s\"",
@@ -126,7 +119,7 @@ check_signatures(const json_t *signatures, DepotError *error)
 		ok = json_is_object(signature) || depot_error_set(error, FORMAT, "a signature is not a JSON object");
 		ok = ok && depot_json_get_string(signature, "keyid", true, &keyid, FORMAT, error) &&
 			depot_json_get_string(signature, "sig", true, &sig, FORMAT, error) &&
-			add_once(seen, keyid, "keyid among the signatures", error);
+			depot_tuf_add_once(seen, keyid, "keyid among the signatures", error);
 		if (!ok)
 			break;
 	}
@@ -174,7 +167,7 @@ check_root(const json_t *body, DepotError *error)
 	if (!depot_json_get_bool(body, "consistent_snapshot", false, &consistent, FORMAT, error) ||
 		!depot_json_get_object(body, "keys", true, &keys, FORMAT, error) ||
 		!depot_json_get_object(body, "roles", true, &roles, FORMAT, error) ||
-		!check_keys(keys, error))
+		!depot_tuf_check_keys(keys, error))
 		return false;
 	for (int i = 0; top_level_roles[i] != NULL; i++)
 	{
@@ -183,7 +176,7 @@ check_root(const json_t *body, DepotError *error)
 	}
 	json_object_foreach(roles, name, role)
 	{
-		if (!check_role(role, error))
+		if (!depot_tuf_check_role(role, error))
 			return depot_error_prefix(error, "a role");
 	}
 	return true;
@@ -227,71 +220,11 @@ check_targets(const json_t *body, DepotError *error)
 		if (!check_length_and_hashes(target, true, error))
 			return depot_error_prefix(error, "a target");
 	}
-	return delegations == NULL || check_delegations(delegations, error);
+	return delegations == NULL || depot_tuf_check_delegations(delegations, error);
 }
 
-static bool
-check_delegations(const json_t *delegations, DepotError *error)
-{
-	json_t	   *keys;
-	json_t	   *roles = NULL;
-	json_t	   *succinct = NULL;
-	json_t	   *names;
-	const json_t *role;
-	size_t		index;
-	bool		ok = true;
-
-	if (!depot_json_get_object(delegations, "keys", true, &keys, FORMAT, error) ||
-		!depot_json_get_array(delegations, "roles", false, &roles, FORMAT, error) ||
-		!depot_json_get_object(delegations, "succinct_roles", false, &succinct, FORMAT, error) ||
-		!check_keys(keys, error))
-		return false;
-	if ((roles == NULL) == (succinct == NULL))
-		return depot_error_set(error, FORMAT, "delegations need either roles or succinct_roles");
-	if (succinct != NULL)
-		return check_role(succinct, error);
-
-	names = json_object();
-	if (names == NULL)
-		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-	json_array_foreach(roles, index, role)
-	{
-		ok = check_delegated_role(role, names, error);
-		if (!ok)
-		{
-			depot_error_prefix(error, "a delegated role");
-			break;
-		}
-	}
-	json_decref(names);
-	return ok;
-}
-
-static bool
-check_delegated_role(const json_t *role, json_t *names, DepotError *error)
-{
-	const char *name;
-	bool		terminating;
-	json_t	   *paths = NULL;
-	json_t	   *prefixes = NULL;
-
-	if (!check_role(role, error) ||
-		!depot_json_get_string(role, "name", true, &name, FORMAT, error) ||
-		!depot_json_get_bool(role, "terminating", true, &terminating, FORMAT, error) ||
-		!depot_json_get_array(role, "paths", false, &paths, FORMAT, error) ||
-		!depot_json_get_array(role, "path_hash_prefixes", false, &prefixes, FORMAT, error))
-		return false;
-	if (name[0] == '\0' || is_top_level(name))
-		return depot_error_set(error, FORMAT, "its name is empty or that of a top-level role");
-	if (!add_once(names, name, "name", error))
-		return false;
-	if ((paths == NULL) == (prefixes == NULL))
-		return depot_error_set(error, FORMAT, "it needs either paths or path_hash_prefixes");
-	return check_strings(paths != NULL ? paths : prefixes, "a path or prefix", error);
-}
-
-static bool
-check_keys(const json_t *keys, DepotError *error)
+bool
+depot_tuf_check_keys(const json_t *keys, DepotError *error)
 {
 	const char *keyid;
 	json_t	   *key;
@@ -370,8 +303,8 @@ check_keyid(const char *keyid, const json_t *key, DepotError *error)
 	return ok;
 }
 
-static bool
-check_role(const json_t *role, DepotError *error)
+bool
+depot_tuf_check_role(const json_t *role, DepotError *error)
 {
 	json_t	   *keyids;
 	json_t	   *seen;
@@ -384,14 +317,14 @@ check_role(const json_t *role, DepotError *error)
 		return depot_error_set(error, FORMAT, "not a JSON object");
 	if (!depot_json_get_array(role, "keyids", true, &keyids, FORMAT, error) ||
 		!depot_json_get_integer(role, "threshold", true, 1, &threshold, FORMAT, error) ||
-		!check_strings(keyids, "a keyid", error))
+		!depot_tuf_check_strings(keyids, "a keyid", error))
 		return false;
 	seen = json_object();
 	if (seen == NULL)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	json_array_foreach(keyids, index, keyid)
 	{
-		ok = add_once(seen, json_string_value(keyid), "keyid", error);
+		ok = depot_tuf_add_once(seen, json_string_value(keyid), "keyid", error);
 		if (!ok)
 			break;
 	}
@@ -441,8 +374,8 @@ check_length_and_hashes(const json_t *entry, bool required, DepotError *error)
 	return true;
 }
 
-static bool
-check_strings(const json_t *array, const char *what, DepotError *error)
+bool
+depot_tuf_check_strings(const json_t *array, const char *what, DepotError *error)
 {
 	const json_t *value;
 	size_t		index;
@@ -455,8 +388,8 @@ check_strings(const json_t *array, const char *what, DepotError *error)
 	return true;
 }
 
-static bool
-is_top_level(const char *role)
+bool
+depot_tuf_is_top_level(const char *role)
 {
 	for (int i = 0; top_level_roles[i] != NULL; i++)
 	{
@@ -466,9 +399,8 @@ is_top_level(const char *role)
 	return false;
 }
 
-/* Adds name to a set; a hash table, so that a hostile list costs no more than it is long. */
-static bool
-add_once(json_t *set, const char *name, const char *what, DepotError *error)
+bool
+depot_tuf_add_once(json_t *set, const char *name, const char *what, DepotError *error)
 {
 	if (json_object_get(set, name) != NULL)
 		return depot_error_set(error, FORMAT, "the same %s stands there twice", what);

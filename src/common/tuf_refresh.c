@@ -20,32 +20,24 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-typedef struct Refresh
-{
-	DepotTufClient *client;
-	DepotTufFetch fetch;
-	void	   *context;
-	bool		changed;		/* something was persisted */
-}			Refresh;
-
-static bool update_root(Refresh *refresh, DepotError *error);
-static bool update_timestamp(Refresh *refresh, DepotError *error);
+static bool update_root(DepotTufClient *client, DepotError *error);
+static bool update_timestamp(DepotTufClient *client, DepotError *error);
 static int64_t announced_snapshot(const DepotTufDocument *timestamp);
-static bool take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufDocument *local,
+static bool take_timestamp(DepotTufClient *client, const DepotBuffer *bytes, DepotTufDocument *local,
 						   DepotTufDocument *fresh, DepotError *error);
-static bool update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *document,
+static bool update_listed(DepotTufClient *client, const DepotTufExpect *expect, DepotTufDocument *document,
 						  DepotError *error);
-static bool keep_whole(const Refresh *refresh, DepotError *error);
-static bool update_delegated(Refresh *refresh, const char *role, DepotError *error);
+static bool keep_whole(const DepotTufClient *client, DepotError *error);
 static bool check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fresh,
 									DepotError *error);
 static bool load_local(const DepotTufClient *client, const DepotTufExpect *expect, DepotBuffer *bytes,
 					   DepotTufDocument *document, DepotError *error);
-static bool fetch_file(const Refresh *refresh, const char *role, int64_t version,
+static bool fetch_file(const DepotTufClient *client, const char *role, int64_t version,
 					   const DepotTufExpect *expect,
 					   DepotBuffer *bytes, bool *missing, DepotError *error);
 
@@ -53,59 +45,93 @@ bool
 depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFetch fetch, void *context,
 				  bool *changed, DepotError *error)
 {
-	Refresh		refresh = {client, fetch, context, false};
 	DepotTufExpect expect;
+	DepotTufDelegation delegation;
 	bool		ok;
 
 	*changed = false;
 	depot_tuf_forget(client);
 	client->check_expiry = true;
+	client->changed = false;
+	if (!depot_tuf_lock(client, error))
+		return false;
+	client->fetch = fetch;
+	client->fetch_context = context;
+	ok = update_root(client, error) &&
+		update_timestamp(client, error) &&
+		depot_tuf_expect_top_level(client, "snapshot", &expect, error) &&
+		update_listed(client, &expect, &client->snapshot, error) &&
+		depot_tuf_expect_top_level(client, "targets", &expect, error) &&
+		update_listed(client, &expect, &client->targets, error) &&
+		(delegated_role == NULL || !depot_tuf_find_delegation(client, delegated_role, &delegation) ||
+		 depot_tuf_load_delegated(client, &delegation, error) != NULL) &&
+		keep_whole(client, error);
+	depot_tuf_unlock(client);
+	if (!ok)
+		depot_tuf_forget(client);
+	*changed = client->changed;
+	return ok;
+}
 
-	/* Two refreshes at once could persist an older file over a newer one. */
+bool
+depot_tuf_update_delegated(DepotTufClient *client, const DepotTufDelegation *delegation,
+						   DepotTufDocument *document, DepotError *error)
+{
+	DepotTufExpect expect;
+
+	return depot_tuf_expect_delegated(client, delegation, &expect, error) &&
+		update_listed(client, &expect, document, error);
+}
+
+bool
+depot_tuf_lock(const DepotTufClient *client, DepotError *error)
+{
 	while (flock(client->directory_fd, LOCK_EX) != 0)
 	{
 		if (errno != EINTR)
 			return depot_error_set_errno(error, errno, "could not lock the metadata directory");
 	}
-	ok = update_root(&refresh, error) &&
-		update_timestamp(&refresh, error) &&
-		depot_tuf_expect_top_level(client, "snapshot", &expect, error) &&
-		update_listed(&refresh, &expect, &client->snapshot, error) &&
-		depot_tuf_expect_top_level(client, "targets", &expect, error) &&
-		update_listed(&refresh, &expect, &client->targets, error) &&
-		(delegated_role == NULL || update_delegated(&refresh, delegated_role, error)) &&
-		keep_whole(&refresh, error);
-	flock(client->directory_fd, LOCK_UN);
-	if (!ok)
-		depot_tuf_forget(client);
-	*changed = refresh.changed;
-	return ok;
+	return true;
+}
+
+void
+depot_tuf_unlock(const DepotTufClient *client)
+{
+	(void) flock(client->directory_fd, LOCK_UN);
 }
 
 /* Everything is valid together: from now on this set is what a failed refresh falls back to. */
 static bool
-keep_whole(const Refresh *refresh, DepotError *error)
+keep_whole(const DepotTufClient *client, DepotError *error)
 {
-	const DepotTufClient *client = refresh->client;
-	const char *roles[3 + DEPOT_TUF_MAX_DELEGATIONS] = {"timestamp", "snapshot", "targets"};
-	int			count = 3;
+	static const char *const top_level[] = {"timestamp", "snapshot", "targets"};
+	const char **roles;
+	int			count = 0;
 	int			fd;
+	bool		ok;
 
-	if (!refresh->changed && (fd = depot_tuf_store_open_whole(client->directory_fd)) >= 0)
+	if (!client->changed && (fd = depot_tuf_store_open_whole(client->directory_fd)) >= 0)
 	{
 		(void) close(fd);
 		return true;
 	}
-	for (int i = 0; i < client->delegated_count; i++)
-		roles[count++] = client->delegated[i].name;
-	return depot_tuf_store_keep_whole(client->directory_fd, roles, count, error);
+	for (const DepotTufDelegated *role = client->delegated; role != NULL; role = role->next)
+		count++;
+	roles = calloc((size_t) count + 3, sizeof(roles[0]));
+	if (roles == NULL)
+		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	for (count = 0; count < 3; count++)
+		roles[count] = top_level[count];
+	for (const DepotTufDelegated *role = client->delegated; role != NULL; role = role->next)
+		roles[count++] = role->name;
+	ok = depot_tuf_store_keep_whole(client->directory_fd, roles, count, error);
+	free(roles);
+	return ok;
 }
 
 static bool
-update_root(Refresh *refresh, DepotError *error)
+update_root(DepotTufClient *client, DepotError *error)
 {
-	DepotTufClient *client = refresh->client;
-	const json_t *consistent;
 	DepotBuffer bytes;
 	bool		ok = false;
 
@@ -116,7 +142,7 @@ update_root(Refresh *refresh, DepotError *error)
 		bool		missing = false;
 
 		if (!depot_tuf_expect_top_level(client, "root", &expect, error) ||
-			!fetch_file(refresh, "root", client->root.version + 1, &expect, &bytes, &missing, error))
+			!fetch_file(client, "root", client->root.version + 1, &expect, &bytes, &missing, error))
 			goto done;
 		if (missing)
 			break;
@@ -131,14 +157,9 @@ update_root(Refresh *refresh, DepotError *error)
 		if (!depot_tuf_accept_next_root(client, &bytes, error) ||
 			!depot_tuf_store_write_root(client->directory_fd, client->root.version, &bytes, error))
 			goto done;
-		refresh->changed = true;
+		client->changed = true;
 	}
-	if (!depot_tuf_check_expiry(&client->root, "root metadata", client->reference_time_s, error))
-		goto done;
-	consistent = json_object_get(client->root.body, "consistent_snapshot");
-	ok = json_is_true(consistent);
-	if (!ok)
-		depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "repository does not use consistent snapshots");
+	ok = depot_tuf_check_expiry(&client->root, "root metadata", client->reference_time_s, error);
 
 done:
 	depot_buffer_free(&bytes);
@@ -146,9 +167,8 @@ done:
 }
 
 static bool
-update_timestamp(Refresh *refresh, DepotError *error)
+update_timestamp(DepotTufClient *client, DepotError *error)
 {
-	DepotTufClient *client = refresh->client;
 	DepotTufDocument local = {0};
 	DepotTufDocument fresh = {0};
 	DepotTufExpect expect;
@@ -159,7 +179,7 @@ update_timestamp(Refresh *refresh, DepotError *error)
 	depot_buffer_init(&bytes);
 	if (!depot_tuf_expect_top_level(client, "timestamp", &expect, error) ||
 		!load_local(client, &expect, &bytes, &local, error) ||
-		!fetch_file(refresh, "timestamp", 0, &expect, &bytes, &missing, error))
+		!fetch_file(client, "timestamp", 0, &expect, &bytes, &missing, error))
 		goto done;
 	if (missing)
 	{
@@ -169,7 +189,7 @@ update_timestamp(Refresh *refresh, DepotError *error)
 		goto done;
 	}
 	ok = depot_tuf_accept(&expect, &bytes, &fresh, error) &&
-		take_timestamp(refresh, &bytes, &local, &fresh, error);
+		take_timestamp(client, &bytes, &local, &fresh, error);
 
 done:
 	depot_tuf_document_free(&local);
@@ -191,10 +211,9 @@ announced_snapshot(const DepotTufDocument *timestamp)
  * them the client's.
  */
 static bool
-take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufDocument *local, DepotTufDocument *fresh,
+take_timestamp(DepotTufClient *client, const DepotBuffer *bytes, DepotTufDocument *local, DepotTufDocument *fresh,
 			   DepotError *error)
 {
-	DepotTufClient *client = refresh->client;
 	DepotTufDocument *chosen = fresh;
 
 	if (local->envelope != NULL)
@@ -229,7 +248,7 @@ take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufDocument *loc
 	{
 		if (!depot_tuf_store_write(client->directory_fd, "timestamp", bytes, error))
 			return false;
-		refresh->changed = true;
+		client->changed = true;
 	}
 	client->timestamp = *chosen;
 	memset(chosen, 0, sizeof(*chosen));
@@ -241,9 +260,8 @@ take_timestamp(Refresh *refresh, const DepotBuffer *bytes, DepotTufDocument *loc
  * when that is it, else by fetching.
  */
 static bool
-update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *document, DepotError *error)
+update_listed(DepotTufClient *client, const DepotTufExpect *expect, DepotTufDocument *document, DepotError *error)
 {
-	DepotTufClient *client = refresh->client;
 	const bool	is_snapshot = strcmp(expect->type, "snapshot") == 0;
 	const json_int_t version = json_integer_value(json_object_get(expect->meta, "version"));
 	DepotTufExpect local_expect = *expect;
@@ -274,7 +292,8 @@ update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *
 	/* Two large roles in memory at once would double what an agent needs. */
 	if (!is_snapshot)
 		depot_tuf_document_free(&local);
-	if (!fetch_file(refresh, expect->role, version, expect, &bytes, &missing, error))
+	if (!fetch_file(client, expect->role, depot_tuf_has_consistent_snapshots(client) ? version : 0, expect,
+					&bytes, &missing, error))
 		goto done;
 	if (missing)
 	{
@@ -290,7 +309,7 @@ update_listed(Refresh *refresh, const DepotTufExpect *expect, DepotTufDocument *
 		depot_tuf_store_write(client->directory_fd, expect->role, &bytes, error);
 	if (ok)
 	{
-		refresh->changed = true;
+		client->changed = true;
 		*document = fresh;
 		memset(&fresh, 0, sizeof(fresh));
 	}
@@ -300,23 +319,6 @@ done:
 	depot_tuf_document_free(&fresh);
 	depot_buffer_free(&bytes);
 	return ok;
-}
-
-static bool
-update_delegated(Refresh *refresh, const char *role, DepotError *error)
-{
-	DepotTufClient *client = refresh->client;
-	const json_t *delegation = depot_tuf_find_delegation(client, role);
-	DepotTufDocument document = {0};
-	DepotTufExpect expect;
-
-	if (delegation == NULL)
-		return true;
-	if (!depot_tuf_expect_delegated(client, client->targets.body, delegation, &expect, error) ||
-		!update_listed(refresh, &expect, &document, error))
-		return false;
-	depot_tuf_add_delegated(client, "targets", delegation, &document);
-	return true;
 }
 
 /* Every file that the old snapshot listed must still be there, and no older. */
@@ -369,11 +371,11 @@ load_local(const DepotTufClient *client, const DepotTufExpect *expect, DepotBuff
 }
 
 /*
- * Asks for "<version>.<role>.json", never for more than the parent announces or the kind
+ * Asks for "<version>.<role>.json" (version 0: "<role>.json"), never for more than the parent announces or the kind
  * of role may have.
  */
 static bool
-fetch_file(const Refresh *refresh, const char *role, int64_t version, const DepotTufExpect *expect,
+fetch_file(const DepotTufClient *client, const char *role, int64_t version, const DepotTufExpect *expect,
 		   DepotBuffer *bytes, bool *missing, DepotError *error)
 {
 	const json_t *length = json_object_get(expect->meta, "length");
@@ -392,7 +394,7 @@ fetch_file(const Refresh *refresh, const char *role, int64_t version, const Depo
 		return false;
 	depot_buffer_reset(bytes);
 	*missing = false;
-	if (!refresh->fetch(refresh->context, name, limit, bytes, missing, error))
+	if (!client->fetch(client->fetch_context, name, limit, bytes, missing, error))
 		return false;
 	if (!*missing && bytes->length_bytes > limit)
 		return depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "%s is larger than %zu bytes", what, limit);

@@ -114,24 +114,23 @@ depot_tuf_store_open_whole(int directory_fd)
 bool
 depot_tuf_file_name(const char *role, int64_t version, char out[DEPOT_TUF_FILE_NAME_BYTES], DepotError *error)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~";
-	size_t		used = 0;
+	DepotBuffer name;
+	bool		ok;
 
+	depot_buffer_init(&name);
 	if (version > 0)
-		used = (size_t) snprintf(out, DEPOT_TUF_FILE_NAME_BYTES, "%" PRId64 ".", version);
-	for (const char *c = role; *c != '\0'; c++)
-	{
-		if (used + 3 > ENCODED_MAX_BYTES)
-			return depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT,
-								   "name of a role is too long for a file name");
-		if (strchr(plain, *c) != NULL)
-			out[used++] = *c;
-		else
-			used += (size_t) snprintf(out + used, DEPOT_TUF_FILE_NAME_BYTES - used, "%%%02X",
-									  (unsigned char) *c);
-	}
-	snprintf(out + used, DEPOT_TUF_FILE_NAME_BYTES - used, ".json");
-	return true;
+		depot_buffer_append_format(&name, "%" PRId64 ".", version);
+	depot_tuf_encode(role, strlen(role), "", &name);
+	if (name.failed || name.length_bytes == 0)
+		ok = depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	else
+		ok = name.length_bytes <= ENCODED_MAX_BYTES ||
+			depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT,
+							"name of a role is too long for a file name");
+	if (ok)
+		snprintf(out, DEPOT_TUF_FILE_NAME_BYTES, "%s.json", name.data);
+	depot_buffer_free(&name);
+	return ok;
 }
 
 static bool

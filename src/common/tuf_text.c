@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * tuf_text.c
- *	  TUF's spelling of times, and its path patterns.
+ *	  TUF's spelling of times, its path patterns, and names in URLs and files.
  *
- * Own code for both: strptime and fnmatch depend on the locale and take more
+ * Own code for the first two: strptime and fnmatch depend on the locale and take more
  * than the specification allows.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
  */
-#include "common/tuf.h"
+#include "common/tuf_internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +87,20 @@ depot_tuf_path_matches(const char *pattern, const char *path)
 			return *pattern == *path;
 		pattern++;
 		path++;
+	}
+}
+
+void
+depot_tuf_encode(const char *text, size_t length_bytes, const char *keep, DepotBuffer *out)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~";
+
+	for (size_t i = 0; i < length_bytes; i++)
+	{
+		if (strchr(plain, text[i]) != NULL || strchr(keep, text[i]) != NULL)
+			depot_buffer_append(out, text + i, 1);
+		else
+			depot_buffer_append_format(out, "%%%02X", (unsigned char) text[i]);
 	}
 }
 

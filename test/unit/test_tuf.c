@@ -250,16 +250,47 @@ role_not_delegated(void **state)
 	expect_requests("2.root.json timestamp.json 1.snapshot.json 1.targets.json ");
 }
 
+/* Serves a file under its name without a version instead. */
 static void
-plain_snapshots_unsupported(void **state)
+serve_plainly(const char *versioned)
 {
+	json_object_set(fixture.files, strchr(versioned, '.') + 1, json_object_get(fixture.files, versioned));
+	json_object_del(fixture.files, versioned);
+}
+
+/* Without consistent snapshots only root has versions in its file names. */
+static void
+plain_snapshots(void **state)
+{
+	DepotTufClient *client = NULL;
+	DepotTufTarget target;
 	DepotError	error;
+	DepotBuffer location;
 	bool		changed;
 
 	json_object_set_new(fixture.root, "consistent_snapshot", json_false());
 	fixture_put(&fixture, "1.root.json", fixture.root, fixture.keys, 2);
-	assert_false(fixture_refresh(&fixture, fixture_text(&fixture, "1.root.json"), NULL, &changed, &error));
-	assert_int_equal(error.code, DEPOT_ERROR_UNSUPPORTED);
+	free(fixture.pin);
+	fixture.pin = strdup(fixture_text(&fixture, "1.root.json"));
+	first_refresh_fails(DEPOT_ERROR_NOT_FOUND, "lacks version 1 of its snapshot metadata");
+	serve_plainly("1.snapshot.json");
+	serve_plainly("1.targets.json");
+	serve_plainly("1." FIXTURE_ROLE ".json");
+	assert_true(fixture_refresh(&fixture, NULL, &client, &changed, &error));
+	expect_requests("2.root.json timestamp.json snapshot.json targets.json " FIXTURE_ROLE ".json ");
+	assert_false(depot_tuf_has_consistent_snapshots(client));
+	assert_true(depot_tuf_find_target(client, FIXTURE_TARGET, &target, &error));
+	depot_buffer_init(&location);
+	assert_true(depot_tuf_target_location(client, &target, &location, &error));
+	assert_string_equal(location.data, FIXTURE_TARGET);
+	depot_buffer_free(&location);
+	depot_tuf_close(client);
+
+	/* A plain file can be replaced by one that the snapshot does not announce. */
+	fixture_bump(fixture.targets);
+	fixture_put(&fixture, "targets.json", fixture.targets, &fixture.keys[KEY_TARGETS], 1);
+	assert_true(depot_files_remove(fixture.scratch.fd, "targets.json", &error));
+	expect_failure(DEPOT_ERROR_METADATA_MISMATCH, "targets metadata does not have its announced");
 }
 
 static bool
@@ -298,7 +329,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(pin_wins_over_disk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(key_rotation_recovers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(role_not_delegated, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(plain_snapshots_unsupported, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(plain_snapshots, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(fetch_errors_pass_through, set_up, tear_down),
 	};
 

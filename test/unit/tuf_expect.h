@@ -54,16 +54,28 @@ first_refresh(void)
 	assert_true(changed);
 }
 
-/* A refresh that must fail with this code and these words. */
+/* A refresh from this pin (NULL: none) must fail with this code and these words. */
 static inline void
-expect_failure(DepotErrorCode code, const char *words)
+expect_failure_from(const char *pin, DepotErrorCode code, const char *words)
 {
 	DepotError	error;
 	bool		changed;
 
-	assert_false(fixture_refresh(&fixture, NULL, NULL, &changed, &error));
+	assert_false(fixture_refresh(&fixture, pin, NULL, &changed, &error));
 	if (error.code != code || strstr(error.message, words) == NULL)
 		fail_msg("%s: \"%s\" does not hold \"%s\"", depot_error_wire_name(error.code), error.message, words);
+}
+
+static inline void
+expect_failure(DepotErrorCode code, const char *words)
+{
+	expect_failure_from(NULL, code, words);
+}
+
+static inline void
+first_refresh_fails(DepotErrorCode code, const char *words)
+{
+	expect_failure_from(fixture.pin, code, words);
 }
 
 /* The trusted file is what the repository served under a name, byte for byte. */

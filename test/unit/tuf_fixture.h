@@ -52,7 +52,7 @@ typedef struct Fixture
 	json_t	   *requests;		/* names asked for */
 	char	   *pin;			/* version 1 of root, signed */
 	int64_t		now;
-}			Fixture;
+} Fixture;
 
 /* The keyids of one or two keys with a threshold, as a role entry. */
 static inline json_t *
