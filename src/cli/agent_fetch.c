@@ -96,7 +96,8 @@ run_configure(DepotAgent *agent, const json_t *command, DepotError *error)
 		!depot_json_get_integer(command, "retries", true, 0, &retries, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_bool(command, "allow_http", true, &options.allow_http, DEPOT_ERROR_AGENT, error) ||
 		!get_optional_string(command, "proxy", &options.proxy, error) ||
-		!get_optional_string(command, "ca_file", &options.ca_file, error))
+		!get_optional_string(command, "ca_file", &options.ca_file, error) ||
+		!get_optional_string(command, "credentials_file", &options.credentials_file, error))
 		return false;
 	options.connect_timeout_ms = (int) (connect_timeout_ms < MAX_TIMEOUT_MS ? connect_timeout_ms :
 										MAX_TIMEOUT_MS);

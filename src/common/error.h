@@ -54,6 +54,7 @@
 	X(STALLED, "stalled", "08006") \
 	X(TOO_LARGE, "too_large", "54000") \
 	X(CANCELED, "canceled", "57014") \
+	X(CONFIGURATION, "configuration", "F0000") \
 	X(AGENT, "agent", "58000") \
 	X(METADATA_FORMAT, "metadata_format", "PD001") \
 	X(METADATA_THRESHOLD, "metadata_threshold", "PD002") \

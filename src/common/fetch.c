@@ -60,7 +60,10 @@ set_fixed_options(DepotFetch *fetch, DepotError *error)
 	DEPOT_FETCH_SETOPT(CURLOPT_SSL_VERIFYHOST, 2L);
 	/* "" keeps the environment's proxy variables out; NULL would let them in */
 	DEPOT_FETCH_SETOPT(CURLOPT_PROXY, fetch->proxy != NULL ? fetch->proxy : "");
-	DEPOT_FETCH_SETOPT(CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
+	DEPOT_FETCH_SETOPT(CURLOPT_NOPROXY, "localhost,127.0.0.0/8,::1");
+	/* what is for the repository's eyes is not for a proxy's, and no password is asked for at a terminal */
+	DEPOT_FETCH_SETOPT(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
+	DEPOT_FETCH_SETOPT(CURLOPT_KEYPASSWD, "");
 	if (fetch->ca_file != NULL)
 	{
 		/* without the second line the system's directory would be trusted as well */
@@ -96,7 +99,8 @@ depot_fetch_open(const DepotFetchOptions *options, DepotError *error)
 	DEPOT_FETCH_CHECK(curl_global_init(CURL_GLOBAL_DEFAULT));
 	fetch = calloc(1, sizeof(*fetch));
 	if (fetch == NULL || !copy_string(options->proxy, &fetch->proxy) ||
-		!copy_string(options->ca_file, &fetch->ca_file))
+		!copy_string(options->ca_file, &fetch->ca_file) ||
+		!copy_string(options->credentials_file, &fetch->credentials_file))
 	{
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 		goto done;
@@ -104,6 +108,7 @@ depot_fetch_open(const DepotFetchOptions *options, DepotError *error)
 	fetch->options = *options;
 	fetch->options.proxy = fetch->proxy;
 	fetch->options.ca_file = fetch->ca_file;
+	fetch->options.credentials_file = fetch->credentials_file;
 	fetch->multi = curl_multi_init();
 	fetch->easy = curl_easy_init();
 	if (fetch->multi == NULL || fetch->easy == NULL)
@@ -132,6 +137,7 @@ depot_fetch_close(DepotFetch *fetch)
 		free(fetch->avoided[i].base);
 	free(fetch->proxy);
 	free(fetch->ca_file);
+	free(fetch->credentials_file);
 	free(fetch);
 	curl_global_cleanup();
 }

@@ -4,7 +4,8 @@
  *	  Downloading one file from a repository (libcurl).
  *
  * https and file: always, http where allowed or to loopback.  No redirects, no
- * environment proxies, no .netrc, no cookies, no content decoding, path sent as is; bytes are counted in the
+ * environment proxies, no .netrc, no cookies, no content decoding, path sent as is; credentials to the origins
+ * that their file names and nowhere else; bytes are counted in the
  * write callback and never exceed the caller's limit; connect and stall time-outs; retries with back-off for
  * what may pass, going on where the last one broke; the mirrors in turn. Trusted for nothing: the check
  * agent decides what the bytes are worth.
@@ -39,6 +40,7 @@ typedef struct DepotFetchOptions
 	bool		allow_http;		/* http to other hosts than loopback */
 	const char *proxy;			/* NULL: none, whatever the environment says */
 	const char *ca_file;		/* NULL: the system's */
+	const char *credentials_file;	/* NULL: none; read anew for each transfer by http or https */
 }			DepotFetchOptions;
 
 typedef struct DepotFetchRequest
@@ -69,8 +71,8 @@ extern DepotFetch *depot_fetch_open(const DepotFetchOptions *options, DepotError
 extern void depot_fetch_close(DepotFetch *fetch);
 
 /*
- * Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DIGEST_MISMATCH, DISK_FULL, IO, CANCELED; each names
- * the base's host and the path, not the query.
+ * Errors: UNREACHABLE, TRANSFER, STALLED, TOO_LARGE, DIGEST_MISMATCH, DISK_FULL, IO, CONFIGURATION, CANCELED;
+ * each names the base's host and the path, not the query.
  */
 extern bool depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchResult *result,
 							 DepotFetchProgress progress, void *context, DepotError *error);

@@ -80,7 +80,8 @@ fail_truncated(const DepotFetchRequest *request, int base_index, uint64_t bytes,
 }
 
 static DepotFetchOutcome
-fail_status(const DepotFetchRequest *request, int base_index, long status, DepotError *error)
+fail_status(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index,
+			const DepotFetchTransfer *transfer, long status, DepotError *error)
 {
 	char		reason[80];
 	bool		passing = status >= 500 || status == 429 || status == 408;
@@ -96,8 +97,7 @@ fail_status(const DepotFetchRequest *request, int base_index, long status, Depot
 	snprintf(reason, sizeof(reason), "the server answered with status %ld", status);
 	depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER, reason);
 	if (status == 401 || status == 403)
-		depot_error_hint(error,
-						 "Files must be readable without credentials; absent ones need status 404.");
+		depot_fetch_explain_denial(fetch, transfer, error);
 	return passing ? DEPOT_FETCH_RETRY : DEPOT_FETCH_NEXT;
 }
 
@@ -133,6 +133,12 @@ fail_curl(const DepotFetch *fetch, const DepotFetchRequest *request, int base_in
 			depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_UNREACHABLE,
 							 "the file of certificate authorities cannot be read");
 			depot_error_hint(error, "Check depot.ca_file.");
+			return DEPOT_FETCH_FATAL;
+		case CURLE_SSL_CERTPROBLEM:
+			depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_CONFIGURATION,
+							 "the client certificate or its key cannot be used");
+			depot_error_hint(error, "Check the files that depot.credentials_file names for this address: "
+							 "PEM, readable for the server's user, the key without a password.");
 			return DEPOT_FETCH_FATAL;
 		case CURLE_OUT_OF_MEMORY:
 			return depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY,
@@ -194,8 +200,12 @@ depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int
 		depot_error_hint(error, "If the line is slow, raise depot.stall_timeout.");
 		return DEPOT_FETCH_RETRY;
 	}
-	/* a status counts even when the connection broke, or was left, in the middle of an error page */
-	if (status == 404 || status == 410)
+	/*
+	 * A status counts even when the connection broke, or was left, in the middle of an error page.  Object
+	 * stores say 403 of a file that is not there to whoever may not list; where a file is usually absent, that
+	 * is what it means.
+	 */
+	if (status == 404 || status == 410 || (status == 403 && request->optional))
 		return DEPOT_FETCH_MISSING;
 	if (status == 206 && transfer->start_bytes > 0)
 	{
@@ -204,7 +214,7 @@ depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int
 	}
 	if (status != 0 && status != 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR ||
 										 code == CURLE_PARTIAL_FILE))
-		return fail_status(request, base_index, status, error);
+		return fail_status(fetch, request, base_index, transfer, status, error);
 	if (code == CURLE_PARTIAL_FILE && announced > 0)
 		return fail_truncated(request, base_index, transfer->part->bytes, (uint64_t) announced, error);
 	if (code != CURLE_OK)

@@ -56,6 +56,8 @@ typedef struct DepotFetchTransfer
 	uint64_t	start_bytes;	/* where this transfer was asked to go on; 0: whole file */
 	const char *if_range;		/* the validator asked with; NULL: none */
 	bool		begun;			/* bytes of the file have come */
+	struct curl_slist *headers; /* to send */
+	char		credentials_prefix[DEPOT_FETCH_MAX_URL_BYTES + 1];	/* of the entry that was sent; "": none */
 	int			content_ranges; /* how many such headers */
 	char		content_range[64];
 	char		etag[DEPOT_FETCH_VALIDATOR_BYTES];
@@ -83,9 +85,10 @@ struct DepotFetch
 {
 	CURLM	   *multi;
 	CURL	   *easy;
-	DepotFetchOptions options;	/* its strings are the two below */
+	DepotFetchOptions options;	/* its strings are the three below */
 	char	   *proxy;
 	char	   *ca_file;
+	char	   *credentials_file;
 	DepotFetchAvoided avoided[DEPOT_FETCH_MAX_BASES];
 };
 
@@ -166,10 +169,26 @@ extern bool depot_fetch_range_fits(const DepotFetchTransfer *transfer);
 extern void depot_fetch_part_begin_piece(DepotFetchTransfer *transfer);
 
 /*
- * Sets the options that ask for what the part lacks, or for the whole file if it is empty. The caller frees
- * headers once the transfer is over, also after an error.
+ * Sets the option that asks for what the part lacks, or for the whole file if it is empty, and adds to the
+ * transfer's headers.
  */
-extern bool depot_fetch_ask_range(DepotFetch *fetch, DepotFetchTransfer *transfer,
-								  struct curl_slist **headers, DepotError *error);
+extern bool depot_fetch_ask_range(DepotFetch *fetch, DepotFetchTransfer *transfer, DepotError *error);
+
+/*----- fetch_authorize.c ------------------------------------------------------*/
+
+/*
+ * Reads the file of credentials, if there is one, and sets what its entry for url says; that is taken back by
+ * depot_fetch_withdraw, also after an error.
+ */
+extern bool depot_fetch_authorize(DepotFetch *fetch, DepotFetchTransfer *transfer, const char *url,
+								  DepotError *error);
+extern void depot_fetch_withdraw(DepotFetch *fetch);
+
+/* Adds "NAME: VALUE" to the headers of a transfer. */
+extern bool depot_fetch_add_header(DepotFetchTransfer *transfer, const char *name, const char *value,
+								   DepotError *error);
+
+/* Says of an answer with status 401 or 403 which credentials were sent, and what to do. */
+extern void depot_fetch_explain_denial(const DepotFetch *fetch, const DepotFetchTransfer *transfer, DepotError *error);
 
 #endif							/* DEPOT_FETCH_INTERNAL_H */

@@ -192,20 +192,17 @@ depot_fetch_part_begin_piece(DepotFetchTransfer *transfer)
 /*----- what is asked for ------------------------------------------------------*/
 
 bool
-depot_fetch_ask_range(DepotFetch *fetch, DepotFetchTransfer *transfer, struct curl_slist **headers, DepotError *error)
+depot_fetch_ask_range(DepotFetch *fetch, DepotFetchTransfer *transfer, DepotError *error)
 {
 	const DepotFetchPart *part = transfer->part;
 	char		range[32];
-	char		line[DEPOT_FETCH_VALIDATOR_BYTES + 16];
 	bool		ok = false;
 
 	(void) snprintf(range, sizeof(range), "%" PRIu64 "-", part->bytes);
 	if (part->bytes > 0 && part->validator_base == transfer->base_index)
 	{
-		(void) snprintf(line, sizeof(line), "If-Range: %s", part->validator);
-		*headers = curl_slist_append(NULL, line);
-		if (*headers == NULL)
-			return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+		if (!depot_fetch_add_header(transfer, "If-Range", part->validator, error))
+			return false;
 		transfer->if_range = part->validator;
 	}
 
@@ -214,7 +211,6 @@ depot_fetch_ask_range(DepotFetch *fetch, DepotFetchTransfer *transfer, struct cu
 	 * whole file.
 	 */
 	DEPOT_FETCH_SETOPT(CURLOPT_RANGE, part->bytes > 0 ? range : NULL);
-	DEPOT_FETCH_SETOPT(CURLOPT_HTTPHEADER, *headers);
 	ok = true;
 done:
 	return ok;

@@ -257,7 +257,6 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 	bool		is_file = strncmp(base, "file:", 5) == 0;
 	DepotFetchTransfer transfer = {.easy = fetch->easy, .request = request, .base_index = base_index,
 	.limit_bytes = request->max_bytes, .part = part};
-	struct curl_slist *headers = NULL;
 	DepotBuffer url;
 	DepotFetchOutcome outcome = DEPOT_FETCH_FATAL;
 	CURLcode	code;
@@ -289,15 +288,17 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 	DEPOT_FETCH_SETOPT(CURLOPT_URL, url.data);
 	DEPOT_FETCH_SETOPT(CURLOPT_WRITEDATA, &transfer);
 	DEPOT_FETCH_SETOPT(CURLOPT_HEADERDATA, &transfer);
-	if (!depot_fetch_ask_range(fetch, &transfer, &headers, error))
+	if (!depot_fetch_ask_range(fetch, &transfer, error) ||
+		(!is_file && !depot_fetch_authorize(fetch, &transfer, url.data, error)))
 		goto done;
+	DEPOT_FETCH_SETOPT(CURLOPT_HTTPHEADER, transfer.headers);
 	code = run_transfer(fetch, request, &transfer, progress, context);
 	outcome = depot_fetch_judge(fetch, request, base_index, &transfer, code, error);
 	if (outcome == DEPOT_FETCH_DONE && request->sha256 != NULL)
 		outcome = depot_fetch_compare_digest(request, base_index, part, error);
 done:
-	(void) curl_easy_setopt(fetch->easy, CURLOPT_HTTPHEADER, NULL);
-	curl_slist_free_all(headers);
+	depot_fetch_withdraw(fetch);
+	curl_slist_free_all(transfer.headers);
 	depot_buffer_free(&url);
 	return outcome;
 }

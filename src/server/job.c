@@ -138,7 +138,17 @@ depot_job_stop_agents(DepotJob *job)
 	job->check = NULL;
 }
 
-/* Tells the fetch agent the settings as they are now. */
+/* Appends a setting as a JSON string, or null where it is empty. */
+static void
+append_text_or_null(StringInfo out, const char *text)
+{
+	if (text[0] != '\0')
+		escape_json(out, text);
+	else
+		appendStringInfoString(out, "null");
+}
+
+/* Tells the fetch agent the settings as they are now; of credentials only where they are. */
 static void
 configure_fetch(DepotAgent *agent)
 {
@@ -149,15 +159,11 @@ configure_fetch(DepotAgent *agent)
 					 "\"allow_http\":%s,\"retries\":2,\"proxy\":",
 					 depot_settings_connect_timeout_ms, depot_settings_stall_timeout_ms,
 					 depot_settings_allow_http ? "true" : "false");
-	if (depot_settings_proxy[0] != '\0')
-		escape_json(&line, depot_settings_proxy);
-	else
-		appendStringInfoString(&line, "null");
+	append_text_or_null(&line, depot_settings_proxy);
 	appendStringInfoString(&line, ",\"ca_file\":");
-	if (depot_settings_ca_file[0] != '\0')
-		escape_json(&line, depot_settings_ca_file);
-	else
-		appendStringInfoString(&line, "null");
+	append_text_or_null(&line, depot_settings_ca_file);
+	appendStringInfoString(&line, ",\"credentials_file\":");
+	append_text_or_null(&line, depot_settings_credentials_file);
 	appendStringInfoChar(&line, '}');
 	depot_agent_send(agent, line.data);
 }

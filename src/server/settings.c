@@ -27,6 +27,7 @@ int			depot_settings_connect_timeout_ms = 10000;
 int			depot_settings_stall_timeout_ms = 30000;
 char	   *depot_settings_proxy = NULL;
 char	   *depot_settings_ca_file = NULL;
+char	   *depot_settings_credentials_file = NULL;
 bool		depot_settings_allow_http = false;
 bool		depot_settings_hold = false;
 int			depot_settings_min_free_mb = 128;
@@ -91,14 +92,26 @@ check_proxy(char **newval, void **extra, GucSource source)
 }
 
 static bool
-check_ca_file(char **newval, void **extra, GucSource source)
+check_absolute_path(const char *path, const char *setting)
 {
-	if (**newval != '\0' && (**newval != '/' || strlen(*newval) >= PATH_MAX))
+	if (path[0] != '\0' && (path[0] != '/' || strlen(path) >= PATH_MAX))
 	{
-		GUC_check_errdetail("\"depot.ca_file\" is an absolute path.");
+		GUC_check_errdetail("\"%s\" is an absolute path.", setting);
 		return false;
 	}
 	return true;
+}
+
+static bool
+check_ca_file(char **newval, void **extra, GucSource source)
+{
+	return check_absolute_path(*newval, "depot.ca_file");
+}
+
+static bool
+check_credentials_file(char **newval, void **extra, GucSource source)
+{
+	return check_absolute_path(*newval, "depot.credentials_file");
 }
 
 /* Only what cannot be read as a list at all: a bad entry is a row of depot.desired, and the others count. */
@@ -168,6 +181,10 @@ depot_settings_define(void)
 							   "Empty means the system's.",
 							   &depot_settings_ca_file, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_ca_file, NULL, NULL);
+	DefineCustomStringVariable("depot.credentials_file", "File of the credentials for private repositories.",
+							   "Empty means none. It belongs to the server's user, with mode 0600.",
+							   &depot_settings_credentials_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_credentials_file, NULL, NULL);
 	DefineCustomBoolVariable("depot.allow_http", "Allow repositories by http on other hosts than this one.",
 							 "What is installed is verified all the same; an observer sees what it is.",
 							 &depot_settings_allow_http, false,

@@ -87,6 +87,7 @@ ALTER SYSTEM SET depot.connect_timeout = '1ms';
 ALTER SYSTEM SET depot.stall_timeout = 'never';
 ALTER SYSTEM SET depot.proxy = 'ftp://example.org';
 ALTER SYSTEM SET depot.ca_file = 'relative.pem';
+ALTER SYSTEM SET depot.credentials_file = 'relative.json';
 ALTER SYSTEM SET depot.allow_http = 'perhaps';
 ALTER SYSTEM SET depot.auto_install = 'always';
 

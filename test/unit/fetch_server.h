@@ -273,6 +273,8 @@ server_behave(Server *server, int fd, const char *path)
 	}
 	else if (strncmp(path, "/drip", 5) == 0)
 		server_repeat(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "x", 50);
+	else if (strncmp(path, "/private/denied", 15) == 0)
+		server_answer(fd, "401 Unauthorized", "you sent secret");
 	else if (strncmp(path, "/silent", 7) == 0)
 		server_nap(60000);
 	else if (strncmp(path, "/hangup", 7) == 0)
