@@ -88,6 +88,19 @@ extern bool depot_tuf_load_trusted(DepotTufClient *client, const char *delegated
 								   DepotError *error);
 
 /*
+ * Takes what is newer from a directory of metadata that another place remembers: files
+ * "<version>.<role>.json" (the role percent-encoded), every one with its version, the root and the
+ * timestamp, too.  The workflow of depot_tuf_refresh decides, except that expiry is not looked at:
+ * metadata of the past says what must not be taken back.  refused is called for each file that
+ * counts for nothing, with the reason; the others count all the same.  *changed tells whether
+ * anything was persisted; nothing can be looked up before a refresh or load.  False (error): something
+ * failed on this side.
+ */
+typedef void (*DepotTufRefused) (void *context, const char *role, int64_t version, const DepotError *reason);
+extern bool depot_tuf_adopt(DepotTufClient *client, const char *delegated_role, int candidates_fd,
+							DepotTufRefused refused, void *context, bool *changed, DepotError *error);
+
+/*
  * Finds a target (after refresh or load) by delegation order (section 5.6.7); TARGET_UNKNOWN when nobody
  * lists it.  A role on the way that is not in memory is read from disk, and after a refresh fetched where
  * that is not what the snapshot announces; a role that cannot be had ends the search with an error, and so

@@ -10,6 +10,7 @@
  * tuf_store.c		the trusted files on disk
  * tuf_client.c		what is trusted, in memory, and loading it
  * tuf_refresh.c	the workflow that decides what becomes trusted
+ * tuf_adopt.c		the same for what another place remembers
  * tuf_delegation.c	which role a delegation means, and for which paths
  * tuf_lookup.c		targets of what is trusted, and the search for one
  * tuf_target.c		where a target's file is, and whether it is what was signed
