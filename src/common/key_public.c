@@ -85,9 +85,12 @@ depot_key_public_free(DepotPublicKey *key)
 }
 
 bool
-depot_key_public_is_ed25519(const DepotPublicKey *key)
+depot_key_public_needs_openssl(const json_t *object)
 {
-	return key->ed25519 != NULL;
+	const char *keytype = json_string_value(json_object_get(object, "keytype"));
+	const char *scheme = json_string_value(json_object_get(object, "scheme"));
+
+	return keytype != NULL && scheme != NULL && find_scheme(keytype, scheme) != NULL;
 }
 
 const char *

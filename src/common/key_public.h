@@ -32,7 +32,8 @@ typedef struct DepotPublicKey DepotPublicKey;
 extern DepotPublicKey *depot_key_public_from_json(const json_t *object, DepotError *error);
 extern void depot_key_public_free(DepotPublicKey *key);
 
-extern bool depot_key_public_is_ed25519(const DepotPublicKey *key);
+/* Tells whether a TUF key object is of a known type other than ed25519; looks at its type and scheme only. */
+extern bool depot_key_public_needs_openssl(const json_t *object);
 
 /*
  * Returns what two keys have in common only when they are the same key, however

@@ -29,6 +29,13 @@
 
 typedef struct DepotTufClient DepotTufClient;
 
+/* Whose signatures count, see key_public.h; a server takes only ed25519 unless a superuser said otherwise. */
+typedef enum DepotTufKeyTypes
+{
+	DEPOT_TUF_ALL_KEY_TYPES,
+	DEPOT_TUF_ED25519_ONLY
+}			DepotTufKeyTypes;
+
 /*
  * Fetches metadata/<file_name> ("2.root.json", "timestamp.json", "7.pg15-linux-amd64.json") of at most
  * max_bytes into out.  *missing is set (and true returned) when the source says there is none (404).
@@ -66,6 +73,11 @@ typedef struct DepotTufRole
 extern DepotTufClient *depot_tuf_open(int metadata_directory_fd, const char *initial_root,
 									  size_t initial_root_bytes,
 									  int64_t reference_time_s, DepotError *error);
+
+/* The same, with keys of other types neither read nor counted. */
+extern DepotTufClient *depot_tuf_open_restricted(int metadata_directory_fd, const char *initial_root,
+												 size_t initial_root_bytes, int64_t reference_time_s,
+												 DepotTufKeyTypes key_types, DepotError *error);
 extern void depot_tuf_close(DepotTufClient *client);
 
 /*

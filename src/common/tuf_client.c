@@ -28,6 +28,14 @@ DepotTufClient *
 depot_tuf_open(int metadata_directory_fd, const char *initial_root, size_t initial_root_bytes,
 			   int64_t reference_time_s, DepotError *error)
 {
+	return depot_tuf_open_restricted(metadata_directory_fd, initial_root, initial_root_bytes, reference_time_s,
+									 DEPOT_TUF_ALL_KEY_TYPES, error);
+}
+
+DepotTufClient *
+depot_tuf_open_restricted(int metadata_directory_fd, const char *initial_root, size_t initial_root_bytes,
+						  int64_t reference_time_s, DepotTufKeyTypes key_types, DepotError *error)
+{
 	DepotTufClient *client = calloc(1, sizeof(DepotTufClient));
 	bool		ok;
 
@@ -39,6 +47,7 @@ depot_tuf_open(int metadata_directory_fd, const char *initial_root, size_t initi
 	client->directory_fd = metadata_directory_fd;
 	client->whole_fd = -1;
 	client->reference_time_s = reference_time_s;
+	client->key_types = key_types;
 	if (initial_root != NULL)
 		ok = start_from_pin(client, initial_root, initial_root_bytes, error);
 	else
@@ -155,9 +164,9 @@ depot_tuf_accept_next_root(DepotTufClient *client, const DepotBuffer *bytes, Dep
 	if (!depot_tuf_expect_top_level(client, "root", &expect, error) ||
 		!depot_tuf_accept(&expect, bytes, &fresh, error))
 		return false;
-	if (!depot_tuf_verify_envelope(fresh.envelope, json_object_get(fresh.body, "keys"),
-								   json_object_get(json_object_get(fresh.body, "roles"), "root"),
-								   "root metadata", error))
+	if (!depot_tuf_verify_signatures(fresh.envelope, json_object_get(fresh.body, "keys"),
+									 json_object_get(json_object_get(fresh.body, "roles"), "root"),
+									 "root metadata", client->key_types, error))
 	{
 		depot_error_detail(error, "Version %" PRId64 " is signed by the keys of version %" PRId64 ", but not "
 						   "by its own.",
@@ -191,7 +200,7 @@ depot_tuf_expect_top_level(const DepotTufClient *client, const char *role, Depot
 
 	*expect = (DepotTufExpect)
 	{
-		.role = role, .type = role
+		.role = role, .type = role, .key_types = client->key_types
 	};
 	expect->keys = json_object_get(client->root.body, "keys");
 	expect->threshold = json_object_get(json_object_get(client->root.body, "roles"), role);
@@ -231,6 +240,7 @@ depot_tuf_expect_delegated(const DepotTufClient *client, const DepotTufDelegatio
 	};
 	expect->keys = depot_tuf_delegation_keys(delegation->delegator_body);
 	expect->threshold = delegation->entry;
+	expect->key_types = client->key_types;
 	snprintf(file, sizeof(file), "%s.json", delegation->name);
 	expect->meta = json_object_get(json_object_get(client->snapshot.body, "meta"), file);
 	return expect->meta != NULL ||
@@ -289,7 +299,9 @@ forget_documents(DepotTufClient *client)
 static bool
 start_from_disk(DepotTufClient *client, DepotError *error)
 {
-	const DepotTufExpect expect = {.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES};
+	const DepotTufExpect expect = {
+		.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES,.key_types = client->key_types
+	};
 	DepotBuffer bytes;
 	bool		present;
 	bool		ok = false;
@@ -323,7 +335,9 @@ done:
 static bool
 start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, DepotError *error)
 {
-	const DepotTufExpect expect = {.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES};
+	const DepotTufExpect expect = {
+		.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES,.key_types = client->key_types
+	};
 	DepotBuffer newest;
 	DepotBuffer bytes;
 	bool		present = true;

@@ -5,7 +5,8 @@
  *
  * tuf_metadata.c	reads a file: JSON, shapes, keyids; knows nothing of trust
  * tuf_metadata_delegations.c	the same for the delegations in it
- * tuf_verify.c		signatures and thresholds, lengths and hashes, expiry
+ * tuf_keys.c		keys, and thresholds of signatures
+ * tuf_verify.c		lengths and hashes, expiry, and whether a file is what its parent says
  * tuf_text.c		times and path patterns
  * tuf_store.c		the trusted files on disk
  * tuf_client.c		what is trusted, in memory, and loading it
@@ -72,6 +73,7 @@ struct DepotTufClient
 	DepotTufDocument snapshot;
 	DepotTufDocument targets;
 	DepotTufDelegated *delegated;	/* in the order in which they were loaded */
+	DepotTufKeyTypes key_types;
 	bool		check_expiry;	/* of what is loaded on demand */
 	DepotTufFetch fetch;		/* after a refresh: where roles on demand come from; NULL: disk only */
 	void	   *fetch_context;
@@ -87,6 +89,7 @@ typedef struct DepotTufExpect
 	const json_t *threshold;	/* the delegator's entry: keyids and threshold */
 	const json_t *meta;			/* {version, length?, hashes?} in the parent; NULL for root and timestamp */
 	size_t		max_bytes;		/* cap of this kind of role */
+	DepotTufKeyTypes key_types;
 } DepotTufExpect;
 
 /* tuf_metadata.c */
@@ -96,11 +99,10 @@ extern const json_t *depot_tuf_delegations(const json_t *targets_body); /* array
 extern const json_t *depot_tuf_delegation_keys(const json_t *targets_body);
 
 /*
- * The checks that both files of the form share: keys with their keyids; keyids and threshold of a role; an
+ * The checks that both files of the form share: keyids and threshold of a role; an
  * array of nothing but strings; a name that is new to a set (a hash table, so that a hostile list costs no
  * more than it is long).
  */
-extern bool depot_tuf_check_keys(const json_t *keys, DepotError *error);
 extern bool depot_tuf_check_role(const json_t *role, DepotError *error);
 extern bool depot_tuf_check_strings(const json_t *array, const char *what, DepotError *error);
 extern bool depot_tuf_add_once(json_t *set, const char *name, const char *what, DepotError *error);
@@ -108,6 +110,17 @@ extern bool depot_tuf_is_top_level(const char *role);
 
 /* tuf_metadata_delegations.c */
 extern bool depot_tuf_check_delegations(const json_t *delegations, DepotError *error);
+
+/* The part of depot_tuf_parse_metadata that knows which types of keys count; the others are not even read. */
+extern json_t *depot_tuf_parse(const char *text, size_t length_bytes, const char *type, const char *what,
+							   DepotTufKeyTypes key_types, DepotError *error);
+
+/* tuf_keys.c: checks the keys that root or targets metadata (its "signed") holds, and their keyids. */
+extern bool depot_tuf_check_keys(const json_t *body, DepotTufKeyTypes key_types, DepotError *error);
+
+/* What depot_tuf_verify_envelope does, with keys of these types only. */
+extern bool depot_tuf_verify_signatures(const json_t *envelope, const json_t *keys, const json_t *role,
+										const char *what, DepotTufKeyTypes key_types, DepotError *error);
 
 /* tuf_verify.c */
 extern bool depot_tuf_check_bytes(const json_t *meta, const DepotBuffer *bytes, const char *what,

@@ -17,8 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/key.h"
-#include "common/key_public.h"
 #include "common/name.h"
 
 #define FORMAT DEPOT_ERROR_METADATA_FORMAT
@@ -32,8 +30,6 @@ static bool check_root(const json_t *body, DepotError *error);
 static bool check_timestamp(const json_t *body, DepotError *error);
 static bool check_snapshot(const json_t *body, DepotError *error);
 static bool check_targets(const json_t *body, DepotError *error);
-static bool check_key(const char *keyid, const json_t *key, DepotError *error);
-static bool check_keyid(const char *keyid, const json_t *key, DepotError *error);
 static bool check_meta(const json_t *meta, DepotError *error);
 static bool check_length_and_hashes(const json_t *entry, bool required, DepotError *error);
 
@@ -41,11 +37,19 @@ json_t *
 depot_tuf_parse_metadata(const char *text, size_t length_bytes, const char *type, const char *what,
 						 DepotError *error)
 {
+	return depot_tuf_parse(text, length_bytes, type, what, DEPOT_TUF_ALL_KEY_TYPES, error);
+}
+
+json_t *
+depot_tuf_parse(const char *text, size_t length_bytes, const char *type, const char *what,
+				DepotTufKeyTypes key_types, DepotError *error)
+{
 	json_t	   *envelope = depot_json_parse(text, length_bytes, FORMAT, what, error);
 
 	if (envelope == NULL)
 		return NULL;
-	if (!check_envelope(envelope, type, error))
+	if (!check_envelope(envelope, type, error) ||
+		!depot_tuf_check_keys(json_object_get(envelope, "signed"), key_types, error))
 	{
 		depot_error_prefix(error, "%s", what);
 		json_decref(envelope);
@@ -166,8 +170,7 @@ check_root(const json_t *body, DepotError *error)
 
 	if (!depot_json_get_bool(body, "consistent_snapshot", false, &consistent, FORMAT, error) ||
 		!depot_json_get_object(body, "keys", true, &keys, FORMAT, error) ||
-		!depot_json_get_object(body, "roles", true, &roles, FORMAT, error) ||
-		!depot_tuf_check_keys(keys, error))
+		!depot_json_get_object(body, "roles", true, &roles, FORMAT, error))
 		return false;
 	for (int i = 0; top_level_roles[i] != NULL; i++)
 	{
@@ -221,86 +224,6 @@ check_targets(const json_t *body, DepotError *error)
 			return depot_error_prefix(error, "a target");
 	}
 	return delegations == NULL || depot_tuf_check_delegations(delegations, error);
-}
-
-bool
-depot_tuf_check_keys(const json_t *keys, DepotError *error)
-{
-	const char *keyid;
-	json_t	   *key;
-
-	json_object_foreach((json_t *) keys, keyid, key)
-	{
-		if (!check_key(keyid, key, error))
-			return depot_error_prefix(error, "a key");
-	}
-	return true;
-}
-
-/*
- * A key of a type or scheme that is not known here is let through: it can never count
- * towards a threshold, and refusing it would lock old clients out of a repository that
- * begins to use it.
- */
-static bool
-check_key(const char *keyid, const json_t *key, DepotError *error)
-{
-	const char *keytype;
-	const char *scheme;
-	json_t	   *keyval;
-	DepotPublicKey *parsed;
-
-	if (!json_is_object(key))
-		return depot_error_set(error, FORMAT, "not a JSON object");
-	if (!depot_json_get_string(key, "keytype", true, &keytype, FORMAT, error) ||
-		!depot_json_get_string(key, "scheme", true, &scheme, FORMAT, error) ||
-		!depot_json_get_object(key, "keyval", true, &keyval, FORMAT, error))
-		return false;
-
-	parsed = depot_key_public_from_json(key, error);
-	if (parsed == NULL)
-	{
-		if (error->code == DEPOT_ERROR_UNSUPPORTED)
-			return true;
-		if (error->code == DEPOT_ERROR_KEY)
-			error->code = FORMAT;
-		return false;
-	}
-	depot_key_public_free(parsed);
-	return check_keyid(keyid, key, error);
-}
-
-/*
- * A keyid is the digest of the whole key object.  Widely used tools digest only the
- * three members that make the key and add members of their own afterwards; that is taken
- * too, as it names the key just as well.
- */
-static bool
-check_keyid(const char *keyid, const json_t *key, DepotError *error)
-{
-	char		expected[65];
-	json_t	   *core;
-	bool		ok;
-
-	if (!depot_key_compute_keyid(key, expected, error))
-	{
-		if (error->code == DEPOT_ERROR_KEY)
-			error->code = FORMAT;
-		return false;
-	}
-	if (strcmp(expected, keyid) == 0)
-		return true;
-	core = json_pack("{s:O, s:O, s:O}",
-					 "keytype", json_object_get(key, "keytype"),
-					 "scheme", json_object_get(key, "scheme"),
-					 "keyval", json_object_get(key, "keyval"));
-	if (core == NULL)
-		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-	ok = depot_key_compute_keyid(core, expected, error);
-	json_decref(core);
-	if (ok && strcmp(expected, keyid) != 0)
-		ok = depot_error_set(error, FORMAT, "its keyid is not its digest");
-	return ok;
 }
 
 bool

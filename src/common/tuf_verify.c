@@ -4,8 +4,7 @@
  *	  Decides whether bytes are what a trusted parent says they are.
  *
  * Lengths and hashes come before parsing, signatures before anything is
- * believed.  A threshold counts distinct public keys, never keyids or
- * signatures.
+ * believed.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -20,58 +19,9 @@
 #include <sodium.h>
 
 #include "common/digest.h"
-#include "common/key_public.h"
 
-static json_t *index_signatures(const json_t *signatures);
-static bool count_signers(const json_t *keys, const json_t *role, const json_t *signatures,
-						  const DepotBuffer *message,
-						  int64_t *count, DepotError *error);
 static bool check_hash(const char *algorithm, const char *expected, const DepotBuffer *bytes, bool *known);
 static void format_duration(int64_t seconds, char *out, size_t out_bytes);
-
-bool
-depot_tuf_verify_envelope(const json_t *envelope, const json_t *keys, const json_t *role, const char *what,
-						  DepotError *error)
-{
-	json_t	   *signatures = index_signatures(json_object_get(envelope, "signatures"));
-	json_int_t	threshold = json_integer_value(json_object_get(role, "threshold"));
-	int64_t		valid = 0;
-	DepotBuffer message;
-	bool		ok = false;
-
-	depot_buffer_init(&message);
-	if (signatures == NULL)
-	{
-		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-		goto done;
-	}
-	if (!depot_json_canonical(json_object_get(envelope, "signed"), &message, DEPOT_ERROR_METADATA_FORMAT,
-							  error))
-	{
-		depot_error_prefix(error, "%s", what);
-		goto done;
-	}
-	if (!count_signers(keys, role, signatures, &message, &valid, error))
-		goto done;
-
-	/* A threshold below 1 cannot come out of depot_tuf_parse_metadata; it must not pass here either. */
-	ok = threshold >= 1 && valid >= threshold;
-	if (!ok)
-	{
-		depot_error_set(error, DEPOT_ERROR_METADATA_THRESHOLD,
-						"%s is not signed by enough trusted keys: have %" PRId64 " of "
-						"%" JSON_INTEGER_FORMAT " valid signatures",
-						what, valid, threshold);
-		depot_error_hint(error, "The repository is damaged, is not the one that is trusted here, or somebody"
-						 " altered it. If its keys were replaced, its publisher must have the new root"
-						 " signed by the old keys.");
-	}
-
-done:
-	json_decref(signatures);
-	depot_buffer_free(&message);
-	return ok;
-}
 
 bool
 depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTufDocument *document,
@@ -87,9 +37,8 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 							   expect->max_bytes);
 	if (expect->meta != NULL && !depot_tuf_check_bytes(expect->meta, bytes, what, error))
 		return false;
-	fresh.envelope = depot_tuf_parse_metadata(bytes->data == NULL ? "" : bytes->data, bytes->length_bytes,
-											  expect->type,
-											  what, error);
+	fresh.envelope = depot_tuf_parse(bytes->data == NULL ? "" : bytes->data, bytes->length_bytes, expect->type,
+									 what, expect->key_types, error);
 	if (fresh.envelope == NULL)
 		return false;
 	fresh.body = json_object_get(fresh.envelope, "signed");
@@ -101,11 +50,11 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 		goto failed;
 	}
 	/* A root is verified by its own keys when nobody else's are given. */
-	if (!depot_tuf_verify_envelope(fresh.envelope,
-								   expect->keys != NULL ? expect->keys : json_object_get(fresh.body, "keys"),
-								   expect->threshold != NULL ? expect->threshold :
-								   json_object_get(json_object_get(fresh.body, "roles"), "root"), what,
-								   error))
+	if (!depot_tuf_verify_signatures(fresh.envelope,
+									 expect->keys != NULL ? expect->keys : json_object_get(fresh.body, "keys"),
+									 expect->threshold != NULL ? expect->threshold :
+									 json_object_get(json_object_get(fresh.body, "roles"), "root"), what,
+									 expect->key_types, error))
 		goto failed;
 	listed = json_integer_value(json_object_get(expect->meta, "version"));
 	if (expect->meta != NULL && fresh.version != listed)
@@ -190,69 +139,6 @@ depot_tuf_check_expiry(const DepotTufDocument *document, const char *what, int64
 					   document->version, reference, reference + 11);
 	return depot_error_hint(error, "If the clock is right, the publisher of the repository must renew it with"
 							" \"pg_depot repo publish\".");
-}
-
-/* Maps keyids to signatures; the format check has seen that none stands there twice. */
-static json_t *
-index_signatures(const json_t *signatures)
-{
-	json_t	   *map = json_object();
-	const json_t *signature;
-	size_t		index;
-
-	json_array_foreach(signatures, index, signature)
-	{
-		const char *keyid = json_string_value(json_object_get(signature, "keyid"));
-
-		if (keyid != NULL && json_object_set(map, keyid, json_object_get(signature, "sig")) != 0)
-		{
-			json_decref(map);
-			return NULL;
-		}
-	}
-	return map;
-}
-
-/* Counts the different public keys of role that signed message.  Each key costs one verification at most. */
-static bool
-count_signers(const json_t *keys, const json_t *role, const json_t *signatures, const DepotBuffer *message,
-			  int64_t *count, DepotError *error)
-{
-	json_t	   *counted = json_object();
-	const json_t *keyid;
-	size_t		index;
-	bool		ok = counted != NULL;
-
-	json_array_foreach(json_object_get(role, "keyids"), index, keyid)
-	{
-		const char *id = json_string_value(keyid);
-		const json_t *key_object = id == NULL ? NULL : json_object_get(keys, id);
-		const char *signature = id == NULL ? NULL : json_string_value(json_object_get(signatures, id));
-		const char *identity;
-		DepotPublicKey *key;
-
-		if (!ok)
-			break;
-		if (key_object == NULL || signature == NULL)
-			continue;
-		key = depot_key_public_from_json(key_object, error);
-		if (key == NULL && (error->code == DEPOT_ERROR_UNSUPPORTED || error->code == DEPOT_ERROR_KEY))
-			continue;			/* of a kind that is not known here */
-		if (key == NULL)
-		{
-			json_decref(counted);
-			return false;
-		}
-		identity = depot_key_public_identity(key);
-		/* Empty and odd signatures occur in real repositories; they count for nothing. */
-		if (json_object_get(counted, identity) == NULL &&
-			depot_key_public_verify(key, message->data, message->length_bytes, signature))
-			ok = json_object_set_new(counted, identity, json_true()) == 0;
-		depot_key_public_free(key);
-	}
-	*count = (int64_t) json_object_size(counted);
-	json_decref(counted);
-	return ok || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 }
 
 /* False when the hash is of a known kind and differs. */
