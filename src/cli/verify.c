@@ -14,30 +14,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/temporary.h"
 #include "common/archive.h"
 #include "common/control.h"
 #include "common/files.h"
-
-#define DIRECTORY_NAME "pg_depot-verify-XXXXXX"
-#define DIRECTORY_PATH_BYTES 4096
-
-static volatile sig_atomic_t interrupted;
-
-/* A directory of our own, and the one it stands in. */
-typedef struct PrivateDirectory
-{
-	int			parent_fd;
-	int			fd;
-	char		path[DIRECTORY_PATH_BYTES];
-}			PrivateDirectory;
 
 static void
 print_help(void)
@@ -48,71 +33,6 @@ print_help(void)
 		 "files, as a server does before it installs one.  Exits with 1 and the reason if\n"
 		 "it breaks one.  Signatures are in a repository's metadata, not in packages, so\n"
 		 "none is checked.");
-}
-
-static void
-note_interrupt(int signal_number)
-{
-	(void) signal_number;
-	interrupted = 1;
-}
-
-static void
-catch_interrupts(void)
-{
-	struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = SA_RESTART};
-
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
-
-static bool
-show_progress(uint64_t bytes_done, void *context)
-{
-	depot_cli_progress_update(context, bytes_done);
-	return !interrupted;
-}
-
-static bool
-make_private_directory(PrivateDirectory *directory, DepotError *error)
-{
-	const char *parent = getenv("TMPDIR");
-	int			length;
-
-	if (parent == NULL || *parent == '\0')
-		parent = "/tmp";
-	length = snprintf(directory->path, sizeof(directory->path), "%s/%s", parent, DIRECTORY_NAME);
-	if (length < 0 || (size_t) length >= sizeof(directory->path))
-	{
-		directory->path[0] = '\0';
-		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "TMPDIR is too long");
-	}
-	directory->parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory->parent_fd < 0 || mkdtemp(directory->path) == NULL)
-	{
-		directory->path[0] = '\0';
-		depot_error_set_errno(error, errno, "could not make a temporary directory in \"%s\"", parent);
-		return depot_error_hint(error, "Set TMPDIR to a directory with room for the unpacked package.");
-	}
-	directory->fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return directory->fd >= 0 ||
-		depot_error_set_errno(error, errno, "could not open \"%s\"", directory->path);
-}
-
-static void
-remove_private_directory(PrivateDirectory *directory)
-{
-	DepotError	error = {0};
-
-	if (directory->fd >= 0)
-		close(directory->fd);
-	if (directory->path[0] != '\0' &&
-		!depot_files_remove_tree(directory->parent_fd, strrchr(directory->path, '/') + 1, &error))
-		depot_cli_warning("could not remove \"%s\": %s", directory->path, error.message);
-	if (directory->parent_fd >= 0)
-		close(directory->parent_fd);
 }
 
 static void
@@ -136,7 +56,7 @@ verify_file(const char *path)
 {
 	DepotError	error = {0};
 	DepotManifest *manifest = NULL;
-	PrivateDirectory directory = {.parent_fd = -1, .fd = -1};
+	DepotTemporary directory = DEPOT_TEMPORARY_NONE;
 	DepotCliProgress progress;
 	char		manifest_sha256[65];
 	bool		ok = false;
@@ -148,25 +68,25 @@ verify_file(const char *path)
 		goto done;
 	}
 	depot_cli_progress_begin(&progress, "reading the package", 0);
-	manifest = depot_archive_verify(fd, NULL, NULL, manifest_sha256, show_progress, &progress, &error);
+	manifest = depot_archive_verify(fd, NULL, NULL, manifest_sha256, depot_temporary_progress, &progress, &error);
 	depot_cli_progress_end(&progress);
 	if (manifest == NULL)
 	{
 		depot_error_prefix(&error, "%s", path);
 		goto done;
 	}
-	if (!make_private_directory(&directory, &error))
+	if (!depot_temporary_make(&directory, &error))
 		goto done;
 	depot_cli_progress_begin(&progress, "unpacking it for the control file checks",
 							 depot_manifest_unpacked_bytes(manifest));
-	ok = depot_archive_unpack(fd, manifest, manifest_sha256, NULL, directory.fd, show_progress, &progress,
+	ok = depot_archive_unpack(fd, manifest, manifest_sha256, NULL, directory.fd, depot_temporary_progress, &progress,
 							  &error);
 	depot_cli_progress_end(&progress);
 	if (ok && !depot_control_check_package(directory.fd, manifest, &error))
 		ok = depot_error_prefix(&error, "%s", path);
 
 done:
-	remove_private_directory(&directory);
+	depot_temporary_remove(&directory);
 	if (ok)
 		print_result(path, manifest, manifest_sha256);
 	else
@@ -195,6 +115,6 @@ depot_cmd_verify(int argc, char **argv)
 	}
 	if (optind != argc - 1)
 		return depot_cli_usage_error("verify", "exactly one FILE is needed");
-	catch_interrupts();
+	depot_temporary_catch_interrupts();
 	return verify_file(argv[optind]);
 }
