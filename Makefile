@@ -42,7 +42,7 @@ CLI_LIBS = -pthread -lsodium -lnettle -larchive -ljansson -lseccomp -lelf
 FETCH = build/pg_depot_fetch
 FETCH_ONLY = src/cli/fetch_main.c src/cli/agent_fetch.c $(filter-out src/common/fetch_url.c,$(wildcard src/common/fetch*.c))
 FETCH_SOURCES = $(FETCH_ONLY) $(patsubst %,src/cli/%.c,agent agent_channel agent_start cli) \
-	$(patsubst %,src/common/%.c,buffer digest error fetch_url files files_tree json name testpoint)
+	$(patsubst %,src/common/%.c,buffer bundle_find digest error fetch_url files files_tree json name testpoint)
 FETCH_OBJS = $(patsubst src/%.c,build/program/%.o,$(FETCH_SOURCES))
 FETCH_LIBS = -lcurl -lsodium -lnettle -ljansson
 

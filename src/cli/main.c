@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "cli/agent.h"
+#include "cli/bundle.h"
 #include "cli/cli.h"
 #include "common/digest.h"
 
@@ -24,6 +25,7 @@ static const DepotCommand commands[] = {
 	{"inspect", depot_cmd_inspect, "show what a package holds"},
 	{"verify", depot_cmd_verify, "check a package against the rules of the format"},
 	{"repo", depot_cmd_repo, "make and maintain a repository"},
+	{"bundle", depot_cmd_bundle, "put packages and their proof into one file"},
 	{"agent", run_check_agent, NULL},
 	{NULL, NULL, NULL}
 };

@@ -145,6 +145,19 @@ extern DepotFetchOutcome depot_fetch_judge(const DepotFetch *fetch, const DepotF
 extern DepotFetchOutcome depot_fetch_compare_digest(const DepotFetchRequest *request, int base_index,
 													DepotFetchPart *part, DepotError *error);
 
+/*----- fetch_file.c -----------------------------------------------------------*/
+
+/* Two numbers and a dash. */
+#define DEPOT_FETCH_RANGE_BYTES 48
+
+/*
+ * Looks at a file: base before libcurl does.  DONE: url can be read; when the base is a bundle, url becomes
+ * that of the bundle, and range where the file lies in it.  MISSING, NEXT and FATAL as for any try.
+ */
+extern DepotFetchOutcome depot_fetch_locate_file(const DepotFetch *fetch, const DepotFetchRequest *request,
+												 int base_index, DepotBuffer *url,
+												 char range[DEPOT_FETCH_RANGE_BYTES], DepotError *error);
+
 /*----- fetch_range.c ----------------------------------------------------------*/
 
 /* Tells whether a download that broke may be gone on with: its length and digest must be known. */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * fetch_transfer.c
- *	  One transfer of the downloader: callbacks, stalls, the file: scheme.
+ *	  One transfer of the downloader: callbacks and stalls.
  *
  * Callbacks record what happened and return; what it means is decided in
  * fetch_error.c after libcurl has come back.
@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* A real response needs 2 kB; libcurl alone bounds a single line only. */
@@ -133,45 +132,6 @@ done:
 /*----- one transfer -----------------------------------------------------------*/
 
 /*
- * Looks at a file: base before libcurl does, because libcurl has one code for
- * everything that can be wrong with a file, and opens fifos.
- */
-static DepotFetchOutcome
-probe_file(const DepotFetch *fetch, const DepotFetchRequest *request, int base_index, const char *url,
-		   DepotError *error)
-{
-	const char *base = request->bases[base_index];
-	char	   *path = curl_easy_unescape(fetch->easy, url + strlen("file://"), 0, NULL);
-	char	   *directory = curl_easy_unescape(fetch->easy, base + strlen("file://"), 0, NULL);
-	struct stat status;
-	DepotFetchOutcome outcome = DEPOT_FETCH_DONE;
-
-	if (path == NULL || directory == NULL)
-		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY,
-								   "out of memory");
-	else if (stat(path, &status) == 0)
-	{
-		if (!S_ISREG(status.st_mode))
-			outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_TRANSFER,
-									   "it is not a regular file");
-		else if (access(path, R_OK) != 0)
-			outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE,
-									   strerror(errno));
-	}
-	else if (errno != ENOENT && errno != ENOTDIR)
-		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE,
-								   strerror(errno));
-	else if (stat(directory, &status) != 0)
-		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_NEXT, error, DEPOT_ERROR_UNREACHABLE,
-								   "the repository's directory does not exist");
-	else
-		outcome = DEPOT_FETCH_MISSING;
-	curl_free(path);
-	curl_free(directory);
-	return outcome;
-}
-
-/*
  * Decides whether a running transfer has stalled; the time until the connection stands belongs to the connect
  * time-out.
  */
@@ -258,6 +218,7 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 	DepotFetchTransfer transfer = {.easy = fetch->easy, .request = request, .base_index = base_index,
 	.limit_bytes = request->max_bytes, .part = part};
 	DepotBuffer url;
+	char		range[DEPOT_FETCH_RANGE_BYTES] = "";
 	DepotFetchOutcome outcome = DEPOT_FETCH_FATAL;
 	CURLcode	code;
 
@@ -277,7 +238,7 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 		goto done;
 	if (is_file)
 	{
-		outcome = probe_file(fetch, request, base_index, url.data, error);
+		outcome = depot_fetch_locate_file(fetch, request, base_index, &url, range, error);
 		if (outcome != DEPOT_FETCH_DONE)
 			goto done;
 		outcome = DEPOT_FETCH_FATAL;
@@ -292,6 +253,8 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 		(!is_file && !depot_fetch_authorize(fetch, &transfer, url.data, error)))
 		goto done;
 	DEPOT_FETCH_SETOPT(CURLOPT_HTTPHEADER, transfer.headers);
+	if (range[0] != '\0')
+		DEPOT_FETCH_SETOPT(CURLOPT_RANGE, range);
 	code = run_transfer(fetch, request, &transfer, progress, context);
 	outcome = depot_fetch_judge(fetch, request, base_index, &transfer, code, error);
 	if (outcome == DEPOT_FETCH_DONE && request->sha256 != NULL)

@@ -147,6 +147,9 @@ typedef bool (*DepotTufVisit) (const DepotTufTarget *target, void *context, Depo
 extern bool depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit visit,
 									void *context, DepotError *error);
 
+/* Returns the top-level targets role's delegations, an array of entries; NULL when there are none.  Borrowed. */
+extern const json_t *depot_tuf_delegated_roles(const DepotTufClient *client);
+
 /*
  * Root, timestamp, snapshot, targets and the delegated role as far as loaded; returns how
  * many were filled (at most limit).

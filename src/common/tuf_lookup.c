@@ -101,6 +101,12 @@ depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit 
 	return true;
 }
 
+const json_t *
+depot_tuf_delegated_roles(const DepotTufClient *client)
+{
+	return depot_tuf_delegations(client->targets.body);
+}
+
 int
 depot_tuf_roles(const DepotTufClient *client, DepotTufRole *roles, int limit)
 {

@@ -99,7 +99,7 @@ my @bad_adds = (
 	[ 'a directory without a repository', add_sql('main', "file://$work/keys"), '58P01',
 		'repository "main": repository has no metadata/timestamp.json', '', qr/^Check the URL of the repository; / ],
 	[ 'a directory that is not there', add_sql('main', "file://$work/nowhere"), '08001',
-		qr/^could not fetch "metadata\/2.root.json" from \S+nowhere: the repository's directory does not exist$/ ],
+		qr/^could not fetch "metadata\/2.root.json" from \S+nowhere: there is no such directory or bundle$/ ],
 	[ 'a host that does not answer', add_sql('main', 'http://127.0.0.1:1/'), '08001',
 		'could not fetch "metadata/2.root.json" from 127.0.0.1: no connection' ],
 	[ 'a host name that does not exist', add_sql('main', 'https://depot.invalid/'), '08001',

@@ -1,0 +1,307 @@
+/*-------------------------------------------------------------------------
+ *
+ * bundle.c
+ *	  "pg_depot bundle": a part of a repository in one file.
+ *
+ * The repository is read as a server reads it, from its first root on, and
+ * what the client workflow asks for goes into the bundle.  So a bundle has just the
+ * metadata that a server will ask for, and one that no server would believe
+ * is never made.
+ *
+ * A bundle is no installation: where two packages need different versions of
+ * a third, both go in.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/bundle.h"
+#include "cli/cli.h"
+#include "cli/temporary.h"
+#include "common/digest.h"
+#include "common/files.h"
+#include "common/name.h"
+
+#define COMMAND "bundle"
+
+static void
+print_help(void)
+{
+	puts("Usage: pg_depot bundle DIR --output FILE [OPTIONS] NAME[=VERSION]...\n"
+		 "\n"
+		 "Writes one file that holds packages of the repository in DIR, what they depend on,\n"
+		 "and the signed metadata that proves them.  DIR is the repository, or a copy of it.\n"
+		 "On a server without a network, file:///PATH of the bundle is the repository's URL;\n"
+		 "the same rules hold there, so its metadata expires as it does everywhere.  NAME is a\n"
+		 "package or an extension; VERSION may be a constraint, as 3.5.* or \">= 1, < 2\".\n"
+		 "\n"
+		 "  -o, --output FILE     the bundle; it must not exist\n"
+		 "  --platform PLATFORM   such as pg17-linux-amd64; repeat it for several (all that\n"
+		 "                        the repository has)\n"
+		 "  --all                 every package\n"
+		 "  --root FILE           trust this root, not the first one in DIR");
+}
+
+/* Reads one file of the repository; the DepotTufFetch of this command. */
+static bool
+fetch_from_directory(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
+					 DepotError *error)
+{
+	DepotBundleCommand *command = context;
+	char		path[sizeof("metadata/") + 512];
+
+	if ((size_t) snprintf(path, sizeof(path), "metadata/%s", file_name) >= sizeof(path))
+		return depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "the name of a metadata file is too long");
+	*missing = !depot_files_exists(command->repository_fd, path);
+	if (*missing)
+		return true;
+	return depot_files_read(command->repository_fd, path, max_bytes, out, error) &&
+		depot_bundle_note_metadata(command, path, out, error);
+}
+
+/* Reads the root that everything is verified from, and the first one, which servers may know by its digest. */
+static bool
+read_roots(DepotBundleCommand *command, DepotError *error)
+{
+	DepotBuffer first;
+	bool		missing = false;
+	bool		ok;
+
+	depot_buffer_init(&first);
+	ok = fetch_from_directory(command, "1.root.json", DEPOT_TUF_ROOT_MAX_BYTES, &first, &missing, error);
+	if (ok && missing)
+	{
+		ok = depot_error_set(error, DEPOT_ERROR_FILE_MISSING, "there is no \"metadata/1.root.json\"");
+		depot_error_hint(error, "Name the directory of a repository, or a whole copy of one.");
+	}
+	if (ok && command->root_file != NULL)
+		ok = depot_files_read(AT_FDCWD, command->root_file, DEPOT_TUF_ROOT_MAX_BYTES, &command->root, error);
+	else if (ok)
+		ok = depot_buffer_append(&command->root, first.data, first.length_bytes) ||
+			depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	depot_buffer_free(&first);
+	return ok;
+}
+
+/* Reads one platform's part of the repository and chooses from it. */
+static bool
+read_platform(DepotBundleCommand *command, const char *role, DepotError *error)
+{
+	DepotTufClient *client;
+	bool		changed;
+	bool		ok;
+
+	client = depot_tuf_open(command->state.fd, command->root.data, command->root.length_bytes, command->now_s, error);
+	ok = client != NULL && depot_tuf_refresh(client, role, fetch_from_directory, command, &changed, error) &&
+		depot_bundle_choose(command, client, role, error);
+	depot_tuf_close(client);
+	return ok;
+}
+
+/* Takes every platform that the targets role delegates to, when none was named. */
+static bool
+find_platforms(DepotBundleCommand *command, DepotError *error)
+{
+	DepotTufClient *client;
+	bool		changed;
+	bool		ok;
+
+	if (command->platform_count > 0)
+		return true;
+	command->is_every_platform = true;
+	client = depot_tuf_open(command->state.fd, command->root.data, command->root.length_bytes, command->now_s, error);
+	ok = client != NULL && depot_tuf_refresh(client, NULL, fetch_from_directory, command, &changed, error) &&
+		depot_bundle_list_platforms(command, client, error);
+	depot_tuf_close(client);
+	if (ok && command->platform_count == 0)
+		return depot_error_set(error, DEPOT_ERROR_UNKNOWN_EXTENSION, "the repository has no packages");
+	return ok;
+}
+
+/* Writes the bundle beside its name, and renames it when it is whole. */
+static bool
+write_bundle(DepotBundleCommand *command, int directory_fd, const char *name, DepotError *error)
+{
+	char		temporary[NAME_MAX + 1];
+	DepotBundleWriter *writer = NULL;
+	DepotError	ignored;
+	bool		ok = false;
+	int			fd;
+
+	if ((size_t) snprintf(temporary, sizeof(temporary), "%s.new", name) >= sizeof(temporary))
+		return depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "the name of the bundle is too long");
+	if (!depot_files_remove(directory_fd, temporary, error))
+		return false;
+	fd = depot_files_open(directory_fd, temporary, O_RDWR | O_CREAT | O_EXCL, 0666, error);
+	if (fd < 0)
+		return false;
+	writer = depot_bundle_create(fd, error);
+	if (writer != NULL)
+	{
+		ok = depot_bundle_write_files(command, writer, error);
+		ok = depot_bundle_finish(writer, ok, error) && ok;
+	}
+	if (ok && fsync(fd) != 0)
+		ok = depot_error_set_errno(error, errno, "could not write \"%s\"", name);
+	if (close(fd) != 0 && ok)
+		ok = depot_error_set_errno(error, errno, "could not write \"%s\"", name);
+	ok = ok && depot_files_rename(directory_fd, temporary, directory_fd, name, error) &&
+		depot_files_fsync(directory_fd, ".", error);
+	if (!ok)
+		(void) depot_files_remove(directory_fd, temporary, &ignored);
+	return ok;
+}
+
+/* Splits the output's path, and makes sure that nothing is overwritten. */
+static bool
+write_output(DepotBundleCommand *command, DepotError *error)
+{
+	char		directory[4096];
+	const char *slash = strrchr(command->output, '/');
+	const char *name = slash != NULL ? slash + 1 : command->output;
+	int			directory_fd;
+	bool		ok;
+
+	snprintf(directory, sizeof(directory), "%.*s", slash != NULL ? (int) (slash - command->output + 1) : 1,
+			 slash != NULL ? command->output : ".");
+	directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory_fd < 0)
+		return depot_error_set_errno(error, errno, "could not open the directory \"%s\"", directory);
+	if (faccessat(directory_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		ok = depot_error_set(error, DEPOT_ERROR_FILE_EXISTS, "\"%s\" exists", command->output);
+	else
+		ok = write_bundle(command, directory_fd, name, error);
+	(void) close(directory_fd);
+	return ok;
+}
+
+static void
+print_result(const DepotBundleCommand *command)
+{
+	char		size[DEPOT_CLI_SIZE_BYTES];
+	uint64_t	total_bytes = 0;
+	int			count = 0;
+
+	for (int i = 0; i < command->file_count; i++)
+	{
+		const DepotBundleFile *file = &command->files[i];
+
+		total_bytes += file->size_bytes;
+		if (!file->is_package)
+			continue;
+		count++;
+		printf("%s (%s)\n", strrchr(file->path, '/') + 1 + strlen(file->sha256) + 1,
+			   depot_cli_format_size(file->size_bytes, size));
+	}
+	printf("%s: %d %s, %s\n", command->output, count, count == 1 ? "package" : "packages",
+		   depot_cli_format_size(total_bytes, size));
+}
+
+static bool
+run(DepotBundleCommand *command, DepotError *error)
+{
+	if (!depot_temporary_make(&command->state, error) || !read_roots(command, error) ||
+		!find_platforms(command, error))
+		return false;
+	for (int i = 0; i < command->platform_count; i++)
+		if (!read_platform(command, command->platforms[i], error))
+			return depot_error_prefix(error, "%s", command->platforms[i]);
+	for (int i = 0; i < command->name_count; i++)
+		if (command->is_every_platform && !command->is_found[i])
+			return depot_error_set(error, DEPOT_ERROR_UNKNOWN_EXTENSION, "the repository has nothing for \"%s\"",
+								   command->names[i]);
+	return write_output(command, error);
+}
+
+/* Returns -1, or the exit code of what was wrong. */
+static int
+parse_options(int argc, char **argv, DepotBundleCommand *command)
+{
+	static const struct option options[] = {
+		{"output", required_argument, NULL, 'o'},
+		{"platform", required_argument, NULL, 'p'},
+		{"all", no_argument, NULL, 'a'},
+		{"root", required_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}
+	};
+	int			option;
+
+	while ((option = getopt_long(argc, argv, ":ho:", options, NULL)) != -1)
+	{
+		switch (option)
+		{
+			case 'o':
+				command->output = optarg;
+				break;
+			case 'p':
+				if (!depot_name_is_delegated_role(optarg))
+					return depot_cli_usage_error(COMMAND, "\"%s\" is not a platform such as pg17-linux-amd64", optarg);
+				if (command->platform_count == DEPOT_BUNDLE_MAX_PLATFORMS)
+					return depot_cli_usage_error(COMMAND, "too many platforms");
+				snprintf(command->platforms[command->platform_count++], sizeof(command->platforms[0]), "%s", optarg);
+				break;
+			case 'a':
+				command->all = true;
+				break;
+			case 'r':
+				command->root_file = optarg;
+				break;
+			case 'h':
+				print_help();
+				return DEPOT_EXIT_OK;
+			default:
+				return depot_cli_option_error(COMMAND, option, argv);
+		}
+	}
+	if (command->output == NULL)
+		return depot_cli_usage_error(COMMAND, "--output is needed");
+	if (optind == argc)
+		return depot_cli_usage_error(COMMAND, "the directory of a repository is needed");
+	if (command->all == (optind + 1 < argc))
+		return depot_cli_usage_error(COMMAND, "name packages, or give --all");
+	command->names = argv + optind + 1;
+	command->name_count = argc - optind - 1;
+	command->is_found = calloc((size_t) argc, sizeof(command->is_found[0]));
+	if (command->is_found == NULL)
+		return depot_cli_usage_error(COMMAND, "out of memory");
+	return -1;
+}
+
+int
+depot_cmd_bundle(int argc, char **argv)
+{
+	static DepotBundleCommand command = {.repository_fd = -1, .state = DEPOT_TEMPORARY_NONE};
+	DepotError	error = {0};
+	int			result = parse_options(argc, argv, &command);
+	bool		ok = false;
+
+	if (result != -1)
+		return result;
+	command.now_s = (int64_t) time(NULL);
+	depot_buffer_init(&command.root);
+	depot_temporary_catch_interrupts();
+	command.repository_fd = open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (command.repository_fd < 0)
+		depot_error_set_errno(&error, errno, "could not open the repository \"%s\"", argv[optind]);
+	else
+		ok = run(&command, &error);
+	if (ok)
+		print_result(&command);
+	else
+		depot_cli_report_error(&error);
+	depot_temporary_remove(&command.state);
+	depot_bundle_free(&command);
+	return ok ? DEPOT_EXIT_OK : DEPOT_EXIT_FAILED;
+}
