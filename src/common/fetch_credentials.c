@@ -231,14 +231,14 @@ fail_entry(const char *path, size_t number, DepotError *error, const char *membe
 
 /* Reads and checks what one entry holds of a kind. */
 static bool
-read_kind(const KindRule *kind, const json_t *value, DepotCredential *credential, const char *path, size_t number,
+read_kind(const KindRule * kind, const json_t *value, DepotCredential * credential, const char *path, size_t number,
 		  DepotError *error)
 {
 	size_t		found = 0;
 
 	if (!kind->is_string && !json_is_object(value))
 		return fail_entry(path, number, error, kind->name, "is not an object");
-	for (const MemberRule *member = kind->members; member->name != NULL; member++)
+	for (const MemberRule * member = kind->members; member->name != NULL; member++)
 	{
 		const json_t *text = kind->is_string ? value : json_object_get(value, member->name);
 		char		shown[64];
@@ -280,9 +280,9 @@ check_prefix(const json_t *value, const char *path, size_t number, DepotError *e
 
 /* Reads and checks one entry; an error says which (number, from 1) and why. */
 static bool
-read_entry(const json_t *entry, DepotCredential *credential, const char *path, size_t number, DepotError *error)
+read_entry(const json_t *entry, DepotCredential * credential, const char *path, size_t number, DepotError *error)
 {
-	const KindRule *chosen = NULL;
+	const		KindRule *chosen = NULL;
 
 	memset(credential, 0, sizeof(*credential));
 	if (!json_is_object(entry))
@@ -371,7 +371,7 @@ typedef struct UrlParts
 
 /* Takes a URL apart that depot_fetch_check_url has let through; false for file:. */
 static bool
-split_url(const char *url, UrlParts *parts)
+split_url(const char *url, UrlParts * parts)
 {
 	const char *end;
 
@@ -406,7 +406,7 @@ depot_credentials_cover(const char *prefix, const char *url)
 }
 
 bool
-depot_credentials_find(const json_t *document, const char *url, DepotCredential *credential)
+depot_credentials_find(const json_t *document, const char *url, DepotCredential * credential)
 {
 	const json_t *entries = json_object_get(document, "credentials");
 	const json_t *best = NULL;

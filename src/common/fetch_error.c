@@ -200,10 +200,11 @@ depot_fetch_judge(const DepotFetch *fetch, const DepotFetchRequest *request, int
 		depot_error_hint(error, "If the line is slow, raise depot.stall_timeout.");
 		return DEPOT_FETCH_RETRY;
 	}
+
 	/*
 	 * A status counts even when the connection broke, or was left, in the middle of an error page.  Object
-	 * stores say 403 of a file that is not there to whoever may not list; where a file is usually absent, that
-	 * is what it means.
+	 * stores say 403 of a file that is not there to whoever may not list; where a file is usually absent,
+	 * that is what it means.
 	 */
 	if (status == 404 || status == 410 || (status == 403 && request->optional))
 		return DEPOT_FETCH_MISSING;
