@@ -152,6 +152,22 @@ report_progress(uint64_t bytes_done, uint64_t bytes_total, void *context)
 	return depot_channel_send_progress(&agent->channel, NULL, bytes_done, bytes_total);
 }
 
+/* Names the addresses that failed where another one did not. */
+static void
+report_skipped(DepotAgent *agent, const DepotFetchResult *result)
+{
+	for (int i = 0; i < result->skipped_count; i++)
+	{
+		const DepotError *error = &result->skipped[i].error;
+
+		(void) depot_channel_send(&agent->channel,
+								  json_pack("{s:s, s:i, s:s, s:s, s:s, s:s}", "type", "skipped",
+											"base", result->skipped[i].base_index,
+											"code", depot_error_wire_name(error->code), "message", error->message,
+											"detail", error->detail, "hint", error->hint));
+	}
+}
+
 static bool
 run_fetch(DepotAgent *agent, const json_t *command, DepotError *error)
 {
@@ -191,6 +207,8 @@ run_fetch(DepotAgent *agent, const json_t *command, DepotError *error)
 	if (!ok)
 		return false;
 	depot_test_point("fetch_end");
+	if (!result.missing)
+		report_skipped(agent, &result);
 	(void) depot_channel_send(&agent->channel,
 							  json_pack("{s:s, s:b, s:I, s:i}", "type", "done", "missing",
 										(int) result.missing,

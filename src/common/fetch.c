@@ -285,18 +285,50 @@ add_hint(DepotError *error)
 		depot_error_hint(error, "Another file is served than was signed; tell the publisher of the repository.");
 }
 
+/* A message without the path, which is the same for all: "HOST: reason". */
+static const char *
+reason_of(const DepotError *error)
+{
+	const char *mark = strstr(error->message, "\" from ");
+
+	return mark != NULL ? mark + strlen("\" from ") : error->message;
+}
+
+/* Sets the error of the base whose failure tells most, with what became of the others in its detail. */
+static bool
+fail_all(const DepotFetchResult *result, DepotError *error)
+{
+	const DepotError *worst = &result->skipped[0].error;
+	DepotBuffer detail;
+
+	depot_buffer_init(&detail);
+	for (int i = 1; i < result->skipped_count; i++)
+		if (depot_fetch_blame(result->skipped[i].error.code) > depot_fetch_blame(worst->code))
+			worst = &result->skipped[i].error;
+	*error = *worst;
+	add_hint(error);
+	if (result->skipped_count > 1)
+	{
+		depot_buffer_append_format(&detail, "%s%sNone of the repository's %d addresses delivered it.", worst->detail,
+								   worst->detail[0] != '\0' ? " " : "", result->skipped_count);
+		for (int i = 0; i < result->skipped_count; i++)
+			depot_buffer_append_format(&detail, " %s.", reason_of(&result->skipped[i].error));
+		if (!detail.failed)
+			depot_error_detail(error, "%s", detail.data);
+	}
+	depot_buffer_free(&detail);
+	return false;
+}
+
 bool
 depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchResult *result,
 				 DepotFetchProgress progress, void *context, DepotError *error)
 {
-	DepotError	first_error;
 	DepotFetchPart part;
 	int			order[DEPOT_FETCH_MAX_BASES] = {0};
-	int			failed = 0;
 	int			missing = 0;
 
 	memset(result, 0, sizeof(*result));
-	memset(&first_error, 0, sizeof(first_error));
 	if (request->base_count < 1 || request->base_count > DEPOT_FETCH_MAX_BASES)
 		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "a repository needs 1 to %d addresses",
 							   DEPOT_FETCH_MAX_BASES);
@@ -320,9 +352,13 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 		if (outcome == DEPOT_FETCH_FATAL)
 			return false;
 		if (outcome == DEPOT_FETCH_MISSING)
+		{
 			missing++;
-		else if (failed++ == 0)
-			first_error = *error;
+			depot_fetch_fail(request, order[i], outcome, error, DEPOT_ERROR_NOT_FOUND, "there is no such file");
+		}
+		result->skipped[i].base_index = order[i];
+		result->skipped[i].error = *error;
+		result->skipped_count = i + 1;
 		/* the bytes of a base that served another file are not gone on with */
 		if (outcome == DEPOT_FETCH_NEXT &&
 			(error->code == DEPOT_ERROR_TOO_LARGE || error->code == DEPOT_ERROR_DIGEST_MISMATCH))
@@ -330,12 +366,6 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 	}
 
 	/* one that says "no such file" while another cannot be asked proves nothing, but may have to do */
-	result->missing = failed == 0 || (request->optional && missing > 0);
-	if (result->missing)
-		return true;
-	*error = first_error;
-	add_hint(error);
-	if (request->base_count > 1 && error->detail[0] == '\0')
-		depot_error_detail(error, "None of the repository's %d addresses delivered it.", request->base_count);
-	return false;
+	result->missing = missing == request->base_count || (request->optional && missing > 0);
+	return result->missing || fail_all(result, error);
 }

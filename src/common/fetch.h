@@ -55,11 +55,20 @@ typedef struct DepotFetchRequest
 	int			fd;				/* written from 0; what is in it is overwritten */
 }			DepotFetchRequest;
 
+/* A base that did not deliver what another one did, and why. */
+typedef struct DepotFetchSkipped
+{
+	int			base_index;
+	DepotError	error;
+}			DepotFetchSkipped;
+
 typedef struct DepotFetchResult
 {
 	bool		missing;		/* every base, or with optional any, said 404 or 410 (or ENOENT) */
 	uint64_t	bytes;
 	int			base_index;		/* the one that delivered */
+	int			skipped_count;
+	DepotFetchSkipped skipped[DEPOT_FETCH_MAX_BASES];
 }			DepotFetchResult;
 
 /* bytes so far and expected (0: unknown); returns false to stop (CANCELED). */
@@ -76,6 +85,13 @@ extern void depot_fetch_close(DepotFetch *fetch);
  */
 extern bool depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetchResult *result,
 							 DepotFetchProgress progress, void *context, DepotError *error);
+
+/*
+ * Tells how much an error says about the address that something came from: 0 nothing, as another address would
+ * not do better; else the more the larger, from a file that is not there to one that is not what was signed.
+ * Needs no libcurl either.
+ */
+extern int	depot_fetch_blame(DepotErrorCode code);
 
 /*
  * Whether a URL may be a repository's: https://, http:// (loopback or allowed), file:/// with an absolute

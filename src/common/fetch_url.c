@@ -221,6 +221,33 @@ depot_fetch_check_url(const char *url, bool allow_http, DepotError *error)
 	return true;
 }
 
+int
+depot_fetch_blame(DepotErrorCode code)
+{
+	switch (code)
+	{
+		case DEPOT_ERROR_NOT_FOUND:
+			return 1;
+		case DEPOT_ERROR_UNREACHABLE:
+		case DEPOT_ERROR_NOT_ALLOWED:
+			return 2;
+		case DEPOT_ERROR_TRANSFER:
+		case DEPOT_ERROR_STALLED:
+			return 3;
+		case DEPOT_ERROR_TOO_LARGE:
+		case DEPOT_ERROR_METADATA_FORMAT:
+		case DEPOT_ERROR_METADATA_THRESHOLD:
+		case DEPOT_ERROR_METADATA_EXPIRED:
+		case DEPOT_ERROR_METADATA_ROLLBACK:
+		case DEPOT_ERROR_METADATA_MISMATCH:
+		case DEPOT_ERROR_ROOT_INVALID:
+		case DEPOT_ERROR_DIGEST_MISMATCH:
+			return 4;
+		default:
+			return 0;
+	}
+}
+
 /* Tells whether path is parts of [A-Za-z0-9._+~:-] joined by single slashes, none empty, "." or "..". */
 static bool
 is_repository_path(const char *path)

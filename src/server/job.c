@@ -234,6 +234,7 @@ end_stagings(DepotJob *job)
 void
 depot_job_let_go(DepotJob *job)
 {
+	job->on_agent_error = NULL;
 	depot_job_stop_agents(job);
 	end_stagings(job);
 	depot_job_unlock_repository(job);
@@ -373,21 +374,19 @@ depot_job_fail(DepotJob *job, const DepotReport *report)
 }
 
 void
-depot_job_raise_agent_error(const DepotAgent *agent, const DepotMessage *message)
+depot_job_read_agent_error(const DepotMessage *message, DepotError *error)
 {
 	const char *code = depot_message_string(message, "code");
 	const char *text = depot_message_string(message, "message");
 	const char *detail = depot_message_string(message, "detail");
 	const char *hint = depot_message_string(message, "hint");
-	DepotError	error;
 
-	depot_error_set(&error, depot_error_from_wire_name(code != NULL ? code : ""), "%s",
+	depot_error_set(error, depot_error_from_wire_name(code != NULL ? code : ""), "%s",
 					text != NULL ? text : "an agent failed without a message");
 	if (detail != NULL)
-		depot_error_detail(&error, "%s", detail);
+		depot_error_detail(error, "%s", detail);
 	if (hint != NULL)
-		depot_error_hint(&error, "%s", hint);
-	depot_job_raise(&error);
+		depot_error_hint(error, "%s", hint);
 }
 
 void

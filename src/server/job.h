@@ -57,6 +57,8 @@ struct DepotJob
 	/* what it waits for */
 	void		(*on_message) (DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 	DepotJobStep on_wake;		/* called whenever the leader wakes */
+	/* takes an agent's error, or returns false: then it is raised; NULL: it is raised */
+	bool		(*on_agent_error) (DepotJob *job, DepotAgent *agent, const DepotError *error);
 	void		(*on_error) (DepotJob *job, const DepotReport *report); /* NULL: the job fails */
 
 	/*
@@ -121,8 +123,8 @@ extern void depot_job_warn(DepotJob *job, const DepotReport *report, const char 
 extern void depot_job_finish(DepotJob *job, const char *rows);
 extern void depot_job_fail(DepotJob *job, const DepotReport *report);
 
-/* Raises what an agent reported, or a complaint about what it said. */
-pg_noreturn extern void depot_job_raise_agent_error(const DepotAgent *agent, const DepotMessage *message);
+/* Reads what an agent reported; raises a complaint about what it said. */
+extern void depot_job_read_agent_error(const DepotMessage *message, DepotError *error);
 pg_noreturn extern void depot_job_raise_agent_nonsense(const DepotAgent *agent, const char *what);
 
 /* ereports unless the extension is there, committed.  Inside a transaction. */

@@ -277,6 +277,17 @@ advance_jobs(void)
 	}
 }
 
+/* An error of an agent is the job's, unless the job knows what to do about it. */
+static void
+take_error(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
+{
+	DepotError	error;
+
+	depot_job_read_agent_error(message, &error);
+	if (job->on_agent_error == NULL || !job->on_agent_error(job, agent, &error))
+		depot_job_raise(&error);
+}
+
 /* Gives one line of an agent to the job. */
 static void
 take_line(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
@@ -291,7 +302,7 @@ take_line(DepotJob *job, DepotAgent *agent, const DepotMessage *message)
 			depot_job_raise_agent_nonsense(agent, "another protocol version");
 	}
 	else if (strcmp(type, "error") == 0)
-		depot_job_raise_agent_error(agent, message);
+		take_error(job, agent, message);
 	else if (job->on_message != NULL)
 		job->on_message(job, agent, message);
 }

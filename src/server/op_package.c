@@ -16,7 +16,7 @@
 
 #include <time.h>
 
-#include "server/job.h"
+#include "server/bases.h"
 #include "server/platform.h"
 #include "server/settings.h"
 #include "server/space.h"
@@ -175,6 +175,13 @@ on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
 	if (strcmp(type, "progress") == 0)
 		depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, depot_message_integer(message, "bytes", 0),
 							  package->request.size_bytes);
+	else if (strcmp(type, "skipped") == 0)
+	{
+		DepotError	error;
+
+		depot_job_read_agent_error(message, &error);
+		depot_bases_warn(job, &package->repository, (int) base, &error);
+	}
 	else if (strcmp(type, "done") != 0)
 		depot_job_raise_agent_nonsense(job->fetch, "an unknown type of line");
 	else if (depot_message_bool(message, "missing"))
@@ -185,11 +192,12 @@ on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
 				 errhint("The repository or its mirror is incomplete; try again later, or tell its publisher.")));
 	else if (base >= 0)
 	{
+		const char *source = depot_bases_url(&package->repository, (int) base);
+
 		depot_agent_stop(job->fetch);
 		job->fetch = NULL;
 		package->source = MemoryContextStrdup(job->context,
-											  base == 0 || base > package->repository.mirror_count ?
-											  package->repository.url : package->repository.mirrors[base - 1]);
+											  source != NULL ? source : package->repository.url);
 		job->on_wake = check_when_free;
 		check_when_free(job);
 	}

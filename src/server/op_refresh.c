@@ -18,11 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/fetch.h"
 #include "common/files.h"
 #include "common/name.h"
 #include "common/testpoint.h"
 #include "nodes/pg_list.h"
 #include "server/applied.h"
+#include "server/bases.h"
 #include "server/catalog.h"
 #include "server/job.h"
 #include "server/platform.h"
@@ -42,7 +44,10 @@ typedef struct Refresh
 	DepotJobStep then;
 	MemoryContext targets_context;
 	List	   *targets;		/* DepotAvailableRow */
+	DepotBases	bases;
 	char		needed_file[64];	/* what the fetch agent is bringing */
+	bool		has_fetch_failed;	/* the check agent was told so, and is going to give up */
+	DepotError	fetch_error;	/* why */
 	bool		with_targets;	/* list them even when nothing has changed */
 	bool		is_changed;		/* the agent has accepted newer metadata */
 	bool		has_targets;	/* targets are all that it offers now */
@@ -52,6 +57,7 @@ typedef struct Refresh
 
 static void begin_when_free(DepotJob *job);
 static void send_refresh(DepotJob *job);
+static bool on_agent_error(DepotJob *job, DepotAgent *agent, const DepotError *error);
 static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
@@ -68,6 +74,7 @@ depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep r
 	refresh->with_targets = !row->is_refreshed || !row->has_available;
 	refresh->record = record;
 	refresh->then = then;
+	depot_bases_begin(&refresh->bases, &refresh->row);
 	job->operation = refresh;
 	job->on_message = NULL;
 	job->on_wake = begin_when_free;
@@ -112,6 +119,7 @@ begin_when_free(DepotJob *job)
 	depot_job_stop_agents(job);
 	depot_job_begin_staging(job);
 	depot_job_need_agents(job, true);
+	job->on_agent_error = on_agent_error;
 	send_refresh(job);
 }
 
@@ -151,6 +159,38 @@ send_refresh(DepotJob *job)
 	}
 	appendStringInfoChar(&line, '}');
 	depot_agent_send(job->check, line.data);
+}
+
+/*
+ * What is wrong with an address makes the refresh begin again with the next one, from what is trusted by then:
+ * so all files are of one address, and none can be mixed with another's.  An agent's own trouble is an error.
+ */
+static bool
+on_agent_error(DepotJob *job, DepotAgent *agent, const DepotError *error)
+{
+	Refresh    *refresh = job->operation;
+
+	if (agent->kind == DEPOT_AGENT_FETCH)
+	{
+		if (depot_fetch_blame(error->code) == 0)
+			return false;
+		refresh->has_fetch_failed = true;
+		refresh->fetch_error = *error;
+		depot_agent_send(job->check, "{\"command\":\"failed\"}");
+		return true;
+	}
+	if (refresh->has_fetch_failed)
+		error = &refresh->fetch_error;
+	else if (depot_fetch_blame(error->code) == 0)
+		return false;
+	depot_bases_skip(job, &refresh->bases, error);
+	refresh->has_fetch_failed = false;
+	if (refresh->targets_context != NULL)
+		MemoryContextDelete(refresh->targets_context);
+	refresh->targets_context = NULL;
+	refresh->targets = NIL;
+	send_refresh(job);
+	return true;
 }
 
 static void
@@ -195,8 +235,9 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 
 		initStringInfo(&line);
 		appendStringInfoString(&line, "{\"command\":\"fetch\",\"bases\":");
-		depot_job_append_bases(&line, &refresh->row);
-		appendStringInfo(&line, ",\"path\":\"%s\",\"file\":\"%s\",\"max_bytes\":" INT64_FORMAT
+		appendStringInfoChar(&line, '[');
+		escape_json(&line, depot_bases_url(&refresh->row, refresh->bases.current));
+		appendStringInfo(&line, "],\"path\":\"%s\",\"file\":\"%s\",\"max_bytes\":" INT64_FORMAT
 						 ",\"expected_bytes\":0,\"optional\":%s}",
 						 path, file, depot_message_integer(message, "max_bytes", 0),
 						 is_root(path) ? "true" : "false");
@@ -328,6 +369,7 @@ finish(DepotJob *job, const DepotMessage *message)
 	}
 	refresh->result.expires_epoch_s = depot_message_integer(message, "expires", 0);
 	job->on_message = NULL;
+	job->on_agent_error = NULL;
 	depot_job_transact(job, record_refresh);
 }
 

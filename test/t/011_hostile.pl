@@ -9,12 +9,11 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use DepotAttack;
+use DepotMeasure;
 use DepotTest;
-use IO::Handle;
 use IPC::Run ();
-use POSIX ();
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 my $work = $ENV{DEPOT_TEST_WORK};
 my $keys = "$work/keys";
@@ -77,77 +76,6 @@ sub warnings_of
 	return grep { /^(?:psql:\S+ )?WARNING:/ } psql_notices($node, 'postgres', $sql);
 }
 
-# ---- what an agent costs ----
-
-# Largest memory of the leader's agents at the moment, in kB; 0 when there is none.
-sub agents_memory
-{
-	my ($leader) = @_;
-	my $largest = 0;
-	foreach my $pid (agent_pids($leader))
-	{
-		my $status = eval { file_contents("/proc/$pid/status") } // '';
-		next if $status !~ /^Name:\s+pg_depot$/m;
-		$largest = $1 if $status =~ /^VmHWM:\s+(\d+) kB/m && $1 > $largest;
-	}
-	return $largest;
-}
-
-# Bytes in staging beside the download itself.
-sub staged_bytes
-{
-	my ($directory) = @_;
-	my $bytes = 0;
-	opendir(my $handle, $directory) or return 0;
-	foreach my $entry (grep { !/^\.\.?$/ && $_ ne 'package' } readdir $handle)
-	{
-		my $path = "$directory/$entry";
-		$bytes += -d $path ? staged_bytes($path) : (-s $path) // 0;
-	}
-	closedir($handle);
-	return $bytes;
-}
-
-sub start_measuring
-{
-	my $leader = leader_pid($node);
-	my $staging = $node->data_dir . '/pg_depot/var/pgsql_tmp_staging';
-	pipe(my $reader, my $writer) or die "pipe: $!";
-	my $pid = fork() // die "fork: $!";
-	if ($pid != 0)
-	{
-		close($writer);
-		readline $reader;
-		return { pid => $pid, reader => $reader };
-	}
-	close($reader);
-	$writer->autoflush(1);
-	my %max = (memory_kb => 0, staged_bytes => 0, samples => 0);
-	my $is_over = 0;
-	local $SIG{TERM} = sub { $is_over = 1 };
-	print $writer "ready\n";
-	while (!$is_over)
-	{
-		my ($kb, $bytes) = (agents_memory($leader), staged_bytes($staging));
-		$max{samples}++ if $kb > 0;
-		$max{memory_kb} = $kb if $kb > $max{memory_kb};
-		$max{staged_bytes} = $bytes if $bytes > $max{staged_bytes};
-		sleep 0.001;
-	}
-	print $writer join(' ', map { "$_ $max{$_}" } sort keys %max);
-	close($writer);
-	POSIX::_exit(0);
-}
-
-sub stop_measuring
-{
-	my ($measure) = @_;
-	kill 'TERM', $measure->{pid};
-	my $text = readline $measure->{reader};
-	waitpid $measure->{pid}, 0;
-	return split / /, $text;
-}
-
 # ---- every hostile package ----
 
 # Refused when it is installed: published under a description that hides what is wrong.
@@ -166,7 +94,7 @@ sub refuse_package
 	my ($error, $seconds, %max);
 	foreach (1 .. 10)
 	{
-		my $measure = start_measuring();
+		my $measure = start_measuring($node);
 		my $begin = time;
 		$error = psql_error($node, 'postgres', $install);
 		$seconds = time - $begin;

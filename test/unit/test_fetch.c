@@ -127,6 +127,8 @@ test_mirrors(void **state)
 										"http://127.0.0.1:%d/endless",
 	"http://127.0.0.1:%d/plain", NULL};
 	static const char *const unsure[] = {"http://127.0.0.1:%d/missing", "http://127.0.0.1:1", NULL};
+	static const char *const worst[] = {"http://127.0.0.1:1", "http://127.0.0.1:%d/endless",
+										"http://127.0.0.1:%d/broken", NULL};
 	static const char *const none[] = {"http://127.0.0.1:%d/missing", "http://127.0.0.1:%d/gone", NULL};
 	Download	download = {0};
 
@@ -135,10 +137,19 @@ test_mirrors(void **state)
 	assert_true(download.ok);
 	assert_int_equal(download.result.base_index, 3);
 	assert_string_equal(download.text, SERVER_BODY);
+	assert_int_equal(download.result.skipped_count, 3);
+	assert_int_equal(download.result.skipped[0].error.code, DEPOT_ERROR_UNREACHABLE);
+	assert_int_equal(download.result.skipped[1].error.code, DEPOT_ERROR_NOT_FOUND);
+	assert_int_equal(download.result.skipped[2].error.code, DEPOT_ERROR_TOO_LARGE);
+	assert_int_equal(download.result.skipped[2].base_index, 2);
 
 	run(&download, &default_options, unsure, "file");
 	assert_failed(&download, DEPOT_ERROR_UNREACHABLE, "127.0.0.1");
-	assert_non_null(strstr(download.error.detail, "2 addresses"));
+	assert_string_equal(download.error.detail, "None of the repository's 2 addresses delivered it. "
+						"127.0.0.1: there is no such file. 127.0.0.1: no connection.");
+	/* the error is that of the address that is worst, wherever it stands */
+	run(&download, &default_options, worst, "file");
+	assert_failed(&download, DEPOT_ERROR_TOO_LARGE, "larger than 1000 bytes");
 
 	run(&download, &default_options, none, "file");
 	assert_true(download.ok && download.result.missing);

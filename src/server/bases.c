@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ *
+ * bases.c
+ *	  A repository's addresses: its URL and then its mirrors, one after the other.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/fetch.h"
+#include "server/bases.h"
+
+void
+depot_bases_begin(DepotBases *bases, const DepotRepositoryRow *row)
+{
+	bases->row = row;
+	bases->current = 0;
+	bases->worst.code = DEPOT_OK;
+	initStringInfo(&bases->failures);
+}
+
+const char *
+depot_bases_url(const DepotRepositoryRow *row, int index)
+{
+	if (index < 0 || index > row->mirror_count)
+		return NULL;
+	return index == 0 ? row->url : row->mirrors[index - 1];
+}
+
+/* An error's message without the repository's name in front, where the check agent puts it. */
+static const char *
+message_of(const DepotRepositoryRow *row, const DepotError *error)
+{
+	char	   *prefix = psprintf("repository \"%s\": ", row->name);
+
+	return strncmp(error->message, prefix, strlen(prefix)) == 0 ? error->message + strlen(prefix) : error->message;
+}
+
+void
+depot_bases_warn(DepotJob *job, const DepotRepositoryRow *row, int index, const DepotError *error)
+{
+	const char *url = depot_bases_url(row, index);
+	DepotReport report;
+
+	depot_errors_to_report(error, &report);
+	strlcpy(report.message, message_of(row, error), sizeof(report.message));
+	depot_job_warn(job, &report, "repository \"%s\": address \"%s\" is skipped", row->name, url != NULL ? url : "");
+}
+
+pg_noreturn static void
+raise_failure(const DepotBases *bases)
+{
+	DepotError	error = bases->worst;
+	char		detail[DEPOT_ERROR_DETAIL_BYTES];
+
+	strlcpy(detail, error.detail, sizeof(detail));
+	if (bases->row->mirror_count > 0)
+		depot_error_detail(&error, "%s%sThe repository has %d addresses, and each failed.%s", detail,
+						   detail[0] != '\0' ? " " : "", bases->row->mirror_count + 1, bases->failures.data);
+	depot_job_raise(&error);
+}
+
+void
+depot_bases_skip(DepotJob *job, DepotBases *bases, const DepotError *error)
+{
+	if (bases->worst.code == DEPOT_OK ||
+		depot_fetch_blame(error->code) > depot_fetch_blame(bases->worst.code))
+		bases->worst = *error;
+	if (bases->row->mirror_count > 0)
+		appendStringInfo(&bases->failures, " %s: %s.", depot_bases_url(bases->row, bases->current),
+						 message_of(bases->row, error));
+	if (bases->current == bases->row->mirror_count)
+		raise_failure(bases);
+	depot_bases_warn(job, bases->row, bases->current, error);
+	bases->current++;
+}
