@@ -2,10 +2,11 @@
 
 CREATE FUNCTION pg_catalog.add_extension_repository(name text, url text, trusted_root text DEFAULT NULL,
     root_sha256 text DEFAULT NULL, priority integer DEFAULT 100, mirrors text[] DEFAULT NULL,
+    all_key_types boolean DEFAULT false,
     OUT repository text, OUT packages integer, OUT expires_at timestamptz)
     RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'depot_add_extension_repository';
-COMMENT ON FUNCTION pg_catalog.add_extension_repository(text, text, text, text, integer, text[]) IS
+COMMENT ON FUNCTION pg_catalog.add_extension_repository(text, text, text, text, integer, text[], boolean) IS
     'adds a repository of signed packages; trust starts at trusted_root, or at the root whose digest is root_sha256';
 
 CREATE FUNCTION pg_catalog.drop_extension_repository(name text)

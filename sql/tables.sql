@@ -31,6 +31,7 @@ CREATE TABLE depot.repository (
     priority integer NOT NULL DEFAULT 100,
     trusted_root text,
     root_sha256 text,
+    all_key_types boolean NOT NULL DEFAULT false,
     added_by text NOT NULL,
     added_at timestamptz NOT NULL DEFAULT now(),
     refreshed_at timestamptz,
@@ -45,6 +46,7 @@ COMMENT ON COLUMN depot.repository.mirrors IS 'further places with the same file
 COMMENT ON COLUMN depot.repository.priority IS 'a lower number is asked first; the first repository that lists a name owns it';
 COMMENT ON COLUMN depot.repository.trusted_root IS 'TUF root metadata given when the repository was added';
 COMMENT ON COLUMN depot.repository.root_sha256 IS 'or the digest of its first root metadata';
+COMMENT ON COLUMN depot.repository.all_key_types IS 'whether ECDSA and RSA keys count besides ed25519';
 COMMENT ON COLUMN depot.repository.added_by IS 'role that added it';
 COMMENT ON COLUMN depot.repository.added_at IS 'when it was added';
 COMMENT ON COLUMN depot.repository.refreshed_at IS 'when its metadata was last fetched and found valid';

@@ -18,6 +18,7 @@
 
 #include "cli/agent_channel.h"
 #include "common/error.h"
+#include "common/tuf.h"
 
 typedef struct DepotAgent
 {
@@ -71,5 +72,8 @@ extern int	depot_agent_open_metadata(const DepotAgent *agent, const json_t *comm
 /* Reads a member that names a file directly in a job directory. */
 extern bool depot_agent_get_file(const json_t *command, const char *member, const char **out,
 								 DepotError *error);
+
+/* Reads which types of keys a repository may be signed with: only ed25519 unless "all_key_types" is true. */
+extern bool depot_agent_get_key_types(const json_t *command, DepotTufKeyTypes *key_types, DepotError *error);
 
 #endif							/* DEPOT_AGENT_H */

@@ -155,6 +155,17 @@ depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool c
 	return fd;
 }
 
+bool
+depot_agent_get_key_types(const json_t *command, DepotTufKeyTypes *key_types, DepotError *error)
+{
+	bool		all = false;
+
+	if (!depot_json_get_bool(command, "all_key_types", false, &all, DEPOT_ERROR_AGENT, error))
+		return false;
+	*key_types = all ? DEPOT_TUF_ALL_KEY_TYPES : DEPOT_TUF_ED25519_ONLY;
+	return true;
+}
+
 /*----- asking for files ---------------------------------------------------------*/
 
 /* Reads the leader's answer to a need. */
@@ -411,6 +422,7 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	Refresh		refresh = {.agent = agent, .job_fd = -1};
 	DepotTufClient *client = NULL;
 	DepotBuffer root;
+	DepotTufKeyTypes key_types;
 	int64_t		reference_time;
 	int			metadata_fd = -1;
 	bool		only_if_changed = false;
@@ -422,7 +434,8 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 		!depot_json_get_string(command, "role", true, &refresh.role, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, DEPOT_ERROR_AGENT,
 								error) ||
-		!depot_json_get_bool(command, "only_if_changed", false, &only_if_changed, DEPOT_ERROR_AGENT, error))
+		!depot_json_get_bool(command, "only_if_changed", false, &only_if_changed, DEPOT_ERROR_AGENT, error) ||
+		!depot_agent_get_key_types(command, &key_types, error))
 		goto done;
 	if (!depot_name_is_delegated_role(refresh.role))
 	{
@@ -436,8 +449,8 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	if (refresh.job_fd < 0)
 		goto done;
 	ok = get_initial_root(&refresh, metadata_fd, command, &root, error) &&
-		(client = depot_tuf_open(metadata_fd, root.length_bytes > 0 ? root.data : NULL, root.length_bytes,
-								 reference_time, error)) != NULL &&
+		(client = depot_tuf_open_restricted(metadata_fd, root.length_bytes > 0 ? root.data : NULL,
+											root.length_bytes, reference_time, key_types, error)) != NULL &&
 		depot_tuf_refresh(client, refresh.role, fetch_through_leader, &refresh, &changed, error) &&
 		check_layout(client, error) &&
 		finish_refresh(&refresh, client, changed, only_if_changed, error);

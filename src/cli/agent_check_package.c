@@ -58,6 +58,7 @@ typedef struct PackageCheck
 	int64_t		max_unpacked_bytes;
 	int64_t		max_package_bytes;
 	bool		check_expiry;
+	DepotTufKeyTypes key_types;
 	ServerFacts server;
 	uint64_t	length_bytes;	/* as signed */
 	char		manifest_sha256[65];	/* as signed */
@@ -95,6 +96,7 @@ parse_command(const json_t *command, PackageCheck *check, DepotError *error)
 								error) ||
 		!depot_json_get_integer(command, "max_package_bytes", true, 1, &check->max_package_bytes, code,
 								error) ||
+		!depot_agent_get_key_types(command, &check->key_types, error) ||
 		!parse_server(command, &check->server, error))
 		return false;
 	if (!depot_name_is_sha256(check->sha256))
@@ -113,6 +115,7 @@ typedef struct Prepared
 	char		repository[DEPOT_NAME_MAX_BYTES + 1];
 	char		role[DEPOT_NAME_MAX_BYTES + 2];
 	bool		check_expiry;
+	DepotTufKeyTypes key_types;
 }			Prepared;
 
 static Prepared prepared;
@@ -130,11 +133,15 @@ load_metadata(DepotAgent *agent, const json_t *command, const char *role, int64_
 			  DepotError *error)
 {
 	DepotTufClient *client = NULL;
-	int			metadata_fd = depot_agent_open_metadata(agent, command, false, error);
+	DepotTufKeyTypes key_types;
+	int			metadata_fd;
 
+	if (!depot_agent_get_key_types(command, &key_types, error))
+		return NULL;
+	metadata_fd = depot_agent_open_metadata(agent, command, false, error);
 	if (metadata_fd < 0)
 		return NULL;
-	client = depot_tuf_open(metadata_fd, NULL, 0, reference_time, error);
+	client = depot_tuf_open_restricted(metadata_fd, NULL, 0, reference_time, key_types, error);
 	if (client != NULL && !depot_tuf_load_trusted(client, role, check_expiry, error))
 	{
 		depot_tuf_close(client);
@@ -159,7 +166,8 @@ depot_agent_check_prepare(DepotAgent *agent, const json_t *command, DepotError *
 	if (!depot_json_get_string(command, "repository", true, &repository, code, error) ||
 		!depot_json_get_string(command, "role", true, &role, code, error) ||
 		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, code, error) ||
-		!depot_json_get_bool(command, "check_expiry", true, &check_expiry, code, error))
+		!depot_json_get_bool(command, "check_expiry", true, &check_expiry, code, error) ||
+		!depot_agent_get_key_types(command, &prepared.key_types, error))
 		return false;
 	if (!depot_name_is_delegated_role(role))
 		return depot_error_set(error, code, "member \"role\" is not the name of a delegated role");
@@ -176,7 +184,8 @@ static bool
 is_prepared(const PackageCheck *check)
 {
 	return prepared.client != NULL && strcmp(prepared.repository, check->repository) == 0 &&
-		strcmp(prepared.role, check->role) == 0 && prepared.check_expiry == check->check_expiry;
+		strcmp(prepared.role, check->role) == 0 && prepared.check_expiry == check->check_expiry &&
+		prepared.key_types == check->key_types;
 }
 
 /* Compares the signed target with what was asked for, and reads its description. */

@@ -263,8 +263,8 @@ explain_threshold(const Signers *signers, DepotError *error)
 	{
 		depot_error_detail(error, "Signatures by ECDSA or RSA keys that are not counted: %" PRId64 ". From this "
 						   "repository only ed25519 keys are accepted.", signers->left_out);
-		depot_error_hint(error, "If its publisher signs with such keys, drop the repository and add it again with "
-						 "all_key_types => true.");
+		depot_error_hint(error, "If its publisher signs with such keys, add it with all_key_types => true (and drop "
+						 "it first if it is there).");
 		return;
 	}
 	depot_error_hint(error, "The repository is damaged, is not the one that is trusted here, or somebody"

@@ -50,7 +50,8 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 								  " refreshed_at IS NOT NULL,"
 								  " extract(epoch FROM clock_timestamp() - refreshed_at)::bigint,"
 								  " coalesce(expires_at <= clock_timestamp(), false), snapshot_version::bigint,"
-								  " EXISTS (SELECT FROM depot.available a WHERE a.repository = name)"
+								  " EXISTS (SELECT FROM depot.available a WHERE a.repository = name),"
+								  " coalesce(all_key_types, false)"
 								  " FROM depot.repository WHERE name IS NOT NULL AND ($1 IS NULL OR name = $1)"
 								  " ORDER BY priority, name",
 								  1, types, values, name != NULL ? " " : "n");
@@ -73,6 +74,7 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 		row->is_expired = depot_catalog_bool(i, 9);
 		row->snapshot_version = depot_catalog_int64(i, 10);
 		row->has_available = depot_catalog_bool(i, 11);
+		row->all_key_types = depot_catalog_bool(i, 12);
 	}
 	return (int) count;
 }
@@ -80,7 +82,7 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 void
 depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, TEXTOID, TEXTOID, TEXTOID};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
 	Datum		values[] = {
 		CStringGetTextDatum(row->name),
 		CStringGetTextDatum(row->url),
@@ -89,16 +91,17 @@ depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by
 		row->trusted_root != NULL ?
 		CStringGetTextDatum(pg_any_to_server(row->trusted_root, (int) strlen(row->trusted_root), PG_UTF8)) : (Datum) 0,
 		row->root_sha256 != NULL ? CStringGetTextDatum(row->root_sha256) : (Datum) 0,
-		CStringGetTextDatum(added_by)
+		CStringGetTextDatum(added_by),
+		BoolGetDatum(row->all_key_types)
 	};
-	char		nulls[] = "       ";
+	char		nulls[] = "        ";
 
 	nulls[4] = row->trusted_root != NULL ? ' ' : 'n';
 	nulls[5] = row->root_sha256 != NULL ? ' ' : 'n';
 	depot_catalog_execute(SPI_OK_INSERT,
 						  "INSERT INTO depot.repository (name, url, mirrors, priority, trusted_root,"
-						  " root_sha256, added_by)"
-						  " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+						  " root_sha256, added_by, all_key_types)"
+						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 						  lengthof(types), types, values, nulls);
 }
 

@@ -145,6 +145,7 @@ depot_add_extension_repository(PG_FUNCTION_ARGS)
 	appendStringInfo(&argument, ",\"priority\":%d", PG_ARGISNULL(4) ? 100 : PG_GETARG_INT32(4));
 	if (!PG_ARGISNULL(5))
 		append_mirrors(&argument, PG_GETARG_ARRAYTYPE_P(5));
+	depot_call_append_bool(&argument, "all_key_types", bool_argument(fcinfo, 6, "all_key_types"));
 	appendStringInfoChar(&argument, '}');
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_ADD_REPOSITORY,
 													 name, &argument, false));

@@ -108,8 +108,8 @@ add_when_free(DepotJob *job)
 		if (!is_same(existing, state->rows))
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("repository \"%s\" already exists with another URL, trust anchor, priority or mirrors",
-							existing->name),
+					 errmsg("repository \"%s\" already exists with another URL, trust anchor, priority, mirrors or "
+							"key types", existing->name),
 					 errhint("Drop it with drop_extension_repository first, or choose another name.")));
 		depot_job_notice(job, "repository \"%s\" already exists", existing->name);
 		*state->rows = *existing;
@@ -146,6 +146,7 @@ read_added(DepotJob *job, DepotRepositoryRow *row)
 	row->trusted_root = root != NULL ? pstrdup(root) : NULL;
 	row->root_sha256 = sha256 != NULL ? pstrdup(sha256) : NULL;
 	row->priority = (int) depot_message_integer(argument, "priority", 100);
+	row->all_key_types = depot_message_bool(argument, "all_key_types");
 	row->mirror_count = (int) Min(depot_message_array_size(argument, "mirrors"), DEPOT_FETCH_MAX_BASES);
 	row->mirrors = palloc0(sizeof(char *) * Max(row->mirror_count, 1));
 	for (int i = 0; i < row->mirror_count; i++)
@@ -231,6 +232,7 @@ static bool
 is_same(const DepotRepositoryRow *a, const DepotRepositoryRow *b)
 {
 	if (strcmp(a->url, b->url) != 0 || a->priority != b->priority || a->mirror_count != b->mirror_count ||
+		a->all_key_types != b->all_key_types ||
 		!equal_or_both_null(a->trusted_root, b->trusted_root) ||
 		!equal_or_both_null(a->root_sha256, b->root_sha256))
 		return false;

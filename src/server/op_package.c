@@ -116,9 +116,11 @@ append_metadata(StringInfo line, const Package *package)
 {
 	appendStringInfoString(line, ",\"repository\":");
 	escape_json(line, package->request.repository);
-	appendStringInfo(line, ",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT ",\"check_expiry\":%s",
+	appendStringInfo(line, ",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT ",\"check_expiry\":%s"
+					 ",\"all_key_types\":%s",
 					 depot_platform_role(), (int64) time(NULL),
-					 package->request.check_expiry ? "true" : "false");
+					 package->request.check_expiry ? "true" : "false",
+					 package->repository.all_key_types ? "true" : "false");
 }
 
 const char *

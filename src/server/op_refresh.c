@@ -144,9 +144,9 @@ send_refresh(DepotJob *job)
 	appendStringInfoString(&line, "{\"command\":\"refresh\",\"repository\":");
 	escape_json(&line, refresh->row.name);
 	appendStringInfo(&line, ",\"job\":\"%s\",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT
-					 ",\"only_if_changed\":%s",
+					 ",\"all_key_types\":%s,\"only_if_changed\":%s",
 					 depot_job_staging(job)->name, depot_platform_role(), (int64) time(NULL),
-					 refresh->with_targets ? "false" : "true");
+					 refresh->row.all_key_types ? "true" : "false", refresh->with_targets ? "false" : "true");
 	if (refresh->row.trusted_root != NULL)
 	{
 		write_initial_root(job, refresh->row.trusted_root);

@@ -28,6 +28,7 @@ typedef struct DepotRepositoryRow
 	int			priority;
 	const char *trusted_root;	/* NULL when root_sha256 is there */
 	const char *root_sha256;
+	bool		all_key_types;	/* a superuser lets it be signed with others than ed25519 */
 	bool		is_refreshed;	/* has been, at least once */
 	int64_t		refreshed_age_s;	/* seconds since the last success */
 	bool		is_expired;

@@ -145,7 +145,7 @@ foreach my $encoding (qw(UTF8 LATIN1 SQL_ASCII))
 	refused_ok($node, 'a repository that does not exist', "SELECT $_", sqlstate => '42704', message => 'repository "nowhere" does not exist')
 	  foreach "drop_extension_repository('nowhere')", "refresh_extension_repository('nowhere')", "install_extension('depot_demo', repository => 'nowhere')";
 	refused_ok($node, 'a repository that exists otherwise', "SELECT add_extension_repository('main', 'file:///elsewhere', trusted_root => '{}')",
-		sqlstate => '42710', message => 'repository "main" already exists with another URL, trust anchor, priority or mirrors',
+		sqlstate => '42710', message => 'repository "main" already exists with another URL, trust anchor, priority, mirrors or key types',
 		hint => 'Drop it with drop_extension_repository first, or choose another name.');
 	refused_ok($node, 'an extension that does not exist', "SELECT install_extension('depot_dema')", sqlstate => '42704',
 		message => 'extension "depot_dema" is not available', hint => 'Available by a name like it: "depot_demo".');
