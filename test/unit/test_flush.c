@@ -55,7 +55,9 @@ flush_files(bool by_kernel, int count, int bad_fd, bool *closed, DepotError *err
 static void
 test_files(void **state)
 {
-	static const int counts[] = {0, 1, DEPOT_FLUSH_BATCH, DEPOT_FLUSH_BATCH + 1, DEPOT_FLUSH_RUNNING_MAX + 1, FILES};
+	static const int counts[] = {
+		0, 1, 7, 8, DEPOT_FLUSH_BATCH, DEPOT_FLUSH_BATCH + 1, DEPOT_FLUSH_RUNNING_MAX + 1, FILES
+	};
 	DepotError	error = {0};
 	bool		closed;
 
