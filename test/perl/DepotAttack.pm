@@ -14,6 +14,7 @@ use warnings;
 use DepotTest;
 use Exporter qw(import);
 use File::Path qw(make_path);
+use IO::Compress::Gzip qw(gzip);
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ();
@@ -154,15 +155,36 @@ my %behaviours = (
 		print $client header('200 OK', undef), $body;
 		foreach (1 .. 1000) { print $client 'x' x 65536 or last }
 	},
-	redirect => sub {
+	redirect => sub { my ($client) = @_; redirect($client, 'http://127.0.0.1:1/'); },
+	# To where a good file is, if anybody followed.
+	redirect_file => sub { my ($client, $body, $file) = @_; redirect($client, "file://$file"); },
+	redirect_host => sub { my ($client, $body, $file, $path) = @_; redirect($client, 'http://localhost:' . $client->sockport . "/$path"); },
+	page => sub { my ($client) = @_; my $page = '<!DOCTYPE html><title>Welcome</title>'; print $client header('200 OK', length $page), $page; },
+	# Ten megabytes of zeros, in ten kilobytes.
+	bomb => sub {
 		my ($client) = @_;
-		print $client "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+		my $zeros = "\0" x 10_000_000;
+		gzip(\$zeros, \my $bomb) or return;
+		print $client header("200 OK\r\nContent-Encoding: gzip", length $bomb), $bomb;
+	},
+	# A hundred megabytes of JSON, nested a hundred thousand deep.
+	nested => sub {
+		my ($client) = @_;
+		print $client header('200 OK', undef);
+		foreach (1 .. 500) { print $client '[' x 100_000, ']' x 100_000, ',' or last }
 	},
 	error => sub { my ($client) = @_; print $client header('500 Internal Server Error', 5), "oops\n"; },
 	forbidden => sub { my ($client) = @_; print $client header('403 Forbidden', 5), "root:\n"; },
 	gone => sub { my ($client) = @_; print $client header('404 Not Found', 0); },
 	garbage => sub { my ($client) = @_; print $client "SSH-2.0-OpenSSH_9.2\r\n"; },
 );
+
+sub redirect
+{
+	my ($client, $location) = @_;
+	print $client "HTTP/1.1 302 Found\r\nLocation: $location\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+	return;
+}
 
 sub header
 {
@@ -195,7 +217,7 @@ sub answer
 	my $body = file_contents("$directory/$path");
 	if ($behaviour ne '' && index($path, $word) >= 0)
 	{
-		$behaviours{$behaviour}->($client, $body);
+		$behaviours{$behaviour}->($client, $body, "$directory/$path", $path);
 	}
 	else
 	{
