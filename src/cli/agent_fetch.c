@@ -37,6 +37,7 @@ typedef struct FetchCommand
 	int64_t		expected_bytes;
 	const char *sha256;
 	bool		optional;
+	bool		encoded;
 }			FetchCommand;
 
 static bool run_configure(DepotAgent *agent, const json_t *command, DepotError *error);
@@ -127,7 +128,8 @@ parse_fetch(const json_t *command, FetchCommand *parsed, DepotError *error)
 		!depot_json_get_integer(command, "expected_bytes", false, 0, &parsed->expected_bytes,
 								DEPOT_ERROR_AGENT, error) ||
 		!get_optional_string(command, "sha256", &parsed->sha256, error) ||
-		!depot_json_get_bool(command, "optional", false, &parsed->optional, DEPOT_ERROR_AGENT, error))
+		!depot_json_get_bool(command, "optional", false, &parsed->optional, DEPOT_ERROR_AGENT, error) ||
+		!depot_json_get_bool(command, "encoded", false, &parsed->encoded, DEPOT_ERROR_AGENT, error))
 		return false;
 	if (parsed->sha256 != NULL && !depot_name_is_sha256(parsed->sha256))
 		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"sha256\" is not a digest");
@@ -194,6 +196,7 @@ run_fetch(DepotAgent *agent, const json_t *command, DepotError *error)
 	request.expected_bytes = (uint64_t) parsed.expected_bytes;
 	request.sha256 = parsed.sha256;
 	request.optional = parsed.optional;
+	request.encoded = parsed.encoded;
 	ok = depot_fetch_file(agent->state, &request, &result, report_progress, agent, error);
 	if (close(request.fd) != 0 && ok)
 		ok = depot_error_set_errno(error, errno, "could not close the download of \"%s\"", parsed.path);

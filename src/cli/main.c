@@ -26,6 +26,7 @@ static const DepotCommand commands[] = {
 	{"verify", depot_cmd_verify, "check a package against the rules of the format"},
 	{"repo", depot_cmd_repo, "make and maintain a repository"},
 	{"bundle", depot_cmd_bundle, "put packages and their proof into one file"},
+	{"tuf", depot_cmd_tuf, "follow any repository of The Update Framework"},
 	{"agent", run_check_agent, NULL},
 	{NULL, NULL, NULL}
 };

@@ -333,7 +333,8 @@ depot_fetch_file(DepotFetch *fetch, const DepotFetchRequest *request, DepotFetch
 		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "a repository needs 1 to %d addresses",
 							   DEPOT_FETCH_MAX_BASES);
 	for (int i = 0; i < request->base_count; i++)
-		if (!depot_fetch_check_url(request->bases[i], fetch->options.allow_http, error))
+		if (!(request->encoded ? depot_fetch_check_encoded_url : depot_fetch_check_url)
+			(request->bases[i], fetch->options.allow_http, error))
 			return false;
 
 	depot_fetch_part_forget(&part);

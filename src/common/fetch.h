@@ -25,6 +25,9 @@
 #define DEPOT_FETCH_MAX_BASES 16
 #define DEPOT_FETCH_MAX_URL_BYTES 1024
 
+/* A path whose every byte may take three. */
+#define DEPOT_FETCH_MAX_ENCODED_BYTES 4096
+
 /*
  * A transfer that brings less than this over the whole stall time-out is ended. Small enough for the worst
  * line, large enough that a server dripping single bytes cannot hold a job for hours.
@@ -51,6 +54,7 @@ typedef struct DepotFetchRequest
 	uint64_t	max_bytes;
 	uint64_t	expected_bytes; /* 0: unknown; fewer is TRANSFER ("truncated"), more TOO_LARGE */
 	const char *sha256;			/* NULL: unknown; a base with other bytes is DIGEST_MISMATCH */
+	bool		encoded;		/* path is percent-encoded already, and may mean any name */
 	bool		optional;		/* one base that says "missing" is believed, whatever ails the others */
 	int			fd;				/* written from 0; what is in it is overwritten */
 }			DepotFetchRequest;
@@ -100,10 +104,20 @@ extern int	depot_fetch_blame(DepotErrorCode code);
  */
 extern bool depot_fetch_check_url(const char *url, bool allow_http, DepotError *error);
 
+/* The same for the base of an encoded path, where a name may hold an encoded '/' (not with file:). */
+extern bool depot_fetch_check_encoded_url(const char *url, bool allow_http, DepotError *error);
+
 /*
  * Appends base "/" path to url, everything in path but unreserved characters and '/' percent-encoded; checks
  * the path, not the base.
  */
 extern bool depot_fetch_build_url(const char *base, const char *path, DepotBuffer *url, DepotError *error);
+
+/*
+ * Appends base "/" path, where path is percent-encoded already: unreserved characters, '/' and %XX, no part
+ * empty, "." or "..".  An encoded '/' is one of a name, so a file: base, which has no such names, refuses it.
+ */
+extern bool depot_fetch_build_encoded_url(const char *base, const char *path, DepotBuffer *url,
+										  DepotError *error);
 
 #endif							/* DEPOT_FETCH_H */

@@ -234,7 +234,8 @@ depot_fetch_try_base(DepotFetch *fetch, const DepotFetchRequest *request, int ba
 		depot_error_set_errno(error, errno, "could not cut the download file");
 		goto done;
 	}
-	if (!depot_fetch_build_url(base, request->path, &url, error))
+	if (!(request->encoded ? depot_fetch_build_encoded_url : depot_fetch_build_url)
+		(base, request->path, &url, error))
 		goto done;
 	if (is_file)
 	{

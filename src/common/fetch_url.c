@@ -133,10 +133,10 @@ check_authority(const char *text, size_t length, size_t *host_length)
 
 /*
  * Checks the path of a URL; a percent-encoded dot counts as a dot, and what would decode to a separator is
- * refused.
+ * refused, but for '/' where the caller takes it as a part of a name.
  */
 static const char *
-check_path(const char *path)
+check_path(const char *path, bool encoded_slash)
 {
 	int			dots = 0;
 	bool		only_dots = true;
@@ -163,7 +163,7 @@ check_path(const char *path)
 			if (low < 0)
 				return "\"%\" is not followed by two hexadecimal digits";
 			c = (char) (high * 16 + low);
-			if ((unsigned char) c < 0x20 || c == 0x7f || c == '/' || c == '\\')
+			if ((unsigned char) c < 0x20 || c == 0x7f || (c == '/' && !encoded_slash) || c == '\\')
 				return "a separator or control character is percent-encoded in the path";
 			p += 2;
 		}
@@ -178,8 +178,8 @@ check_path(const char *path)
 	}
 }
 
-bool
-depot_fetch_check_url(const char *url, bool allow_http, DepotError *error)
+static bool
+check_url(const char *url, bool allow_http, bool encoded_slash, DepotError *error)
 {
 	const char *authority;
 	const char *path;
@@ -197,7 +197,7 @@ depot_fetch_check_url(const char *url, bool allow_http, DepotError *error)
 	{
 		if (strncmp(url, "file:///", 8) != 0 || url[8] == '\0' || url[8] == '/')
 			return reject(error, url, "a file URL needs an absolute path");
-		reason = check_path(url + 7);
+		reason = check_path(url + 7, false);
 		return reason == NULL || reject(error, url, reason);
 	}
 
@@ -208,7 +208,7 @@ depot_fetch_check_url(const char *url, bool allow_http, DepotError *error)
 	path = authority + strcspn(authority, "/?#");
 	reason = check_authority(authority, (size_t) (path - authority), &host_length);
 	if (reason == NULL)
-		reason = check_path(path);
+		reason = check_path(path, encoded_slash);
 	if (reason != NULL)
 		return reject(error, url, reason);
 	if (plain && !allow_http && !host_is_loopback(authority, host_length))
@@ -248,6 +248,18 @@ depot_fetch_blame(DepotErrorCode code)
 	}
 }
 
+bool
+depot_fetch_check_url(const char *url, bool allow_http, DepotError *error)
+{
+	return check_url(url, allow_http, false, error);
+}
+
+bool
+depot_fetch_check_encoded_url(const char *url, bool allow_http, DepotError *error)
+{
+	return check_url(url, allow_http, true, error);
+}
+
 /* Tells whether path is parts of [A-Za-z0-9._+~:-] joined by single slashes, none empty, "." or "..". */
 static bool
 is_repository_path(const char *path)
@@ -274,20 +286,78 @@ is_repository_path(const char *path)
 	}
 }
 
+static bool
+reject_path(const char *path, DepotError *error)
+{
+	char		shown[128];
+
+	return depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "invalid repository path \"%s\"",
+						   depot_name_printable(path, shown, sizeof(shown)));
+}
+
+static void
+append_base(const char *base, DepotBuffer *url)
+{
+	size_t		length = strlen(base);
+
+	while (length > 0 && base[length - 1] == '/')
+		length--;
+	depot_buffer_append(url, base, length);
+	depot_buffer_append(url, "/", 1);
+}
+
+/* Tells whether path is parts of unreserved characters and %XX joined by single slashes. */
+static bool
+is_encoded_path(const char *path, bool encoded_slash)
+{
+	const char *part = path;
+
+	if (strlen(path) > DEPOT_FETCH_MAX_ENCODED_BYTES)
+		return false;
+	for (const char *p = path;; p++)
+	{
+		if (*p == '/' || *p == '\0')
+		{
+			size_t		length = (size_t) (p - part);
+
+			if (length == 0 || (part[0] == '.' && (length == 1 || (length == 2 && part[1] == '.'))))
+				return false;
+			if (*p == '\0')
+				return true;
+			part = p + 1;
+		}
+		else if (*p == '%')
+		{
+			int			high = hex_value(p[1]);
+			int			low = high < 0 ? -1 : hex_value(p[2]);
+
+			if (low < 0 || (high == 0 && low == 0) || (high * 16 + low == '/' && !encoded_slash))
+				return false;
+			p += 2;
+		}
+		else if (!is_alphanumeric(*p) && strchr("-._~", *p) == NULL)
+			return false;
+	}
+}
+
+bool
+depot_fetch_build_encoded_url(const char *base, const char *path, DepotBuffer *url, DepotError *error)
+{
+	if (!is_encoded_path(path, strncmp(base, "file:", 5) != 0))
+		return reject_path(path, error);
+	append_base(base, url);
+	depot_buffer_append_string(url, path);
+	return !url->failed || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+}
+
 bool
 depot_fetch_build_url(const char *base, const char *path, DepotBuffer *url, DepotError *error)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	size_t		base_length = strlen(base);
-	char		shown[128];
 
 	if (!is_repository_path(path))
-		return depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "invalid repository path \"%s\"",
-							   depot_name_printable(path, shown, sizeof(shown)));
-	while (base_length > 0 && base[base_length - 1] == '/')
-		base_length--;
-	depot_buffer_append(url, base, base_length);
-	depot_buffer_append(url, "/", 1);
+		return reject_path(path, error);
+	append_base(base, url);
 	for (const char *p = path; *p != '\0'; p++)
 	{
 		if (is_alphanumeric(*p) || strchr("-._~/", *p) != NULL)
