@@ -65,7 +65,7 @@ static bool run_command(DepotDownload *download, json_t *command, DepotCliProgre
 						DepotError *error);
 static bool read_line(DepotDownload *download, const char *wanted, DepotCliProgress *progress, Answer *answer,
 					  bool *ended, DepotError *error);
-static json_t *fetch_command(const char *base, const char *encoded_path, uint64_t max_bytes,
+static json_t *fetch_command(const char *base, const char *encoded_path, bool optional, uint64_t max_bytes,
 							 uint64_t expected_bytes, const char *sha256);
 static void copy_error(const json_t *line, DepotError *error);
 
@@ -115,12 +115,12 @@ depot_download_close(DepotDownload *download)
 }
 
 bool
-depot_download_read(DepotDownload *download, const char *base, const char *encoded_path, size_t max_bytes,
-					DepotBuffer *out, bool *missing, DepotError *error)
+depot_download_read(DepotDownload *download, const char *base, const char *encoded_path, bool optional,
+					size_t max_bytes, DepotBuffer *out, bool *missing, DepotError *error)
 {
 	Answer		answer = {0};
 
-	if (!run_command(download, fetch_command(base, encoded_path, max_bytes, 0, ""), NULL, &answer, error))
+	if (!run_command(download, fetch_command(base, encoded_path, optional, max_bytes, 0, ""), NULL, &answer, error))
 		return false;
 	*missing = answer.missing;
 	return *missing || depot_files_read(download->work_fd, FILE_PATH, max_bytes, out, error);
@@ -132,7 +132,7 @@ depot_download_file(DepotDownload *download, const char *base, const char *encod
 {
 	Answer		answer = {0};
 
-	if (!run_command(download, fetch_command(base, encoded_path, size_bytes, size_bytes, sha256), progress,
+	if (!run_command(download, fetch_command(base, encoded_path, false, size_bytes, size_bytes, sha256), progress,
 					 &answer, error))
 		return -1;
 	if (answer.missing)
@@ -332,11 +332,11 @@ read_line(DepotDownload *download, const char *wanted, DepotCliProgress *progres
 
 /* Builds the command; the agent wants at least one byte, and the caller checks what it gets. */
 static json_t *
-fetch_command(const char *base, const char *encoded_path, uint64_t max_bytes, uint64_t expected_bytes,
-			  const char *sha256)
+fetch_command(const char *base, const char *encoded_path, bool optional, uint64_t max_bytes,
+			  uint64_t expected_bytes, const char *sha256)
 {
-	return json_pack("{s:s, s:[s], s:s, s:b, s:s, s:I, s:I, s:s?}", "command", "fetch", "bases", base,
-					 "path", encoded_path, "encoded", 1, "file", FILE_NAME,
+	return json_pack("{s:s, s:[s], s:s, s:b, s:b, s:s, s:I, s:I, s:s?}", "command", "fetch", "bases", base,
+					 "path", encoded_path, "encoded", 1, "optional", (int) optional, "file", FILE_NAME,
 					 "max_bytes", (json_int_t) (max_bytes > 0 ? max_bytes : 1),
 					 "expected_bytes", (json_int_t) expected_bytes,
 					 "sha256", sha256[0] != '\0' ? sha256 : NULL);

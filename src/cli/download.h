@@ -38,10 +38,11 @@ extern void depot_download_close(DepotDownload *download);
 
 /*
  * Reads <base>/<encoded_path>, percent-encoded already, into out.  *missing is set (and true returned) when
- * there is none.  Errors are those of depot_fetch_file.
+ * there is none, which for an optional one a server may also say by status 403.  Errors are those of depot_fetch_file.
  */
 extern bool depot_download_read(DepotDownload *download, const char *base, const char *encoded_path,
-								size_t max_bytes, DepotBuffer *out, bool *missing, DepotError *error);
+								bool optional, size_t max_bytes, DepotBuffer *out, bool *missing,
+								DepotError *error);
 
 /*
  * Downloads the same into a file of the working directory and returns a descriptor to read it; the caller

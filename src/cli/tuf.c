@@ -370,15 +370,17 @@ is_there(Session *session, const DepotTufTarget *target)
 	return ok;
 }
 
-/* A DepotTufFetch. */
+/* A DepotTufFetch.  That there is no next root is the rule, and object stores say it in their own way. */
 static bool
 fetch_metadata(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
 			   DepotError *error)
 {
 	Session    *session = context;
 
-	return depot_download_read(session->download, session->options->metadata_url, file_name, max_bytes, out,
-							   missing, error);
+	const char *root = strstr(file_name, ".root.json");
+
+	return depot_download_read(session->download, session->options->metadata_url, file_name, root != NULL,
+							   max_bytes, out, missing, error);
 }
 
 static int
