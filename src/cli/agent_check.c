@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -27,6 +28,7 @@
 #include "common/json.h"
 #include "common/manifest.h"
 #include "common/name.h"
+#include "common/publisher.h"
 #include "common/store.h"
 #include "common/tuf.h"
 
@@ -38,7 +40,6 @@
 #define LOCK_NAP_MS 50
 
 #define MAX_WARNINGS 20
-#define MAX_ROLES 8
 
 /* A target line must fit beside its path and digest. */
 #define CUSTOM_LIMIT_BYTES (DEPOT_CHANNEL_LINE_BYTES - 4096)
@@ -47,7 +48,7 @@ typedef struct Refresh
 {
 	DepotAgent *agent;
 	const char *repository;
-	const char *role;
+	const char *role;			/* of the server's platform */
 	int			job_fd;
 	int			need_count;
 	int			target_count;
@@ -292,37 +293,42 @@ get_initial_root(Refresh *refresh, int metadata_fd, const json_t *command, Depot
 /*----- targets ----------------------------------------------------------------------*/
 
 static bool
-warn(Refresh *refresh, const char *path, const char *reason)
+warn(Refresh *refresh, const DepotTufTarget *target, const char *reason)
 {
 	char		shown[200];
+	char		role[DEPOT_NAME_MAX_BYTES + 2];
 
 	if (++refresh->warning_count > MAX_WARNINGS)
 		return true;
 	return depot_channel_send_warning(&refresh->agent->channel,
-									  "target \"%s\" is ignored: %s",
-									  depot_name_printable(path, shown, sizeof(shown)), reason);
+									  "target \"%s\" of role \"%s\" is ignored: %s",
+									  depot_name_printable(target->path, shown, sizeof(shown)),
+									  depot_name_printable(target->role, role, sizeof(role)), reason);
 }
 
-/* Sends one target of the role when it is a package of ours; a DepotTufVisit. */
+/* Sends one target of the slice when it is a package of ours that its role may provide; a DepotTufVisit. */
 static bool
 send_target(const DepotTufTarget *target, void *context, DepotError *error)
 {
 	Refresh    *refresh = context;
 	json_t	   *custom = target->custom != NULL ? json_object_get(target->custom, "pg_depot") : NULL;
 	DepotError	reason = {0};
-	DepotManifest *manifest;
+	DepotManifest *manifest = NULL;
 	char		manifest_sha256[65];
 	bool		sent;
 
+	/* A publisher's role may hold what is for other servers. */
+	if (!depot_tuf_slice_has_path(refresh->role, target->path))
+		return true;
 	if (custom == NULL)
-		sent = warn(refresh, target->path, "it does not describe a package");
+		sent = warn(refresh, target, "it does not describe a package");
 	else if (depot_channel_size(custom) > CUSTOM_LIMIT_BYTES)
-		sent = warn(refresh, target->path, "its description is too large");
-	else if ((manifest = depot_manifest_from_custom(custom, target->path, manifest_sha256, &reason)) == NULL)
-		sent = warn(refresh, target->path, reason.message);
+		sent = warn(refresh, target, "its description is too large");
+	else if ((manifest = depot_manifest_from_custom(custom, target->path, manifest_sha256, &reason)) == NULL ||
+			 !depot_publisher_check_package(target->delegation, manifest, &reason))
+		sent = warn(refresh, target, reason.message);
 	else
 	{
-		depot_manifest_free(manifest);
 		refresh->target_count++;
 		sent = depot_channel_send(&refresh->agent->channel,
 								  json_pack("{s:s, s:s, s:I, s:s, s:O}", "type", "target",
@@ -330,27 +336,29 @@ send_target(const DepotTufTarget *target, void *context, DepotError *error)
 											"length", (json_int_t) target->length_bytes,
 											"sha256", target->sha256, "custom", custom));
 	}
+	depot_manifest_free(manifest);
 	return sent || depot_error_set(error, DEPOT_ERROR_AGENT, "could not send a target to the leader");
 }
 
-static bool
-send_targets(Refresh *refresh, DepotTufClient *client, const DepotTufRole *roles, int role_count,
-			 DepotError *error)
+/* Says what there is to say about the targets that were sent. */
+static void
+send_warnings(Refresh *refresh, const DepotTufRole *roles, int role_count)
 {
+	DepotChannel *channel = &refresh->agent->channel;
 	bool		delegated = false;
 
 	for (int i = 0; i < role_count; i++)
-		if (roles[i].loaded && strcmp(roles[i].name, refresh->role) == 0)
-			delegated = true;
+	{
+		delegated = delegated || roles[i].is_publisher || strcmp(roles[i].name, refresh->role) == 0;
+		if (roles[i].is_left_out)
+			(void) depot_channel_send_warning(channel, "no package of role \"%s\" is taken: %s", roles[i].name,
+											  roles[i].reason);
+	}
 	if (!delegated)
-		(void) depot_channel_send_warning(&refresh->agent->channel,
-										  "it has no packages for \"%s\"", refresh->role);
-	else if (!depot_tuf_visit_targets(client, refresh->role, send_target, refresh, error))
-		return false;
+		(void) depot_channel_send_warning(channel, "it has no packages for \"%s\"", refresh->role);
 	if (refresh->warning_count > MAX_WARNINGS)
-		(void) depot_channel_send_warning(&refresh->agent->channel,
-										  "%d more targets are ignored", refresh->warning_count - MAX_WARNINGS);
-	return true;
+		(void) depot_channel_send_warning(channel, "%d more targets are ignored",
+										  refresh->warning_count - MAX_WARNINGS);
 }
 
 /* Builds the final line: versions and expiry of every role that counts. */
@@ -384,15 +392,16 @@ static bool
 finish_refresh(Refresh *refresh, DepotTufClient *client, bool changed, bool only_if_changed,
 			   DepotError *error)
 {
-	DepotTufRole roles[MAX_ROLES];
-	int			role_count = depot_tuf_roles(client, roles, MAX_ROLES);
+	DepotTufRole *roles = calloc(DEPOT_TUF_MAX_ROLES, sizeof(DepotTufRole));
+	int			role_count = roles == NULL ? 0 : depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
+	bool		ok = roles != NULL || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 
-	if ((changed || !only_if_changed) && !send_targets(refresh, client, roles, role_count, error))
-		return false;
-	if (!depot_channel_send(&refresh->agent->channel, make_done(roles, role_count, changed)))
-		return depot_error_set(error, DEPOT_ERROR_AGENT,
-							   "could not tell the leader that the refresh is done");
-	return true;
+	if (ok && (changed || !only_if_changed))
+		send_warnings(refresh, roles, role_count);
+	if (ok && !depot_channel_send(&refresh->agent->channel, make_done(roles, role_count, changed)))
+		ok = depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the refresh is done");
+	free(roles);
+	return ok;
 }
 
 /* Says what to do about an error that does not say it by itself. */
@@ -450,8 +459,10 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 		goto done;
 	ok = get_initial_root(&refresh, metadata_fd, command, &root, error) &&
 		(client = depot_tuf_open_restricted(metadata_fd, root.length_bytes > 0 ? root.data : NULL,
-											root.length_bytes, reference_time, key_types, error)) != NULL &&
-		depot_tuf_refresh(client, refresh.role, fetch_through_leader, &refresh, &changed, error) &&
+											root.length_bytes, reference_time, key_types, error)) != NULL;
+	if (ok)
+		depot_tuf_visit_slice(client, only_if_changed, send_target, &refresh);
+	ok = ok && depot_tuf_refresh(client, refresh.role, fetch_through_leader, &refresh, &changed, error) &&
 		check_layout(client, error) &&
 		finish_refresh(&refresh, client, changed, only_if_changed, error);
 	if (!ok)

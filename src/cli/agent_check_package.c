@@ -28,6 +28,7 @@
 #include "common/json.h"
 #include "common/manifest.h"
 #include "common/name.h"
+#include "common/publisher.h"
 #include "common/testpoint.h"
 #include "common/tuf.h"
 #include "common/version.h"
@@ -63,6 +64,7 @@ typedef struct PackageCheck
 	uint64_t	length_bytes;	/* as signed */
 	char		manifest_sha256[65];	/* as signed */
 	DepotManifest *signed_manifest; /* from the target's custom; no files */
+	json_t	   *delegation;		/* which let its role sign it; NULL for the top-level role */
 }			PackageCheck;
 
 static bool
@@ -108,12 +110,12 @@ parse_command(const json_t *command, PackageCheck *check, DepotError *error)
 
 /*----- what was signed ------------------------------------------------------------*/
 
-/* Metadata that "prepare" has verified, for the next "package" of the same kind; client NULL: none. */
+/* Metadata that "prepare" has verified, for the next "package" of the same target; client NULL: none. */
 typedef struct Prepared
 {
 	DepotTufClient *client;
+	DepotTufTarget target;		/* borrows from client */
 	char		repository[DEPOT_NAME_MAX_BYTES + 1];
-	char		role[DEPOT_NAME_MAX_BYTES + 2];
 	bool		check_expiry;
 	DepotTufKeyTypes key_types;
 }			Prepared;
@@ -127,29 +129,27 @@ forget_prepared(void)
 	memset(&prepared, 0, sizeof(prepared));
 }
 
-/* Verifies the trusted metadata on disk again from its root. */
-static DepotTufClient *
-load_metadata(DepotAgent *agent, const json_t *command, const char *role, int64_t reference_time, bool check_expiry,
+/* Verifies the trusted metadata on disk again from its root, down to the role that the target belongs to. */
+static void
+load_metadata(DepotAgent *agent, const json_t *command, const char *path, int64_t reference_time, bool check_expiry,
 			  DepotError *error)
 {
-	DepotTufClient *client = NULL;
 	DepotTufKeyTypes key_types;
 	int			metadata_fd;
 
 	if (!depot_agent_get_key_types(command, &key_types, error))
-		return NULL;
+		return;
 	metadata_fd = depot_agent_open_metadata(agent, command, false, error);
 	if (metadata_fd < 0)
-		return NULL;
-	client = depot_tuf_open_restricted(metadata_fd, NULL, 0, reference_time, key_types, error);
-	if (client != NULL && !depot_tuf_load_trusted(client, role, check_expiry, error))
-	{
-		depot_tuf_close(client);
-		client = NULL;
-	}
+		return;
+	prepared.check_expiry = check_expiry;
+	prepared.key_types = key_types;
+	prepared.client = depot_tuf_open_restricted(metadata_fd, NULL, 0, reference_time, key_types, error);
+	if (prepared.client != NULL &&
+		!depot_tuf_load_target(prepared.client, path, check_expiry, &prepared.target, error))
+		forget_prepared();
 	/* What follows looks into what was read, and others may change the files again. */
 	(void) close(metadata_fd);
-	return client;
 }
 
 bool
@@ -157,25 +157,20 @@ depot_agent_check_prepare(DepotAgent *agent, const json_t *command, DepotError *
 {
 	const DepotErrorCode code = DEPOT_ERROR_AGENT;
 	const char *repository;
-	const char *role;
+	const char *target;
 	int64_t		reference_time;
 	bool		check_expiry;
 	DepotError	ignored;
 
 	forget_prepared();
 	if (!depot_json_get_string(command, "repository", true, &repository, code, error) ||
-		!depot_json_get_string(command, "role", true, &role, code, error) ||
+		!depot_json_get_string(command, "target", true, &target, code, error) ||
 		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, code, error) ||
-		!depot_json_get_bool(command, "check_expiry", true, &check_expiry, code, error) ||
-		!depot_agent_get_key_types(command, &prepared.key_types, error))
+		!depot_json_get_bool(command, "check_expiry", true, &check_expiry, code, error))
 		return false;
-	if (!depot_name_is_delegated_role(role))
-		return depot_error_set(error, code, "member \"role\" is not the name of a delegated role");
 	/* What is wrong with it is told by "package", which knows for what it is needed. */
-	prepared.client = load_metadata(agent, command, role, reference_time, check_expiry, &ignored);
+	load_metadata(agent, command, target, reference_time, check_expiry, &ignored);
 	snprintf(prepared.repository, sizeof(prepared.repository), "%s", repository);
-	snprintf(prepared.role, sizeof(prepared.role), "%s", role);
-	prepared.check_expiry = check_expiry;
 	return depot_channel_send(&agent->channel, json_pack("{s:s}", "type", "prepared")) ||
 		depot_error_set(error, code, "could not tell the leader that the metadata is loaded");
 }
@@ -184,7 +179,7 @@ static bool
 is_prepared(const PackageCheck *check)
 {
 	return prepared.client != NULL && strcmp(prepared.repository, check->repository) == 0 &&
-		strcmp(prepared.role, check->role) == 0 && prepared.check_expiry == check->check_expiry &&
+		strcmp(prepared.target.path, check->target) == 0 && prepared.check_expiry == check->check_expiry &&
 		prepared.key_types == check->key_types;
 }
 
@@ -195,6 +190,14 @@ use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
 	json_t	   *custom = target->custom != NULL ? json_object_get(target->custom, "pg_depot") : NULL;
 	int64_t		unpacked_bytes = 0;
 
+	if (target->depth > 1)
+	{
+		/* What it may provide would be for a role to say that nobody has given names to. */
+		depot_error_set(error, DEPOT_ERROR_NOT_ALLOWED,
+						"it is signed by a role that another publisher's role delegates to");
+		return depot_error_hint(error, "The publisher has to sign packages with the keys that the repository's "
+								"owner gave the path to.");
+	}
 	if (strcmp(target->sha256, check->sha256) != 0)
 	{
 		depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
@@ -214,6 +217,7 @@ use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
 		return depot_error_set(error, DEPOT_ERROR_MANIFEST, "the signed target does not describe a package");
 	check->signed_manifest = depot_manifest_from_custom(custom, target->path, check->manifest_sha256, error);
 	if (check->signed_manifest == NULL ||
+		!depot_publisher_check_package(target->delegation, check->signed_manifest, error) ||
 		!depot_json_get_integer(custom, "unpacked_bytes", false, 0, &unpacked_bytes, DEPOT_ERROR_MANIFEST,
 								error))
 		return false;
@@ -226,17 +230,17 @@ use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
 static bool
 find_signed_target(PackageCheck *check, const json_t *command, DepotError *error)
 {
-	DepotTufTarget target;
 	bool		ok;
 
+	if (!depot_tuf_slice_has_path(check->role, check->target))
+		return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it is not among the packages for \"%s\"", check->role);
 	if (!is_prepared(check))
 	{
 		forget_prepared();
-		prepared.client = load_metadata(check->agent, command, check->role, check->reference_time,
-										check->check_expiry, error);
+		load_metadata(check->agent, command, check->target, check->reference_time, check->check_expiry, error);
 	}
-	ok = prepared.client != NULL && depot_tuf_find_target(prepared.client, check->target, &target, error) &&
-		use_target(check, &target, error);
+	ok = prepared.client != NULL && use_target(check, &prepared.target, error);
+	check->delegation = json_incref((json_t *) prepared.target.delegation);
 	/* metadata may take ten times its size; given back, it does not add up with what an archive takes */
 	forget_prepared();
 	(void) malloc_trim(0);
@@ -406,6 +410,7 @@ read_archive(PackageCheck *check, int job_fd, DepotError *error)
 		limits.file_bytes = limits.unpacked_bytes;
 	manifest = depot_archive_read_manifest(archive_fd, &limits, check->manifest_sha256, error);
 	if (manifest == NULL || !compare_descriptions(check, manifest, error) ||
+		!depot_publisher_check_package(check->delegation, manifest, error) ||
 		!fits_server(manifest, &check->server, error))
 		goto done;
 	depot_test_point("check_verified");
@@ -462,6 +467,7 @@ depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *
 done:
 	depot_manifest_free(manifest);
 	depot_manifest_free(check.signed_manifest);
+	json_decref(check.delegation);
 	if (job_fd >= 0)
 		(void) close(job_fd);
 	return ok;

@@ -351,8 +351,8 @@ note_chosen(Choice *choice, DepotError *error)
 bool
 depot_bundle_choose(DepotBundleCommand *command, DepotTufClient *client, const char *platform, DepotError *error)
 {
-	DepotTufRole roles[DEPOT_TUF_MAX_DELEGATIONS + DEPOT_REPO_TOP_LEVEL_COUNT];
-	int			role_count = depot_tuf_roles(client, roles, DEPOT_TUF_MAX_DELEGATIONS + DEPOT_REPO_TOP_LEVEL_COUNT);
+	static DepotTufRole roles[DEPOT_TUF_MAX_ROLES];
+	const int	role_count = depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
 	char		slice[80];
 	Choice		choice = {.command = command, .slice = slice};
 	bool		ok;
@@ -363,7 +363,7 @@ depot_bundle_choose(DepotBundleCommand *command, DepotTufClient *client, const c
 		*strchr(slice, '-') = '/';
 	ok = depot_tuf_visit_targets(client, "targets", take_withdrawn, command, error);
 	for (int i = DEPOT_REPO_TOP_LEVEL_COUNT; i < role_count && ok; i++)
-		ok = depot_tuf_visit_targets(client, roles[i].name, take_candidate, &choice, error);
+		ok = roles[i].is_left_out || depot_tuf_visit_targets(client, roles[i].name, take_candidate, &choice, error);
 	for (int i = 0; i < command->name_count && ok; i++)
 		ok = choose_named(&choice, command->names[i], &command->is_found[i], error);
 	for (int i = 0; i < choice.count && command->all; i++)

@@ -52,6 +52,8 @@ typedef struct DepotTufTarget
 	char		sha512[129];
 	const json_t *custom;		/* borrowed; NULL when absent */
 	const char *role;			/* the role that signed it; borrowed */
+	const json_t *delegation;	/* borrowed; by which the top-level targets role let it; NULL when it did itself */
+	int			depth;			/* 0: top-level targets, 1: a role that delegates to, 2: further away */
 } DepotTufTarget;
 
 typedef struct DepotTufRole
@@ -60,6 +62,10 @@ typedef struct DepotTufRole
 	int64_t		version;
 	int64_t		expires_epoch_s;
 	bool		loaded;
+	bool		is_publisher;	/* of the slice, besides the platform's role */
+	bool		is_left_out;	/* a publisher's, of which nothing is taken: reason says why */
+	bool		is_visited;		/* by the last refresh */
+	char		reason[DEPOT_ERROR_MESSAGE_BYTES];
 } DepotTufRole;
 
 /*
@@ -82,8 +88,11 @@ extern void depot_tuf_close(DepotTufClient *client);
 
 /*
  * Runs the client workflow (sections 5.3 to 5.6): root chain, timestamp, snapshot, targets,
- * and then the delegated role named delegated_role when not NULL and delegated by the
- * top-level targets role.  *changed tells whether anything was persisted (on failure, too).
+ * and then, when delegated_role is not NULL, the slice of the server whose platform's role that is: this role
+ * when the top-level targets role delegates to it, and the roles of publishers who may sign packages for it.  A
+ * publisher's role that is just as the snapshot lists it, but has expired or is not signed by the keys it
+ * should be, is left out, so that no publisher can keep the others' packages back.  *changed tells whether
+ * anything was persisted (on failure, too), or a role is left out.
  * What was persisted before a failure stays valid, but nothing can be looked up then.
  * Holds a lock on the directory (flock) meanwhile.  After a success fetch and context serve
  * depot_tuf_find_target too, until the client is closed or loads anew.
@@ -98,6 +107,13 @@ extern bool depot_tuf_refresh(DepotTufClient *client, const char *delegated_role
  */
 extern bool depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry,
 								   DepotError *error);
+
+/*
+ * Loads in the same way what is needed to find one target, and finds it: of the delegated roles only those that
+ * its path leads to.
+ */
+extern bool depot_tuf_load_target(DepotTufClient *client, const char *path, bool check_expiry,
+								  DepotTufTarget *target, DepotError *error);
 
 /*
  * Takes what is newer from a directory of metadata that another place remembers: files
@@ -139,9 +155,9 @@ extern bool depot_tuf_target_location(const DepotTufClient *client, const DepotT
 extern bool depot_tuf_verify_target(const DepotTufTarget *target, int fd, DepotError *error);
 
 /*
- * Calls visit for every target of a role ("targets" or a delegated one) that its
- * delegation lets it sign and that has a sha256; stops when it returns false.  A role that
- * the repository does not delegate to, or that was not loaded, has no targets.
+ * Calls visit for every target of a role ("targets" or one that it delegates to) that has a
+ * sha256 and a path that belongs to that role; stops when it returns false.  A role that
+ * the repository does not delegate to has no targets; one that is not in memory is had as by depot_tuf_find_target.
  */
 typedef bool (*DepotTufVisit) (const DepotTufTarget *target, void *context, DepotError *error);
 extern bool depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit visit,
@@ -151,7 +167,21 @@ extern bool depot_tuf_visit_targets(DepotTufClient *client, const char *role, De
 extern const json_t *depot_tuf_delegated_roles(const DepotTufClient *client);
 
 /*
- * Root, timestamp, snapshot, targets and the delegated role as far as loaded; returns how
+ * Has the next refreshes visit the targets of the slice in the order of its roles, each while it is in memory,
+ * so that no two of them need to be there at once.  With only_if_changed they are visited only when the refresh
+ * has changed something.  What was visited counts only when the refresh succeeds.
+ */
+extern void depot_tuf_visit_slice(DepotTufClient *client, bool only_if_changed, DepotTufVisit visit,
+								  void *context);
+
+/* Tells whether path is one of the slice of the platform's role: pg15/linux-amd64/... */
+extern bool depot_tuf_slice_has_path(const char *platform_role, const char *path);
+
+/* As many roles as depot_tuf_roles can give after a refresh. */
+#define DEPOT_TUF_MAX_ROLES (5 + DEPOT_TUF_MAX_PUBLISHERS)
+
+/*
+ * Root, timestamp, snapshot, targets and the slice's roles as far as loaded, or left out; returns how
  * many were filled (at most limit).
  */
 extern int	depot_tuf_roles(const DepotTufClient *client, DepotTufRole *roles, int limit);

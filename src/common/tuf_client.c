@@ -16,8 +16,16 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool load_set(DepotTufClient *client, const char *delegated_role, bool check_expiry,
-					 DepotError *error);
+/* What is to be there after loading from disk besides the top-level roles. */
+typedef struct Wanted
+{
+	const char *delegated_role; /* or NULL */
+	const char *path;			/* a target's, or NULL */
+	DepotTufTarget *target;
+} Wanted;
+
+static bool load_any_set(DepotTufClient *client, const Wanted *wanted, bool check_expiry, DepotError *error);
+static bool load_set(DepotTufClient *client, const Wanted *wanted, bool check_expiry, DepotError *error);
 static void forget_documents(DepotTufClient *client);
 static bool start_from_disk(DepotTufClient *client, DepotError *error);
 static bool start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, DepotError *error);
@@ -65,6 +73,7 @@ depot_tuf_close(DepotTufClient *client)
 		return;
 	depot_tuf_forget(client);
 	depot_tuf_document_free(&client->root);
+	free(client->slice);
 	free(client);
 }
 
@@ -72,17 +81,38 @@ bool
 depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool check_expiry,
 					   DepotError *error)
 {
+	const Wanted wanted = {.delegated_role = delegated_role};
+
+	return load_any_set(client, &wanted, check_expiry, error);
+}
+
+bool
+depot_tuf_load_target(DepotTufClient *client, const char *path, bool check_expiry, DepotTufTarget *target,
+					  DepotError *error)
+{
+	const Wanted wanted = {.path = path,.target = target};
+
+	return load_any_set(client, &wanted, check_expiry, error);
+}
+
+static bool
+load_any_set(DepotTufClient *client, const Wanted *wanted, bool check_expiry, DepotError *error)
+{
 	DepotError	whole_error;
 
 	depot_tuf_forget(client);
-	if (load_set(client, delegated_role, check_expiry, error))
+	if (load_set(client, wanted, check_expiry, error))
 		return true;
+
+	/* A whole set does not list it: an older one does not count. */
+	if (error->code == DEPOT_ERROR_TARGET_UNKNOWN)
+		return false;
 
 	/* A refresh that failed halfway must not take away what was accepted before it. */
 	client->whole_fd = depot_tuf_store_open_whole(client->directory_fd);
 	if (client->whole_fd < 0)
 		return false;
-	if (load_set(client, delegated_role, check_expiry, &whole_error))
+	if (load_set(client, wanted, check_expiry, &whole_error))
 		return true;
 	if (whole_error.code == DEPOT_ERROR_METADATA_EXPIRED)
 		*error = whole_error;
@@ -90,9 +120,9 @@ depot_tuf_load_trusted(DepotTufClient *client, const char *delegated_role, bool 
 	return false;
 }
 
-/* Loads timestamp, snapshot, targets and the delegated role from one directory. */
+/* Loads timestamp, snapshot, targets and what is wanted from one directory. */
 static bool
-load_set(DepotTufClient *client, const char *delegated_role, bool check_expiry, DepotError *error)
+load_set(DepotTufClient *client, const Wanted *wanted, bool check_expiry, DepotError *error)
 {
 	DepotTufExpect expect;
 	DepotTufDelegation delegation;
@@ -108,7 +138,10 @@ load_set(DepotTufClient *client, const char *delegated_role, bool check_expiry, 
 		!depot_tuf_expect_top_level(client, "targets", &expect, error) ||
 		!load_required(client, &expect, check_expiry, &client->targets, error))
 		goto failed;
-	if (delegated_role == NULL || !depot_tuf_find_delegation(client, delegated_role, &delegation) ||
+	if (wanted->path != NULL && !depot_tuf_find_target(client, wanted->path, wanted->target, error))
+		goto failed;
+	if (wanted->delegated_role == NULL ||
+		!depot_tuf_find_delegation(client, wanted->delegated_role, &delegation) ||
 		depot_tuf_load_delegated(client, &delegation, error) != NULL)
 		return true;
 
@@ -153,6 +186,17 @@ depot_tuf_load_delegated(DepotTufClient *client, const DepotTufDelegation *deleg
 	}
 	*end = loaded;
 	return loaded;
+}
+
+const DepotTufDocument *
+depot_tuf_loaded_document(const DepotTufClient *client, const char *role)
+{
+	for (const DepotTufDelegated *loaded = client->delegated; loaded != NULL; loaded = loaded->next)
+	{
+		if (loaded->delegation.delegator_body == client->targets.body && strcmp(loaded->name, role) == 0)
+			return &loaded->document;
+	}
+	return NULL;
 }
 
 bool
@@ -293,6 +337,7 @@ forget_documents(DepotTufClient *client)
 		free(client->delegated);
 		client->delegated = next;
 	}
+	client->slice_count = 0;
 	depot_tuf_document_free(&client->targets);
 }
 

@@ -77,7 +77,12 @@ struct DepotTufClient
 	bool		check_expiry;	/* of what is loaded on demand */
 	DepotTufFetch fetch;		/* after a refresh: where roles on demand come from; NULL: disk only */
 	void	   *fetch_context;
-	bool		changed;		/* this refresh persisted something */
+	bool		changed;		/* this refresh persisted something, or leaves a role out */
+	DepotTufRole *slice;		/* the slice's roles that the last refresh went through, owned */
+	int			slice_count;
+	DepotTufVisit visit;		/* of the targets of each while it is in memory, or NULL */
+	void	   *visit_context;
+	bool		visit_only_changed;
 };
 
 /* Who must have signed a piece of metadata, and what its parent says of it. */
@@ -212,6 +217,24 @@ extern bool depot_tuf_find_delegation(const DepotTufClient *client, const char *
 /* The lock that whoever persists something holds, against others on the same directory. */
 extern bool depot_tuf_lock(const DepotTufClient *client, DepotError *error);
 extern void depot_tuf_unlock(const DepotTufClient *client);
+
+/* Returns the loaded document of a role that the top-level targets role delegates to; NULL: not in memory. */
+extern const DepotTufDocument *depot_tuf_loaded_document(const DepotTufClient *client, const char *role);
+
+/* tuf_lookup.c: calls visit for the targets in a document that its delegation (NULL: top-level targets) owns. */
+extern bool depot_tuf_visit_document(const DepotTufClient *client, const DepotTufDelegation *delegation,
+									 const DepotTufDocument *document, DepotTufVisit visit, void *context,
+									 DepotError *error);
+
+/*
+ * tuf_slice.c: brings the slice of the server whose platform's role is platform_role up to date: that role,
+ * and each publisher's with a path that can match pg15/linux-amd64/<package>/<version>/<file>.
+ */
+extern bool depot_tuf_update_slice(DepotTufClient *client, const char *platform_role, DepotError *error);
+
+/* Tells whether a path that delegation, of the top-level targets role, covers is that role's, and no earlier one's. */
+extern bool depot_tuf_owns_path(const DepotTufClient *client, const DepotTufDelegation *delegation,
+								const char *path);
 
 /* Frees everything but the root. */
 extern void depot_tuf_forget(DepotTufClient *client);

@@ -19,4 +19,7 @@
 #define DEPOT_TUF_SNAPSHOT_MAX_BYTES 2000000
 #define DEPOT_TUF_TARGETS_MAX_BYTES 32000000
 
+/* Publishers' roles in the slice of one server: each is a file to fetch, and held in memory while it is read. */
+#define DEPOT_TUF_MAX_PUBLISHERS 256
+
 #endif							/* DEPOT_TUF_LIMITS_H */

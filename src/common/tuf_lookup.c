@@ -69,33 +69,42 @@ bool
 depot_tuf_visit_targets(DepotTufClient *client, const char *role, DepotTufVisit visit, void *context,
 						DepotError *error)
 {
-	const json_t *body = NULL;
-	const DepotTufDelegation *delegation = NULL;
-	const char *path;
-	json_t	   *entry;
+	DepotTufDelegation delegation;
+	const DepotTufDelegated *loaded;
 
 	if (client->targets.envelope == NULL)
 		return depot_error_set(error, DEPOT_ERROR_WRONG_STATE,
 							   "no metadata of the repository has been loaded");
 	if (strcmp(role, "targets") == 0)
-		body = client->targets.body;
-	for (const DepotTufDelegated *loaded = client->delegated; loaded != NULL && body == NULL; loaded = loaded->next)
-	{
-		if (loaded->delegation.delegator_body == client->targets.body && strcmp(loaded->name, role) == 0)
-		{
-			body = loaded->document.body;
-			delegation = &loaded->delegation;
-		}
-	}
-	if (body == NULL)
+		return depot_tuf_visit_document(client, NULL, &client->targets, visit, context, error);
+	if (!depot_tuf_find_delegation(client, role, &delegation))
 		return true;
-	json_object_foreach(json_object_get(body, "targets"), path, entry)
+	loaded = depot_tuf_load_delegated(client, &delegation, error);
+	return loaded != NULL &&
+		depot_tuf_visit_document(client, &delegation, &loaded->document, visit, context, error);
+}
+
+bool
+depot_tuf_visit_document(const DepotTufClient *client, const DepotTufDelegation *delegation,
+						 const DepotTufDocument *document, DepotTufVisit visit, void *context,
+						 DepotError *error)
+{
+	const char *role = delegation == NULL ? "targets" : delegation->name;
+	const char *path;
+	json_t	   *entry;
+
+	json_object_foreach(json_object_get(document->body, "targets"), path, entry)
 	{
 		DepotTufTarget target;
 
-		if ((delegation == NULL || depot_tuf_delegation_covers(delegation, path)) &&
-			fill_target(path, entry, role, &target, NULL) && target.sha256[0] != '\0' &&
-			!visit(&target, context, error))
+		if (delegation != NULL &&
+			(!depot_tuf_delegation_covers(delegation, path) || !depot_tuf_owns_path(client, delegation, path)))
+			continue;
+		if (!fill_target(path, entry, role, &target, NULL) || target.sha256[0] == '\0')
+			continue;
+		target.delegation = delegation == NULL ? NULL : delegation->entry;
+		target.depth = delegation == NULL ? 0 : 1;
+		if (!visit(&target, context, error))
 			return false;
 	}
 	return true;
@@ -107,6 +116,14 @@ depot_tuf_delegated_roles(const DepotTufClient *client)
 	return depot_tuf_delegations(client->targets.body);
 }
 
+void
+depot_tuf_visit_slice(DepotTufClient *client, bool only_if_changed, DepotTufVisit visit, void *context)
+{
+	client->visit = visit;
+	client->visit_context = context;
+	client->visit_only_changed = only_if_changed;
+}
+
 int
 depot_tuf_roles(const DepotTufClient *client, DepotTufRole *roles, int limit)
 {
@@ -116,8 +133,13 @@ depot_tuf_roles(const DepotTufClient *client, DepotTufRole *roles, int limit)
 	add_role(roles, limit, &count, "timestamp", &client->timestamp);
 	add_role(roles, limit, &count, "snapshot", &client->snapshot);
 	add_role(roles, limit, &count, "targets", &client->targets);
-	for (const DepotTufDelegated *loaded = client->delegated; loaded != NULL; loaded = loaded->next)
-		add_role(roles, limit, &count, loaded->name, &loaded->document);
+	if (client->slice_count == 0)
+	{
+		for (const DepotTufDelegated *loaded = client->delegated; loaded != NULL; loaded = loaded->next)
+			add_role(roles, limit, &count, loaded->name, &loaded->document);
+	}
+	for (int i = 0; i < client->slice_count && count < limit; i++)
+		roles[count++] = client->slice[i];
 	return count;
 }
 
@@ -187,6 +209,12 @@ search_delegation(Search *search, const DepotTufDelegation *delegation, DepotErr
 			return SEARCH_FAILED;
 		result = search_role(search, loaded->name, loaded->document.body, error);
 	}
+	if (result == SEARCH_FOUND)
+	{
+		/* The way back ends at the top-level role, whose entry stays. */
+		search->target->delegation = delegation->entry;
+		search->target->depth++;
+	}
 	return result == SEARCH_CONTINUE && terminating ? SEARCH_STOP : result;
 }
 
@@ -208,6 +236,8 @@ fill_target(const char *path, const json_t *entry, const char *role, DepotTufTar
 	target->length_bytes = (uint64_t) json_integer_value(json_object_get(entry, "length"));
 	target->custom = json_object_get(entry, "custom");
 	target->role = role;
+	target->delegation = NULL;
+	target->depth = 0;
 	return true;
 }
 
@@ -233,6 +263,7 @@ add_role(DepotTufRole *roles, int limit, int *count, const char *name, const Dep
 
 	if (document->envelope == NULL || *count >= limit)
 		return;
+	memset(role, 0, sizeof(*role));
 	snprintf(role->name, sizeof(role->name), "%.*s", (int) sizeof(role->name) - 1, name);
 	role->version = document->version;
 	role->expires_epoch_s = document->expires_epoch_s;

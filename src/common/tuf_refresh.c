@@ -46,7 +46,6 @@ depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFe
 				  bool *changed, DepotError *error)
 {
 	DepotTufExpect expect;
-	DepotTufDelegation delegation;
 	bool		ok;
 
 	*changed = false;
@@ -63,8 +62,7 @@ depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFe
 		update_listed(client, &expect, &client->snapshot, error) &&
 		depot_tuf_expect_top_level(client, "targets", &expect, error) &&
 		update_listed(client, &expect, &client->targets, error) &&
-		(delegated_role == NULL || !depot_tuf_find_delegation(client, delegated_role, &delegation) ||
-		 depot_tuf_load_delegated(client, &delegation, error) != NULL) &&
+		(delegated_role == NULL || depot_tuf_update_slice(client, delegated_role, error)) &&
 		keep_whole(client, error);
 	depot_tuf_unlock(client);
 	if (!ok)
@@ -115,15 +113,16 @@ keep_whole(const DepotTufClient *client, DepotError *error)
 		(void) close(fd);
 		return true;
 	}
-	for (const DepotTufDelegated *role = client->delegated; role != NULL; role = role->next)
-		count++;
-	roles = calloc((size_t) count + 3, sizeof(roles[0]));
+	roles = calloc((size_t) client->slice_count + 3, sizeof(roles[0]));
 	if (roles == NULL)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	for (count = 0; count < 3; count++)
 		roles[count] = top_level[count];
-	for (const DepotTufDelegated *role = client->delegated; role != NULL; role = role->next)
-		roles[count++] = role->name;
+	for (int i = 0; i < client->slice_count; i++)
+	{
+		if (client->slice[i].loaded)
+			roles[count++] = client->slice[i].name;
+	}
 	ok = depot_tuf_store_keep_whole(client->directory_fd, roles, count, error);
 	free(roles);
 	return ok;

@@ -105,6 +105,8 @@ prepare_check(DepotJob *job)
 	package->is_preparing = true;
 	initStringInfo(&line);
 	appendStringInfoString(&line, "{\"command\":\"prepare\"");
+	appendStringInfoString(&line, ",\"target\":");
+	escape_json(&line, package->request.target);
 	append_metadata(&line, package);
 	appendStringInfoChar(&line, '}');
 	depot_agent_send(job->check, line.data);
