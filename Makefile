@@ -104,3 +104,4 @@ uninstall-program:
 .PHONY: all tools install-program uninstall-program
 
 include test/check.mk
+include test/fuzz.mk
