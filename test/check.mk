@@ -76,12 +76,12 @@ tools: $(patsubst test/tools/%.c,build/tools/%,$(wildcard test/tools/*.c))
 # A file that passed is not looked at again until it changes, or a header does.
 LINT_PROGRAM_FILES = $(wildcard src/common/*.c) $(wildcard src/cli/*.c)
 LINT_SERVER_FILES = $(wildcard src/server/*.c)
-LINT_TEST_FILES = $(wildcard test/unit/*.c) $(wildcard test/tools/*.c)
-LINT_HEADERS = $(wildcard src/*/*.h) $(wildcard test/unit/*.h) $(wildcard test/tools/*.h)
+LINT_TEST_FILES = $(wildcard test/unit/*.c) $(wildcard test/tools/*.c) $(wildcard test/fuzz/*.c)
+LINT_HEADERS = $(wildcard src/*/*.h) $(wildcard test/unit/*.h) $(wildcard test/tools/*.h) $(wildcard test/fuzz/*.h)
 
 LINT_FLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -D_GNU_SOURCE -Isrc
 LINT_PROGRAM_FLAGS = -std=c11 $(LINT_FLAGS)
-LINT_TEST_FLAGS = -std=c11 $(LINT_FLAGS) -Itest/unit -Itest/tools
+LINT_TEST_FLAGS = -std=c11 $(LINT_FLAGS) -Itest/unit -Itest/tools -Itest/fuzz
 LINT_SERVER_FLAGS = -std=gnu11 $(LINT_FLAGS) '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
 	-isystem $(shell $(PG_CONFIG) --includedir-server)
 
@@ -126,7 +126,7 @@ lint-cppcheck:
 	$(CPPCHECK) --library=test/tools/cppcheck-server.cfg src/server
 
 lint-scripts:
-	shellcheck -x quickstart run-tests bench/run bench/set-up.sh .ci/run test/check-library test/tools/indent $(wildcard test/tools/*.sh)
+	shellcheck -x quickstart run-tests bench/run bench/set-up.sh .ci/run test/check-library test/tools/indent test/fuzz/run test/fuzz/coverage $(wildcard test/tools/*.sh)
 	for file in test/check-includes test/check-man test/check-style test/check-errors bench/client bench/statistics; do perl -wc $$file || exit 1; done
 
 lint-tree: all
@@ -142,12 +142,12 @@ lint-tree: all
 # typedefs.list names every type that the code uses, ours and others'; "make typedefs" brings it up
 # to date from the debug information of what was built.  "text" is a variable more often than a type.
 indent:
-	test/tools/indent typedefs.list $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch])
+	test/tools/indent typedefs.list $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) $(wildcard test/fuzz/*.[ch])
 
 typedefs: all $(PLAIN_TESTS) tools
 	objdump --dwarf=info pg_depot.so $(CLI) $(FETCH) $(PLAIN_TESTS) build/tools/* 2>/dev/null | \
 		awk '/DW_TAG_/ { is_typedef = /DW_TAG_typedef/ } is_typedef && /DW_AT_name/ { print $$NF }' | LC_ALL=C sort -u >build/typedefs
-	cat $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) | \
+	cat $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) $(wildcard test/fuzz/*.[ch]) | \
 		grep -ow '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u | LC_ALL=C comm -12 - build/typedefs | grep -vx text >typedefs.list
 
 .PHONY: unit unit-asan unit-valgrind tools indent typedefs

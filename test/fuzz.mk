@@ -11,13 +11,12 @@ FUZZ_TARGETS = $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 FUZZ_SECONDS = 5
 FUZZ_JOBS = $(shell nproc)
 
-# What the targets need of the sources; the linker takes what each one uses.
-FUZZ_SOURCES = $(filter-out $(filter-out src/common/fetch_url.c,$(wildcard src/common/fetch*.c)),$(UNIT_SOURCES)) \
-	src/cli/agent_channel.c
+# The linker takes what each target uses.
+FUZZ_SOURCES = $(UNIT_SOURCES) src/cli/agent_channel.c
 FUZZ_CFLAGS = -std=c11 -pthread -D_GNU_SOURCE -Isrc -Itest/fuzz -g -O1 -fno-omit-frame-pointer \
 	-Wall -Wextra -Wno-unused-parameter
 FUZZ_SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZ_LIBS = -pthread -lsodium -lnettle -larchive -ljansson
+FUZZ_LIBS = -Wl,--as-needed $(CLI_LIBS) -lcurl
 
 # $(1) is a way to build, $(2) its flags.
 define fuzz_rules

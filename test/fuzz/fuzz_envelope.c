@@ -109,7 +109,7 @@ put_real(json_t *input, const DepotBuffer *message)
 	}
 }
 
-/* Tells whether one of the signatures under this keyid is one of message by key, an ed25519 key; its bytes go to out. */
+/* Tells whether a signature under this keyid is one of message by that key, of ed25519; its bytes go to out. */
 static bool
 has_signed(const json_t *input, const json_t *keyid, const DepotBuffer *message, uint8_t out[32])
 {
