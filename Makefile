@@ -83,12 +83,12 @@ $(FETCH): $(FETCH_OBJS)
 	$(CC) -pie -Wl,-z,relro,-z,now -o $@ $^ $(FETCH_LIBS)
 
 # What the server tests make bad input with.
-tools: build/tools/sign build/tools/hostile
+tools: build/tools/sign build/tools/resign build/tools/hostile
 
 # Tools of the tests: each is one file, with the program's objects but its main.
 build/tools/%: test/tools/%.c $(wildcard test/tools/*.h) $(filter-out %/main.o,$(CLI_OBJS))
 	@mkdir -p $(@D)
-	$(CC) $(CLI_CFLAGS) $(WERROR) -Itest/tools -o $@ $< $(filter %.o,$^) $(CLI_LIBS)
+	$(CC) $(CLI_CFLAGS) $(WERROR) -Itest/tools -o $@ $< $(filter %.o,$^) $(CLI_LIBS) -lcrypto
 
 install: install-program
 install-program: $(CLI) $(FETCH)

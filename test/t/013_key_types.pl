@@ -1,0 +1,79 @@
+# A repository that another tool signs, with ECDSA and RSA keys: refused, unless a superuser takes all types.
+#
+# Holds promises 1 (verified first) and 8 (trust is the superuser's).
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DepotAttack;
+use DepotTest;
+use Test::More;
+
+my $work = $ENV{DEPOT_TEST_WORK};
+my $ours = "$work/ours";
+my $theirs = "$work/theirs";
+
+make_repository($ours, "$work/keys", make_tree_package($work, 'depot_demo', '1.0'));
+copy_repository($ours, $theirs);
+run_ok(DepotAttack::tool('resign'), $theirs);
+my $our_root = file_contents("$ours/metadata/1.root.json");
+my $root = file_contents("$theirs/metadata/1.root.json");
+unlike($root, qr/ed25519/, 'no key of the other repository is ed25519');
+
+my $node = new_depot_node('key_types');
+create_depot($node);
+
+sub add_sql
+{
+	my ($more) = @_;
+	return "SELECT repository, packages FROM add_extension_repository('main', 'file://$theirs', trusted_root => \$root\$$root\$root\$$more)";
+}
+
+my $detail = 'Signatures by ECDSA or RSA keys that are not counted: 1. From this repository only ed25519 keys are accepted.';
+my $hint = 'If its publisher signs with such keys, add it with all_key_types => true (and drop it first if it is there).';
+my $few = 'root metadata is not signed by enough trusted keys: have 0 of 1 valid signatures';
+
+# ---- refused ----
+
+refused_ok($node, 'root with ECDSA keys', add_sql(''), sqlstate => 'PD006',
+	message => qq(repository "main": the given root is not valid: $few), detail => $detail, hint => $hint);
+refused_ok($node, 'said in words', add_sql(', all_key_types => false'), sqlstate => 'PD006', hint => $hint);
+refused_ok($node, 'neither yes nor no', add_sql(', all_key_types => NULL'), sqlstate => '22004',
+	message => 'all_key_types must not be null');
+
+# ---- taken ----
+
+is($node->safe_psql('postgres', add_sql(', all_key_types => true')), 'main|1', 'added with all types of keys');
+is($node->safe_psql('postgres', 'SELECT all_key_types FROM depot.repository'), 't', 'which its row says');
+refused_ok($node, 'the same name with the other choice', add_sql(''), sqlstate => '42710',
+	message => 'repository "main" already exists with another URL, trust anchor, priority, mirrors or key types');
+like($node->safe_psql('postgres', "SELECT * FROM refresh_extension_repository('main')"), qr/^main\|f\|1\|/, 'refreshed');
+is($node->safe_psql('postgres', "SELECT package, action FROM install_extension('depot_demo')"), 'depot_demo|install',
+	'a package of it is installed');
+$node->safe_psql('postgres', 'CREATE EXTENSION depot_demo; DROP EXTENSION depot_demo');
+oracle_ok($node, 'after the installation');
+
+# The same choice decides when trust begins anew.
+$node->stop;
+run_ok('rm', '-rf', $node->data_dir . '/pg_depot');
+$node->start;
+wait_for_leader($node);
+is(oracle_is_ok($node, 30, '--quiet-server'), '', 'after the loss of the depot directory the package is fetched again');
+
+# ---- the choice taken back by hand ----
+
+$node->safe_psql('postgres', 'UPDATE depot.repository SET all_key_types = false');
+refused_ok($node, 'refreshed as one of ed25519', "SELECT * FROM refresh_extension_repository('main')", sqlstate => 'PD006',
+	message => qr/\Q$few\E/, detail => $detail, hint => $hint);
+
+# ---- an ed25519 repository does not mind ----
+
+$node->safe_psql('postgres', "SELECT drop_extension_repository('main')");
+is( $node->safe_psql('postgres',
+		"SELECT packages FROM add_extension_repository('ours', 'file://$ours', trusted_root => \$root\$$our_root\$root\$, all_key_types => true)"),
+	1, 'a repository of ours with all types of keys');
+
+$node->stop;
+done_testing();
