@@ -15,6 +15,9 @@ static const DepotCommand commands[] = {
 	{"add", depot_cmd_repo_add, "check packages and put them in, unpublished"},
 	{"publish", depot_cmd_repo_publish, "sign what was added, and renew what expires"},
 	{"yank", depot_cmd_repo_yank, "withdraw builds"},
+	{"sign", depot_cmd_repo_sign, "add signatures to what waits for them"},
+	{"rotate", depot_cmd_repo_rotate, "change the keys or the threshold of a role"},
+	{"refresh", depot_cmd_repo_refresh, "renew timestamp and snapshot, from a job"},
 	{"status", depot_cmd_repo_status, "show versions, expiry and what is due"},
 	{NULL, NULL, NULL}
 };

@@ -90,7 +90,13 @@ depot_cmd_repo_init(int argc, char **argv)
 	int			result;
 	int			fd = -1;
 
-	init = (Init) {.thresholds = {1, 1, 1, 1}};
+	init = (Init)
+	{
+		.thresholds =
+		{
+			1, 1, 1, 1
+		}
+	};
 	init.days[DEPOT_REPO_ROOT] = 365;
 	init.days[DEPOT_REPO_TARGETS] = 180;
 	init.days[DEPOT_REPO_SNAPSHOT] = 7;
@@ -283,17 +289,14 @@ write_repository(const Init *init, int fd, DepotError *error)
 	const DepotRepoRoleIndex order[] = {DEPOT_REPO_TARGETS, DEPOT_REPO_SNAPSHOT, DEPOT_REPO_TIMESTAMP};
 	json_t	   *root = NULL;
 	json_t	   *meta = NULL;
-	json_t	   *keys;
-	json_t	   *roles;
 	bool		ok;
 
 	ok = depot_files_make_directories(fd, "metadata", 0755, true, error) &&
 		depot_files_make_directories(fd, "targets", 0755, true, error) &&
-		make_root(init, now_s, &root, error);
-	keys = json_object_get(root, "keys");
-	roles = json_object_get(root, "roles");
-	ok = ok && depot_repo_sign_and_write(fd, "root", root, keys, json_object_get(roles, "root"),
-										 &init->keys[DEPOT_REPO_ROOT], NULL, error);
+		make_root(init, now_s, &root, error) &&
+		depot_repo_sign_and_write(fd, "root", root, json_object_get(root, "keys"),
+								  json_object_get(json_object_get(root, "roles"), "root"),
+								  &init->keys[DEPOT_REPO_ROOT], NULL, error);
 	for (int i = 0; i < 3 && ok; i++)
 	{
 		const char *name = depot_repo_role_names[order[i]];
@@ -310,9 +313,9 @@ write_repository(const Init *init, int fd, DepotError *error)
 			json_object_set(body, "meta", meta);
 		json_decref(meta);
 		meta = json_object();
-		ok = ok && depot_repo_sign_and_write(fd, name, body, keys, json_object_get(roles, name),
-											 &init->keys[order[i]],
-											 meta, error);
+		ok = ok && depot_repo_sign_and_write(fd, name, body, json_object_get(root, "keys"),
+											 json_object_get(json_object_get(root, "roles"), name),
+											 &init->keys[order[i]], meta, error);
 		json_decref(body);
 	}
 	json_decref(meta);

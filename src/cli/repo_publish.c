@@ -1,13 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * repo_publish.c
- *	  "pg_depot repo publish": signs what was added, renews what expires.
- *
- * Order: root, delegated roles, targets, snapshot, timestamp.  Each file is
- * new and nobody is told of it before the timestamp, which is written last by
- * one rename; so a publish that dies at any instant leaves the repository as it was, and the next one
- * begins again with what is still pending.  Only a new root counts at once,
- * and it says nothing about packages.
+ *	  "pg_depot repo publish": signs what was added, renews what expires, and
+ *	  publishes what has been signed by everybody whose signature it needs.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -22,73 +17,79 @@
 #include "cli/repo_common.h"
 #include "common/digest.h"
 #include "common/files.h"
-#include "common/testpoint.h"
 #include "common/withdrawn.h"
 
 #define COMMAND "repo publish"
+#define MAX_RENEWED 64
 
-static int	parse_options(int argc, char **argv, const char **key_paths, int *key_count,
-						  const char **passphrase_file);
-static bool publish(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error);
+typedef struct Publish
+{
+	const char *path;
+	DepotRepoKeyOptions key_options;
+	DepotRepoKeys keys;
+	const char *renewed[MAX_RENEWED];	/* roles named by --renew */
+	int			renewed_count;
+}			Publish;
+
+static int	parse_options(int argc, char **argv, Publish * publish);
+static int	run(Publish * publish, DepotError *error);
+static bool prepare(const Publish * publish, DepotRepo *repo, int *new_count, DepotError *error);
 static bool take_pending(DepotRepo *repo, int *new_count, DepotError *error);
 static bool take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *error);
 static bool check_file(const DepotRepo *repo, const char *file, const char *sha256, int64_t length,
 					   DepotError *error);
 static DepotRepoRole *delegate(DepotRepo *repo, const char *name, DepotError *error);
-static bool renew(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error);
-static bool begin_next(DepotRepo *repo, DepotRepoRole *role, DepotError *error);
-static int64_t next_version(const DepotRepo *repo, const DepotRepoRole *role);
-static bool check_keys(const DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error);
+static bool renew(const Publish * publish, DepotRepo *repo, DepotError *error);
+static bool is_named(const Publish * publish, const char *role);
+static bool finish_pending(DepotRepo *repo, DepotError *error);
 static void warn_unused_keys(const DepotRepo *repo, const DepotRepoKeys *keys);
-static bool write_all(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error);
-static bool write_role(DepotRepo *repo, DepotRepoRole *role, const DepotRepoKeys *keys, json_t *meta,
-					   DepotError *error);
-static json_t *next_meta(DepotRepoRole *role, DepotError *error);
 
 static void
 print_help(void)
 {
-	puts("Usage: pg_depot repo publish DIR --key FILE... [--passphrase-file FILE]\n"
+	puts("Usage: pg_depot repo publish DIR --key FILE... [--renew ROLE]...\n"
+		 "                             [--passphrase-file FILE]\n"
 		 "\n"
 		 "Publishes what \"pg_depot repo add\" put in, and renews metadata: timestamp always,\n"
-		 "other roles when half of their lifetime is over and their keys are given.\n"
+		 "other roles when half of their lifetime is over and their keys are given.  What\n"
+		 "needs signatures of keys that are not given is left in DIR/signing.json, with\n"
+		 "exit code 3; the next publish ends it once \"pg_depot repo sign\" has added them.\n"
 		 "\n"
 		 "  --key FILE              a secret key; repeat it for each key that is needed\n"
+		 "  --renew ROLE            give this role a new version, though it is not due\n"
 		 "  --passphrase-file FILE  its first line opens sealed keys");
 }
 
 int
 depot_cmd_repo_publish(int argc, char **argv)
 {
-	static DepotRepoKeys keys;
-	static const char *key_paths[DEPOT_REPO_MAX_KEYS];
-	const char *passphrase_file = NULL;
-	DepotRepo	repo;
+	static Publish publish;
 	DepotError	error = {0};
-	int			key_count = 0;
-	int			result = parse_options(argc, argv, key_paths, &key_count, &passphrase_file);
-	bool		ok = true;
+	int			result;
 
-	if (result != -1)
+	publish = (Publish)
+	{
+		.path = NULL
+	};
+	result = parse_options(argc, argv, &publish);
+	if (publish.path == NULL)
 		return result;
 	/* A passphrase may be asked for: before the lock. */
-	for (int i = 0; i < key_count && ok; i++)
-		ok = depot_repo_keys_load(&keys, key_paths[i], passphrase_file, false, &error);
-	ok = ok && depot_repo_open(&repo, argv[optind], true, &error);
-	if (ok)
-	{
-		ok = publish(&repo, &keys, &error);
-		depot_repo_close(&repo);
-	}
-	depot_repo_keys_free(&keys);
-	return ok ? DEPOT_EXIT_OK : depot_cli_report_error(&error);
+	if (depot_repo_keys_load_all(&publish.keys, &publish.key_options, &error))
+		result = run(&publish, &error);
+	else
+		result = depot_cli_report_error(&error);
+	depot_repo_keys_free(&publish.keys);
+	return result;
 }
 
+/* Sets the path when there is something to do; else what is returned is the exit code. */
 static int
-parse_options(int argc, char **argv, const char **key_paths, int *key_count, const char **passphrase_file)
+parse_options(int argc, char **argv, Publish * publish)
 {
 	static const struct option options[] = {
 		{"key", required_argument, NULL, 'k'},
+		{"renew", required_argument, NULL, 'r'},
 		{"passphrase-file", required_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
@@ -103,45 +104,111 @@ parse_options(int argc, char **argv, const char **key_paths, int *key_count, con
 			return DEPOT_EXIT_OK;
 		}
 		if (option == 'f')
-			*passphrase_file = optarg;
+			publish->key_options.passphrase_file = optarg;
+		else if (option == 'r' && publish->renewed_count < MAX_RENEWED)
+			publish->renewed[publish->renewed_count++] = optarg;
 		else if (option != 'k')
 			return depot_cli_option_error(COMMAND, option, argv);
-		else if (*key_count == DEPOT_REPO_MAX_KEYS)
+		else if (!depot_repo_key_option(&publish->key_options, optarg))
 			return depot_cli_usage_error(COMMAND, "more than %d keys", DEPOT_REPO_MAX_KEYS);
-		else
-			key_paths[(*key_count)++] = optarg;
 	}
 	if (optind != argc - 1)
 		return depot_cli_usage_error(COMMAND, "exactly one directory is needed (repeat --key for each key)");
-	if (*key_count == 0)
-		return depot_cli_usage_error(COMMAND, "option \"--key\" is missing");
-	return -1;
+	publish->path = argv[optind];
+	return DEPOT_EXIT_OK;
 }
 
-static bool
-publish(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error)
+static int
+run(Publish * publish, DepotError *error)
 {
+	DepotRepo	repo;
 	int			new_count = 0;
+	bool		published;
+	bool		ok;
 
-	if (!take_pending(repo, &new_count, error) || !renew(repo, keys, error))
-		return false;
-	warn_unused_keys(repo, keys);
-	if (!check_keys(repo, keys, error) || !write_all(repo, keys, error))
-		return false;
-
-	/* Entries that a publish killed here leaves pending are found published by the next. */
-	json_array_clear(repo->pending);
-	if (!depot_repo_write_pending(repo, error))
-		return false;
-	printf("published %d new package%s\n", new_count, new_count == 1 ? "" : "s");
-	for (int i = 0; i < repo->role_count; i++)
+	if (!depot_repo_open(&repo, publish->path, true, error))
+		return depot_cli_report_error(error);
+	if (publish->keys.count == 0 && publish->renewed_count == 0 &&
+		!depot_files_exists(repo.fd, repo.request_file))
 	{
-		const json_t *next = repo->roles[i].next;
+		depot_repo_close(&repo);
+		return depot_cli_usage_error(COMMAND, "option \"--key\" is missing");
+	}
+	ok = prepare(publish, &repo, &new_count, error) &&
+		depot_repo_release(&repo, &publish->keys, &published, error);
+	if (ok && published)
+	{
+		ok = finish_pending(&repo, error);
+		printf("published %d new package%s\n", new_count, new_count == 1 ? "" : "s");
+		depot_repo_print_published(&repo);
+		if (json_array_size(repo.pending) > 0)
+			printf("%zu added since, for the next publish\n", json_array_size(repo.pending));
+	}
+	else if (ok)
+	{
+		depot_repo_print_waiting(&repo, &publish->keys);
+		/* What waits must not let the present state expire. */
+		ok = depot_repo_refresh_after(&repo, &publish->keys, error);
+	}
+	depot_repo_close(&repo);
+	return !ok ? depot_cli_report_error(error) : published ? DEPOT_EXIT_OK : DEPOT_EXIT_ATTENTION;
+}
 
-		if (next != NULL)
-			printf("%-24s version %" JSON_INTEGER_FORMAT ", expires %s\n", repo->roles[i].name,
-				   json_integer_value(json_object_get(next, "version")),
-				   json_string_value(json_object_get(next, "expires")));
+/* Makes the next versions: those that wait for signatures, else of what was added and what is due. */
+static bool
+prepare(const Publish * publish, DepotRepo *repo, int *new_count, DepotError *error)
+{
+	for (int i = 0; i < publish->renewed_count; i++)
+	{
+		if (depot_repo_find_role(repo, publish->renewed[i]) == NULL)
+			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "the repository has no role \"%s\"",
+								   publish->renewed[i]);
+	}
+	if (!depot_repo_request_load(repo, error))
+		return false;
+	warn_unused_keys(repo, &publish->keys);
+	if (repo->waiting && publish->renewed_count > 0)
+	{
+		depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "%s waits for signatures", DEPOT_REPO_REQUEST);
+		return depot_error_hint(error, "Publish it, or give it up with \"pg_depot repo sign DIR --discard\", "
+								"then renew.");
+	}
+	if (repo->waiting)
+	{
+		if (!depot_repo_check_waiting(repo, new_count, error))
+			return false;
+	}
+	else if (!take_pending(repo, new_count, error))
+		return false;
+	return renew(publish, repo, error);
+}
+
+bool
+depot_repo_check_waiting(const DepotRepo *repo, int *new_count, DepotError *error)
+{
+	for (int i = DEPOT_REPO_TARGETS; i < repo->role_count; i++)
+	{
+		const json_t *published = json_object_get(repo->roles[i].body, "targets");
+		const char *path;
+		json_t	   *target;
+
+		json_object_foreach(json_object_get(repo->roles[i].next, "targets"), path, target)
+		{
+			const json_t *before = json_object_get(published, path);
+			const char *sha256 = json_string_value(json_object_get(json_object_get(target, "hashes"), "sha256"));
+			char		file[DEPOT_REPO_PATH_BYTES];
+
+			if (json_equal(before, target))
+				continue;
+			if (sha256 == NULL || strstr(path, "..") != NULL || strlen(path) + 96 > sizeof(file))
+				return depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT, "%s names a target that cannot be",
+									   DEPOT_REPO_REQUEST);
+			depot_repo_target_file(path, sha256, file);
+			if (!check_file(repo, file, sha256, json_integer_value(json_object_get(target, "length")), error))
+				return false;
+			if (before == NULL && strcmp(path, DEPOT_WITHDRAWN_TARGET) != 0)
+				(*new_count)++;
+		}
 	}
 	return true;
 }
@@ -194,7 +261,7 @@ take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *erro
 		return false;
 	if (role == NULL)
 		role = delegate(repo, role_name, error);
-	if (role == NULL || !begin_next(repo, role, error))
+	if (role == NULL || !depot_repo_begin_next(repo, role, error))
 		return false;
 	target = json_pack("{s:O, s:{s:s}, s:O}", "length", json_object_get(entry, "length"), "hashes", "sha256",
 					   sha256,
@@ -235,7 +302,7 @@ delegate(DepotRepo *repo, const char *name, DepotError *error)
 	size_t		index;
 	char		pattern[96];
 
-	if (role == NULL || !begin_next(repo, targets, error))
+	if (role == NULL || !depot_repo_begin_next(repo, targets, error))
 		return NULL;
 	snprintf(pattern, sizeof(pattern), "%.*s/%s/*/*/*", dash == NULL ? 0 : (int) (dash - name), name,
 			 dash == NULL ? "" : dash + 1);
@@ -262,112 +329,64 @@ delegate(DepotRepo *repo, const char *name, DepotError *error)
 
 /* Picks the roles that get a new version though nothing was added to them. */
 static bool
-renew(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error)
+renew(const Publish * publish, DepotRepo *repo, DepotError *error)
 {
-	bool		changed = false;
+	const DepotRepoKeys *keys = &publish->keys;
 
 	for (int i = 0; i < repo->role_count; i++)
 	{
 		DepotRepoRole *role = &repo->roles[i];
 		const int64_t left_s = role->expires_epoch_s - repo->now_s;
-		const bool	have_keys = depot_repo_count_signers(role->entry, keys) >=
-		json_integer_value(json_object_get(role->entry, "threshold"));
 		const bool	due = left_s * 100 < role->lifetime_s * DEPOT_REPO_RENEW_PERCENT;
+		const bool	collected = i != DEPOT_REPO_SNAPSHOT && i != DEPOT_REPO_TIMESTAMP;
+		const bool	have_keys = collected ? depot_repo_count_signers(role->entry, keys) > 0
+		: depot_repo_have_keys(role, keys);
 
-		/* One that has expired must be renewed: nothing that is published with it could be used. */
-		if ((left_s <= 0 || (due && have_keys)) && !begin_next(repo, role, error))
-			return false;
-		if (i >= DEPOT_REPO_TARGETS && role->next != NULL)
-			changed = true;
-	}
-	return (!changed || begin_next(repo, &repo->roles[DEPOT_REPO_SNAPSHOT], error)) &&
-		begin_next(repo, &repo->roles[DEPOT_REPO_TIMESTAMP], error);
-}
-
-/* Makes role->next, a copy of what is published with the next version and a fresh expiry. */
-static bool
-begin_next(DepotRepo *repo, DepotRepoRole *role, DepotError *error)
-{
-	const int64_t version = next_version(repo, role);
-	const int64_t expires = repo->now_s + role->lifetime_s;
-
-	if (role->next != NULL)
-		return true;
-	if (role->body != NULL)
-	{
-		role->next = json_deep_copy(role->body);
-		if (role->next == NULL)
-			return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-		return depot_repo_stamp(role->next, version, expires, error);
-	}
-	role->next = depot_repo_new_body("targets", version, expires, error);
-	return role->next != NULL &&
-		(json_object_set_new(role->next, "targets", json_object()) == 0 ||
-		 depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory"));
-}
-
-/*
- * The next number no file has. A publish that was killed may have left a file of a
- * version that nothing refers to; a copy of it may stand in somebody's cache, so its name
- * is not used again.
- */
-static int64_t
-next_version(const DepotRepo *repo, const DepotRepoRole *role)
-{
-	int64_t		version = role->version + 1;
-	char		path[DEPOT_REPO_PATH_BYTES];
-
-	if (strcmp(role->name, "timestamp") == 0)
-		return version;
-	for (;; version++)
-	{
-		snprintf(path, sizeof(path), "metadata/%" PRId64 ".%s.json", version, role->name);
-		if (!depot_files_exists(repo->fd, path))
-			return version;
-	}
-}
-
-/* Every role that needs a new version needs a threshold of its keys; says for all of them what is missing. */
-static bool
-check_keys(const DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error)
-{
-	DepotBuffer roles;
-	DepotBuffer detail;
-	int			count = 0;
-
-	depot_buffer_init(&roles);
-	depot_buffer_init(&detail);
-	for (int i = 0; i < repo->role_count; i++)
-	{
-		const DepotRepoRole *role = &repo->roles[i];
-		const int	have = depot_repo_count_signers(role->entry, keys);
-		const json_int_t threshold = json_integer_value(json_object_get(role->entry, "threshold"));
-		const json_t *keyid;
-		size_t		index;
-
-		if (role->next == NULL || have >= threshold)
+		if (role->envelope == NULL || (collected && repo->waiting))
 			continue;
-		depot_buffer_append_format(&roles, "%s\"%s\"", count == 0 ? "" : ", ", role->name);
-		depot_buffer_append_format(&detail, "%s\"%s\" needs %" JSON_INTEGER_FORMAT " of these keys, %d "
-								   "given:",
-								   count == 0 ? "" : " ", role->name, threshold, have);
-		json_array_foreach(json_object_get(role->entry, "keyids"), index, keyid)
-		{
-			depot_buffer_append_format(&detail, "%s %.16s", index == 0 ? "" : ",", json_string_value(keyid));
-		}
-		depot_buffer_append_string(&detail, ".");
-		count++;
+		/* One that has expired must be renewed: nothing that is published with it could be used. */
+		if ((left_s <= 0 || (due && have_keys) || is_named(publish, role->name)) &&
+			!depot_repo_begin_next(repo, role, error))
+			return false;
 	}
-	if (count > 0)
+	/* A new root alone needs no timestamp. */
+	return (repo->waiting && !depot_repo_have_keys(&repo->roles[DEPOT_REPO_TIMESTAMP], keys)) ||
+		depot_repo_begin_next(repo, &repo->roles[DEPOT_REPO_TIMESTAMP], error);
+}
+
+static bool
+is_named(const Publish * publish, const char *role)
+{
+	for (int i = 0; i < publish->renewed_count; i++)
 	{
-		depot_error_set(error, DEPOT_ERROR_KEY, "keys are missing for role%s %s", count == 1 ? "" : "s",
-						roles.data == NULL ? "" : roles.data);
-		depot_error_detail(error, "%s", detail.data == NULL ? "" : detail.data);
-		depot_error_hint(error, "Give every key that is needed with its own --key. Nothing was published.");
+		if (strcmp(publish->renewed[i], role) == 0)
+			return true;
 	}
-	depot_buffer_free(&roles);
-	depot_buffer_free(&detail);
-	return count == 0;
+	return false;
+}
+
+/* Takes off the pending list what is published now; what a publish killed here leaves, the next one finds. */
+static bool
+finish_pending(DepotRepo *repo, DepotError *error)
+{
+	bool		changed = false;
+
+	for (size_t i = json_array_size(repo->pending); i > 0; i--)
+	{
+		const json_t *entry = json_array_get(repo->pending, i - 1);
+		const DepotRepoRole *role = depot_repo_find_role(repo, json_string_value(json_object_get(entry, "role")));
+		const json_t *body = role == NULL ? NULL : role->next != NULL ? role->next : role->body;
+		const json_t *target = json_object_get(json_object_get(body, "targets"),
+											   json_string_value(json_object_get(entry, "path")));
+
+		if (!json_equal(json_object_get(json_object_get(target, "hashes"), "sha256"),
+						json_object_get(entry, "sha256")) ||
+			!json_equal(json_object_get(target, "custom"), json_object_get(entry, "custom")))
+			continue;
+		json_array_remove(repo->pending, i - 1);
+		changed = true;
+	}
+	return !changed || depot_repo_write_pending(repo, error);
 }
 
 static void
@@ -379,57 +398,14 @@ warn_unused_keys(const DepotRepo *repo, const DepotRepoKeys *keys)
 
 		for (int j = 0; j < repo->role_count && !used; j++)
 		{
-			DepotRepoKeys one = {.keys = {keys->keys[i]}, .count = 1};
+			const DepotRepoKeys one = {.keys = {keys->keys[i]}, .count = 1};
+			DepotRepoSigners signers[DEPOT_REPO_MAX_SIGNERS];
+			const int	count = depot_repo_signers(&repo->roles[j], signers);
 
-			used = depot_repo_count_signers(repo->roles[j].entry, &one) > 0;
+			for (int k = 0; k < count; k++)
+				used = used || depot_repo_count_signers(signers[k].entry, &one) > 0;
 		}
 		if (!used)
 			depot_cli_warning("key %.16s is not a key of this repository", keys->keys[i]->keyid);
 	}
-}
-
-static bool
-write_all(DepotRepo *repo, const DepotRepoKeys *keys, DepotError *error)
-{
-	DepotRepoRole *root = &repo->roles[DEPOT_REPO_ROOT];
-	DepotRepoRole *snapshot = &repo->roles[DEPOT_REPO_SNAPSHOT];
-	DepotRepoRole *timestamp = &repo->roles[DEPOT_REPO_TIMESTAMP];
-	json_t	   *meta = next_meta(snapshot, error);
-
-	if ((snapshot->next != NULL && meta == NULL) || !write_role(repo, root, keys, NULL, error))
-		return false;
-	/* Delegated roles first: a targets file never names a role that is not there yet. */
-	for (int i = repo->role_count - 1; i >= DEPOT_REPO_TARGETS; i--)
-	{
-		if (!write_role(repo, &repo->roles[i], keys, meta, error))
-			return false;
-	}
-	depot_test_point("publish_targets");
-	meta = next_meta(timestamp, error);
-	if (meta == NULL || !write_role(repo, snapshot, keys, meta, error))
-		return false;
-	depot_test_point("publish_snapshot");
-	if (!write_role(repo, timestamp, keys, NULL, error))
-		return false;
-	depot_test_point("publish_timestamp");
-	return true;
-}
-
-static bool
-write_role(DepotRepo *repo, DepotRepoRole *role, const DepotRepoKeys *keys, json_t *meta, DepotError *error)
-{
-	return role->next == NULL ||
-		depot_repo_sign_and_write(repo->fd, role->name, role->next, role->keys, role->entry, keys, meta,
-								  error);
-}
-
-/* The meta of the next snapshot or timestamp, NULL when there is no next. */
-static json_t *
-next_meta(DepotRepoRole *role, DepotError *error)
-{
-	json_t	   *meta = json_object_get(role->next, "meta");
-
-	if (role->next != NULL && meta == NULL)
-		depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT, "%s metadata has no meta", role->name);
-	return meta;
 }

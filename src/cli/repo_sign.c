@@ -1,246 +1,255 @@
 /*-------------------------------------------------------------------------
  *
  * repo_sign.c
- *	  Keys of the publisher, and metadata from body to file.
+ *	  "pg_depot repo sign": shows what waits for signatures, adds some, or
+ *	  merges those that were added elsewhere.
+ *
+ * What is signed is what was shown: should the file change in between, nothing
+ * is signed.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
  */
-#include <inttypes.h>
+#include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "cli/repo_common.h"
-#include "common/digest.h"
 #include "common/files.h"
-#include "common/tuf.h"
 
-static DepotKey *load_key(const char *path, const char *passphrase_file, bool allow_public,
-						  DepotError *error);
-static const DepotKey *find_secret(const DepotRepoKeys *keys, const char *keyid);
-static json_t *sign(json_t *body, const json_t *entry, const DepotRepoKeys *keys, DepotError *error);
-static bool add_signature(json_t *signatures, const DepotKey *key, const DepotBuffer *message,
-						  DepotError *error);
-static bool out_of_memory(DepotError *error);
+#define COMMAND "repo sign"
+#define MAX_MERGED 64
 
-bool
-depot_repo_keys_load(DepotRepoKeys *keys, const char *path, const char *passphrase_file, bool allow_public,
-					 DepotError *error)
+typedef struct Sign
 {
-	DepotKey   *key;
+	const char *path;
+	DepotRepoKeyOptions key_options;
+	const char *merged[MAX_MERGED];
+	int			merged_count;
+	bool		discard;
+}			Sign;
 
-	if (keys->count == DEPOT_REPO_MAX_KEYS)
-		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "more than %d keys", DEPOT_REPO_MAX_KEYS);
-	key = load_key(path, passphrase_file, allow_public, error);
-	if (key == NULL)
-		return false;
-	for (int i = 0; i < keys->count; i++)
-	{
-		if (strcmp(keys->keys[i]->keyid, key->keyid) == 0)
-		{
-			/* Of two halves of one key the secret one is worth more. */
-			DepotKey   *other = key->secret_key != NULL ? keys->keys[i] : key;
+static int	parse_options(int argc, char **argv, Sign * sign);
+static bool run(const Sign * sign, DepotError *error);
+static bool open_place(DepotRepo *repo, const char *path, bool exclusive, DepotError *error);
+static bool discard(const DepotRepo *repo, DepotError *error);
+static bool check_same(const DepotRepo *shown, const DepotRepo *repo, DepotError *error);
+static bool add_signatures(DepotRepo *repo, const DepotRepoKeys *keys, const Sign * sign, DepotError *error);
+static void print_state(const DepotRepo *repo);
 
-			if (other != key)
-				keys->keys[i] = key;
-			depot_key_free(other);
-			return true;
-		}
-	}
-	keys->keys[keys->count++] = key;
-	return true;
-}
-
-void
-depot_repo_keys_free(DepotRepoKeys *keys)
+static void
+print_help(void)
 {
-	for (int i = 0; i < keys->count; i++)
-		depot_key_free(keys->keys[i]);
-	keys->count = 0;
+	puts("Usage: pg_depot repo sign DIR|FILE [--key FILE]... [--passphrase-file FILE]\n"
+		 "       pg_depot repo sign DIR --merge FILE...\n"
+		 "       pg_depot repo sign DIR --discard\n"
+		 "\n"
+		 "Shows what waits for signatures: versions, expiry, and what they change of what is\n"
+		 "published.  Works on a repository, on a copy of it, and on a copy of its signing.json\n"
+		 "alone.  Without --key nothing is changed.\n"
+		 "\n"
+		 "  --key FILE              a secret key to sign with, after showing\n"
+		 "  --merge FILE            add the signatures in this copy of signing.json (or of the\n"
+		 "                          repository); repeat it for each copy\n"
+		 "  --discard               give up what waits; nothing published changes\n"
+		 "  --passphrase-file FILE  its first line opens sealed keys");
 }
 
 int
-depot_repo_count_signers(const json_t *entry, const DepotRepoKeys *keys)
+depot_cmd_repo_sign(int argc, char **argv)
 {
-	const json_t *keyid;
-	size_t		index;
-	int			count = 0;
+	static Sign sign;
+	DepotError	error = {0};
+	int			result;
 
-	json_array_foreach(json_object_get(entry, "keyids"), index, keyid)
+	sign = (Sign)
 	{
-		if (find_secret(keys, json_string_value(keyid)) != NULL)
-			count++;
-	}
-	return count;
+		.path = NULL
+	};
+	result = parse_options(argc, argv, &sign);
+	if (sign.path == NULL)
+		return result;
+	return run(&sign, &error) ? DEPOT_EXIT_OK : depot_cli_report_error(&error);
 }
 
-json_t *
-depot_repo_new_body(const char *type, int64_t version, int64_t expires_epoch_s, DepotError *error)
+/* Sets the path when there is something to do; else what is returned is the exit code. */
+static int
+parse_options(int argc, char **argv, Sign * sign)
 {
-	json_t	   *body = json_pack("{s:s, s:s}", "_type", type, "spec_version", "1.0.34");
+	static const struct option options[] = {
+		{"key", required_argument, NULL, 'k'},
+		{"merge", required_argument, NULL, 'm'},
+		{"discard", no_argument, NULL, 'd'},
+		{"passphrase-file", required_argument, NULL, 'f'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}
+	};
+	int			option;
 
-	if (body == NULL)
-		out_of_memory(error);
-	else if (!depot_repo_stamp(body, version, expires_epoch_s, error))
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1)
 	{
-		json_decref(body);
-		body = NULL;
+		if (option == 'h')
+		{
+			print_help();
+			return DEPOT_EXIT_OK;
+		}
+		if (option == 'f')
+			sign->key_options.passphrase_file = optarg;
+		else if (option == 'd')
+			sign->discard = true;
+		else if (option == 'm' && sign->merged_count < MAX_MERGED)
+			sign->merged[sign->merged_count++] = optarg;
+		else if (option != 'k')
+			return depot_cli_option_error(COMMAND, option, argv);
+		else if (!depot_repo_key_option(&sign->key_options, optarg))
+			return depot_cli_usage_error(COMMAND, "more than %d keys", DEPOT_REPO_MAX_KEYS);
 	}
-	return body;
+	if (optind != argc - 1)
+		return depot_cli_usage_error(COMMAND, "exactly one directory or file is needed");
+	if ((sign->discard ? 1 : 0) + (sign->merged_count > 0 ? 1 : 0) + (sign->key_options.count > 0 ? 1 : 0) > 1)
+		return depot_cli_usage_error(COMMAND, "--key, --merge and --discard are used one at a time");
+	sign->path = argv[optind];
+	return DEPOT_EXIT_OK;
 }
 
-bool
-depot_repo_stamp(json_t *body, int64_t version, int64_t expires_epoch_s, DepotError *error)
+static bool
+run(const Sign * sign, DepotError *error)
 {
-	char		expires[21];
+	static DepotRepoKeys keys;
+	DepotRepo	shown;
+	DepotRepo	repo;
+	bool		ok = true;
 
-	depot_tuf_time_format(expires_epoch_s, expires);
-	if (json_object_set_new(body, "version", json_integer(version)) != 0 ||
-		json_object_set_new(body, "expires", json_string(expires)) != 0)
-		return out_of_memory(error);
-	return true;
-}
-
-bool
-depot_repo_sign_and_write(int fd, const char *name, json_t *body, const json_t *role_keys,
-						  const json_t *entry,
-						  const DepotRepoKeys *keys, json_t *parent_meta, DepotError *error)
-{
-	const json_int_t version = json_integer_value(json_object_get(body, "version"));
-	const bool	versioned = strcmp(name, "timestamp") != 0;
-	char		path[DEPOT_REPO_PATH_BYTES];
-	char		file[80];
-	char		hex[DEPOT_SHA256_HEX_BYTES];
-	char		what[96];
-	DepotBuffer text;
-	json_t	   *envelope;
-	bool		ok = false;
-
-	depot_buffer_init(&text);
-	snprintf(what, sizeof(what), "%s metadata", name);
-	envelope = sign(body, entry, keys, error);
-	if (envelope == NULL || !depot_tuf_verify_envelope(envelope, role_keys, entry, what, error))
-		goto done;
-	if (!depot_json_canonical(envelope, &text, DEPOT_ERROR_METADATA_FORMAT, error))
-		goto done;
-	if (!depot_buffer_append_string(&text, "\n"))
+	if (sign->discard)
 	{
-		out_of_memory(error);
-		goto done;
+		/* What cannot be read can still be given up. */
+		if (!depot_repo_open(&repo, sign->path, true, error))
+			return false;
+		ok = discard(&repo, error);
+		depot_repo_close(&repo);
+		return ok;
 	}
-	if (versioned)
-		snprintf(path, sizeof(path), "metadata/%" JSON_INTEGER_FORMAT ".%s.json", version, name);
+	if (!open_place(&shown, sign->path, false, error))
+		return false;
+	depot_repo_describe(&shown);
+	if (!shown.waiting)
+		printf("nothing waits for signatures\n");
+	else if (sign->key_options.count > 0 || sign->merged_count > 0)
+	{
+		/* A passphrase is asked for after the signer has seen what it is for, and before the lock. */
+		ok = depot_repo_keys_load_all(&keys, &sign->key_options, error) &&
+			open_place(&repo, sign->path, true, error);
+		if (ok)
+		{
+			ok = check_same(&shown, &repo, error) && add_signatures(&repo, &keys, sign, error);
+			depot_repo_close(&repo);
+		}
+		depot_repo_keys_free(&keys);
+	}
 	else
-		snprintf(path, sizeof(path), "metadata/%s.json", name);
-	if (!depot_files_write_durable(fd, path, text.data, text.length_bytes, 0644, error))
-		goto done;
-	ok = true;
-	if (parent_meta != NULL)
-	{
-		json_t	   *meta;
-
-		depot_digest_sha256_hex(text.data, text.length_bytes, hex);
-		snprintf(file, sizeof(file), "%s.json", name);
-		meta = json_pack("{s:I, s:I, s:{s:s}}", "version", version, "length", (json_int_t) text.length_bytes,
-						 "hashes", "sha256", hex);
-		if (json_object_set_new(parent_meta, file, meta) != 0)
-			ok = out_of_memory(error);
-	}
-
-done:
-	json_decref(envelope);
-	depot_buffer_free(&text);
+		print_state(&shown);
+	if (ok && !shown.waiting && (sign->key_options.count > 0 || sign->merged_count > 0))
+		ok = depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "\"%s\" has nothing to sign", sign->path);
+	depot_repo_close(&shown);
 	return ok;
 }
 
-static DepotKey *
-load_key(const char *path, const char *passphrase_file, bool allow_public, DepotError *error)
+/* Opens a repository, or a signing.json without one. */
+static bool
+open_place(DepotRepo *repo, const char *path, bool exclusive, DepotError *error)
 {
-	char	   *passphrase = NULL;
-	char		prompt[DEPOT_REPO_PATH_BYTES];
-	DepotError	public_error;
-	DepotKey   *key;
-	bool		sealed;
+	char		config[PATH_MAX];
+	struct stat status;
 
-	if (allow_public && (key = depot_key_load_public(path, &public_error)) != NULL)
-		return key;
-	if (!depot_key_is_sealed(path, &sealed, error))
-		return NULL;
-	if (sealed)
-	{
-		snprintf(prompt, sizeof(prompt), "Passphrase for %s: ", path);
-		passphrase = depot_cli_read_passphrase(passphrase_file, prompt, false, error);
-		if (passphrase == NULL)
-			return NULL;
-	}
-	key = depot_key_load_secret(path, passphrase, error);
-	depot_cli_free_passphrase(passphrase);
-	return key;
-}
-
-static const DepotKey *
-find_secret(const DepotRepoKeys *keys, const char *keyid)
-{
-	for (int i = 0; i < keys->count; i++)
-	{
-		if (keys->keys[i]->secret_key != NULL && strcmp(keys->keys[i]->keyid, keyid) == 0)
-			return keys->keys[i];
-	}
-	return NULL;
-}
-
-/* Returns {signed, signatures}, new reference. */
-static json_t *
-sign(json_t *body, const json_t *entry, const DepotRepoKeys *keys, DepotError *error)
-{
-	json_t	   *signatures = json_array();
-	json_t	   *envelope = json_pack("{s:O, s:o}", "signed", body, "signatures", signatures);
-	const json_t *keyid;
-	size_t		index;
-	DepotBuffer message;
-	bool		ok;
-
-	if (envelope == NULL)
-	{
-		out_of_memory(error);
-		return NULL;
-	}
-	depot_buffer_init(&message);
-	ok = depot_json_canonical(body, &message, DEPOT_ERROR_METADATA_FORMAT, error);
-	json_array_foreach(json_object_get(entry, "keyids"), index, keyid)
-	{
-		const DepotKey *key = find_secret(keys, json_string_value(keyid));
-
-		if (ok && key != NULL)
-			ok = add_signature(signatures, key, &message, error);
-	}
-	depot_buffer_free(&message);
-	if (!ok)
-	{
-		json_decref(envelope);
-		return NULL;
-	}
-	return envelope;
+	snprintf(config, sizeof(config), "%s/%s", path, DEPOT_REPO_CONFIG);
+	if (stat(config, &status) != 0 && stat(path, &status) == 0)
+		return depot_repo_request_open(repo, path, exclusive, error);
+	if (!depot_repo_open(repo, path, exclusive, error))
+		return false;
+	if (depot_repo_request_load(repo, error))
+		return true;
+	depot_repo_close(repo);
+	return false;
 }
 
 static bool
-add_signature(json_t *signatures, const DepotKey *key, const DepotBuffer *message, DepotError *error)
+discard(const DepotRepo *repo, DepotError *error)
 {
-	uint8_t		signature[DEPOT_KEY_SIGNATURE_BYTES];
-	char		hex[2 * DEPOT_KEY_SIGNATURE_BYTES + 1];
+	const bool	there = depot_files_exists(repo->fd, repo->request_file);
 
-	if (!depot_key_sign(key, message->data, message->length_bytes, signature, error))
+	if (!depot_repo_request_remove(repo, error))
 		return false;
-	depot_digest_to_hex(signature, sizeof(signature), hex);
-	if (json_array_append_new(signatures, json_pack("{s:s, s:s}", "keyid", key->keyid, "sig", hex)) != 0)
-		return out_of_memory(error);
+	printf(there ? "given up: %s/%s\n" : "nothing waits for signatures: there is no %s/%s\n", repo->path,
+		   repo->request_file);
 	return true;
 }
 
 static bool
-out_of_memory(DepotError *error)
+check_same(const DepotRepo *shown, const DepotRepo *repo, DepotError *error)
 {
-	return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	bool		same = shown->role_count == repo->role_count;
+
+	for (int i = 0; i < repo->role_count && same; i++)
+	{
+		const DepotRepoRole *before = &shown->roles[i];
+		const DepotRepoRole *now = &repo->roles[i];
+
+		same = strcmp(before->name, now->name) == 0 && json_equal(before->entry, now->entry) &&
+			(before->next == NULL ? now->next == NULL : json_equal(before->next, now->next));
+	}
+	return same || depot_error_set(error, DEPOT_ERROR_WRONG_STATE,
+								   "what waits for signatures has changed since it was shown; nothing was signed");
+}
+
+static bool
+add_signatures(DepotRepo *repo, const DepotRepoKeys *keys, const Sign * sign, DepotError *error)
+{
+	int			added = 0;
+
+	for (int i = 0; i < sign->merged_count; i++)
+	{
+		if (!depot_repo_request_merge(repo, sign->merged[i], &added, error))
+			return false;
+	}
+	for (int i = 0; i < repo->role_count; i++)
+	{
+		const int	before = added;
+
+		if (repo->roles[i].next == NULL)
+			continue;
+		if (!depot_repo_sign(&repo->roles[i], keys, &added, error))
+			return false;
+		if (added > before)
+			printf("signed %s\n", repo->roles[i].name);
+	}
+	if (added == 0 && keys->count > 0)
+	{
+		depot_error_set(error, DEPOT_ERROR_KEY, "none of the given keys can add a signature");
+		return depot_error_hint(error, "What waits shows the keys that count, and which of them have signed.");
+	}
+	if (sign->merged_count > 0)
+		printf("merged %d new signature%s\n", added, added == 1 ? "" : "s");
+	if (added > 0 && !depot_repo_request_write(repo, error))
+		return false;
+	print_state(repo);
+	return true;
+}
+
+static void
+print_state(const DepotRepo *repo)
+{
+	DepotError	ignored;
+	bool		complete = true;
+
+	for (int i = 0; i < repo->role_count; i++)
+	{
+		if (repo->roles[i].next != NULL && !depot_repo_is_signed(&repo->roles[i], &ignored))
+			complete = false;
+	}
+	printf(complete ? "all signatures are there: \"pg_depot repo publish\" publishes\n"
+		   : "more signatures are needed\n");
 }

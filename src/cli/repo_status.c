@@ -14,12 +14,14 @@
 
 #include "cli/cli.h"
 #include "cli/repo_common.h"
+#include "common/files.h"
 #include "common/tuf.h"
 
 #define COMMAND "repo status"
+#define SECONDS_PER_DAY INT64_C(86400)
 
-static bool needs_attention(const DepotRepo *repo, const DepotRepoRole *role);
 static void print_text(const DepotRepo *repo);
+static int64_t days_left(const DepotRepo *repo, const DepotRepoRole *role);
 static int	print_json(const DepotRepo *repo);
 static void format_left(int64_t seconds, char *out, size_t out_bytes);
 
@@ -29,8 +31,9 @@ print_help(void)
 	puts("Usage: pg_depot repo status DIR [--json]\n"
 		 "\n"
 		 "Verifies the published metadata and shows each role's version, expiry and keys, and\n"
-		 "what is added but not published.  Exit code 3 when a role has expired or less than\n"
-		 "20 % of its lifetime is left, with one line for each.");
+		 "what is added but not published, or waits for signatures.  Exit code 3, with one line\n"
+		 "for each role, when one has expired or has less than 20 % of its lifetime left, or\n"
+		 "less than 14 days where its lifetime is 28 days or more.");
 }
 
 int
@@ -68,17 +71,22 @@ depot_cmd_repo_status(int argc, char **argv)
 		print_text(&repo);
 	for (int i = 0; i < repo.role_count && result == DEPOT_EXIT_OK; i++)
 	{
-		if (needs_attention(&repo, &repo.roles[i]))
+		if (repo.roles[i].stale || depot_repo_needs_attention(&repo, &repo.roles[i]))
 			result = DEPOT_EXIT_ATTENTION;
 	}
 	depot_repo_close(&repo);
 	return result;
 }
 
-static bool
-needs_attention(const DepotRepo *repo, const DepotRepoRole *role)
+bool
+depot_repo_needs_attention(const DepotRepo *repo, const DepotRepoRole *role)
 {
-	return (role->expires_epoch_s - repo->now_s) * 100 < role->lifetime_s * DEPOT_REPO_ATTENTION_PERCENT;
+	const int64_t left_s = role->expires_epoch_s - repo->now_s;
+
+	/* Two weeks are for people to find their keys; what lives hardly longer is renewed by a job. */
+	return left_s * 100 < role->lifetime_s * DEPOT_REPO_ATTENTION_PERCENT ||
+		(left_s < SECONDS_PER_DAY * DEPOT_REPO_ATTENTION_DAYS &&
+		 role->lifetime_s >= SECONDS_PER_DAY * DEPOT_REPO_ATTENTION_DAYS * 2);
 }
 
 static void
@@ -101,12 +109,16 @@ print_text(const DepotRepo *repo)
 	}
 	if (json_array_size(repo->pending) > 0)
 		printf("added, not published: %zu\n", json_array_size(repo->pending));
+	if (depot_files_exists(repo->fd, repo->request_file))
+		printf("waits for signatures: %s/%s (\"pg_depot repo sign\" shows what)\n", repo->path, repo->request_file);
 	for (int i = 0; i < repo->role_count; i++)
 	{
 		const DepotRepoRole *role = &repo->roles[i];
 		const int64_t left_s = role->expires_epoch_s - repo->now_s;
 
-		if (!needs_attention(repo, role))
+		if (role->stale)
+			printf("attention: role \"%s\" is not signed by its new keys yet\n", role->name);
+		if (!depot_repo_needs_attention(repo, role))
 			continue;
 		depot_tuf_time_format(role->expires_epoch_s, expires);
 		format_left(left_s < 0 ? -left_s : left_s, left, sizeof(left));
@@ -118,12 +130,23 @@ print_text(const DepotRepo *repo)
 	}
 }
 
+/* Whole days, negative once it has expired. */
+static int64_t
+days_left(const DepotRepo *repo, const DepotRepoRole *role)
+{
+	const int64_t left_s = role->expires_epoch_s - repo->now_s;
+
+	return left_s >= 0 ? left_s / SECONDS_PER_DAY : -((SECONDS_PER_DAY - 1 - left_s) / SECONDS_PER_DAY);
+}
+
 static int
 print_json(const DepotRepo *repo)
 {
 	json_t	   *roles = json_array();
 	json_t	   *pending = json_array();
-	json_t	   *document = json_pack("{s:o, s:o}", "roles", roles, "pending", pending);
+	json_t	   *document = json_pack("{s:o, s:o, s:b}", "roles", roles, "pending", pending,
+									 "waits_for_signatures",
+									 (int) depot_files_exists(repo->fd, repo->request_file));
 	const json_t *entry;
 	size_t		index;
 	char		expires[21];
@@ -134,13 +157,16 @@ print_json(const DepotRepo *repo)
 		const DepotRepoRole *role = &repo->roles[i];
 
 		depot_tuf_time_format(role->expires_epoch_s, expires);
-		json_array_append_new(roles, json_pack("{s:s, s:I, s:s, s:I, s:O, s:O, s:b}", "name", role->name,
+		json_array_append_new(roles, json_pack("{s:s, s:I, s:s, s:I, s:I, s:O, s:O, s:b}", "name", role->name,
 											   "version", (json_int_t) role->version, "expires", expires,
 											   "seconds_left",
 											   (json_int_t) (role->expires_epoch_s - repo->now_s),
+											   "days_left",
+											   (json_int_t) days_left(repo, role),
 											   "keyids", json_object_get(role->entry, "keyids"),
 											   "threshold", json_object_get(role->entry, "threshold"),
-											   "attention", (int) needs_attention(repo, role)));
+											   "attention",
+											   (int) (role->stale || depot_repo_needs_attention(repo, role))));
 	}
 	json_array_foreach(repo->pending, index, entry)
 	{
