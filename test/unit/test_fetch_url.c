@@ -84,7 +84,7 @@ static void
 test_build_url(void **state)
 {
 	static const char *const bad[] = {"", "/x", "x/", "x//y", ".", "..", "x/../y", "x/.", "x y", "x?y", "x#y",
-									  "x%2fy",
+		"x%2fy",
 	"x\\y", "x\ny", "\xc3\xa4", NULL};
 	DepotBuffer url;
 	DepotError	error;
@@ -103,6 +103,63 @@ test_build_url(void **state)
 	depot_buffer_free(&url);
 }
 
+/* Encoded paths name anything; what a file system would read as a way to elsewhere is none for file:. */
+static void
+test_encoded_urls(void **state)
+{
+	static const struct
+	{
+		const char *base;
+		const char *path;
+		const char *url;
+	}			good[] = {
+		{"https://h/t%5Ba%2Fb%5D/metadata/", "1...%2Frole.json", "https://h/t%5Ba%2Fb%5D/metadata/1...%2Frole.json"},
+		{"http://127.0.0.1:1", "%3F.json", "http://127.0.0.1:1/%3F.json"},
+		{"https://h", "a/b/%c3%bc~", "https://h/a/b/%c3%bc~"},
+		{"file:///srv", "1.%3F.json", "file:///srv/1.%3F.json"},
+	};
+	static const struct
+	{
+		const char *base;
+		const char *path;
+	}			bad[] = {
+		{"https://h", ""}, {"https://h", "/a"}, {"https://h", "a//b"}, {"https://h", "a/"}, {"https://h", ".."},
+		{"https://h", "a/../b"}, {"https://h", "./a"}, {"https://h", "a b"}, {"https://h", "a?b"}, {"https://h", "a#b"},
+		{"https://h", "%"}, {"https://h", "%2"}, {"https://h", "%zz"}, {"https://h", "%00"}, {"https://h", "a\\b"},
+		{"https://h", "a\nb"}, {"https://h", "\xc3\xbc"}, {"file:///srv", "..%2Fetc"}, {"file:///srv", "..%2fetc"},
+	};
+	char		long_path[DEPOT_FETCH_MAX_ENCODED_BYTES + 2];
+	DepotBuffer url;
+	DepotError	error;
+
+	depot_buffer_init(&url);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+	{
+		depot_buffer_reset(&url);
+		assert_true(depot_fetch_check_encoded_url(good[i].base, false, &error));
+		assert_true(depot_fetch_build_encoded_url(good[i].base, good[i].path, &url, &error));
+		assert_string_equal(url.data, good[i].url);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		if (depot_fetch_build_encoded_url(bad[i].base, bad[i].path, &url, &error))
+			fail_msg("%s was taken", bad[i].path);
+		assert_int_equal(error.code, DEPOT_ERROR_INVALID_NAME);
+	}
+	memset(long_path, 'a', sizeof(long_path));
+	long_path[sizeof(long_path) - 1] = '\0';
+	assert_false(depot_fetch_build_encoded_url("https://h", long_path, &url, &error));
+	long_path[sizeof(long_path) - 2] = '\0';
+	assert_true(depot_fetch_build_encoded_url("https://h", long_path, &url, &error));
+	depot_buffer_free(&url);
+
+	assert_false(depot_fetch_check_encoded_url("file:///srv%2Fx", false, &error));
+	assert_false(depot_fetch_check_encoded_url("https://h/%5C", false, &error));
+	assert_false(depot_fetch_check_encoded_url("https://user@h/%2F", false, &error));
+	assert_false(depot_fetch_check_encoded_url("http://depot.example.org/%2F", false, &error));
+	assert_false(depot_fetch_check_url("https://h/%2F", false, &error));
+}
+
 int
 main(void)
 {
@@ -110,6 +167,7 @@ main(void)
 		cmocka_unit_test(test_good_urls),
 		cmocka_unit_test(test_bad_urls),
 		cmocka_unit_test(test_build_url),
+		cmocka_unit_test(test_encoded_urls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

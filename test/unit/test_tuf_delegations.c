@@ -17,9 +17,9 @@
 
 #include "tuf_roles.h"
 
-#define ANY "*/*"
-
-/* The first digits of a path's digest. */
+#define ANY "*					/* "
+								 *
+								 * /* The first digits of a path's digest. */
 static const char *
 digest_prefix(const char *path, int digits)
 {

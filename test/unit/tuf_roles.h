@@ -65,7 +65,7 @@ paths(const char *pattern)
 static inline void
 publish_role(json_t *body, const char *name, const char *encoded, DepotKey *const *keys, int count)
 {
-	char		file[128];
+	char		file[300];
 
 	fixture_put(&fixture, fixture_name(body, encoded), body, keys, count);
 	snprintf(file, sizeof(file), "%s.json", name);
