@@ -56,13 +56,15 @@ foreach my $page ('README.md', 'docs/install.md')
 	is(sorted($command =~ s/\\\n//gr), sorted($wanted), "$page has the packages to build with");
 }
 
-# The packages of the libraries that the programs and the server's library are linked with.
+# The packages of the libraries that the programs and the server's library are linked with, and of the one
+# that is loaded when it is needed.
 sub linked_packages
 {
 	my %packages;
 	foreach my $file (glob(DepotTest::depot_program() . '*'), pg_config_value('pkglibdir') . '/pg_depot.so')
 	{
-		foreach my $library (run_ok('readelf', '-d', $file) =~ /\(NEEDED\).*\[(.*)\]/g)
+		foreach my $library (run_ok('readelf', '-d', $file) =~ /\(NEEDED\).*\[(.*)\]/g,
+			file_contents($file) =~ /\0(libcrypto\.so\.[0-9]+)\0/)
 		{
 			my ($package) = run_ok('dpkg', '-S', "*/$library") =~ /^([^:,]+)/;
 			$packages{$package} = 1;

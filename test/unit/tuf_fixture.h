@@ -222,6 +222,42 @@ fixture_delegation(const char *name, const DepotKey *key, const char *pattern, b
 	return entry;
 }
 
+/* Lets a targets role (its body) delegate the paths of pattern to the role name, after those it has. */
+static inline void
+fixture_delegate(json_t *delegator, const char *name, const DepotKey *key, const char *pattern, bool terminating)
+{
+	json_t	   *delegations = json_object_get(delegator, "delegations");
+
+	if (delegations == NULL)
+	{
+		delegations = json_pack("{s:{}, s:[]}", "keys", "roles");
+		json_object_set_new(delegator, "delegations", delegations);
+	}
+	fixture_add_key(json_object_get(delegations, "keys"), key);
+	json_array_append_new(json_object_get(delegations, "roles"),
+						  fixture_delegation(name, key, pattern, terminating));
+}
+
+/* Serves a delegated role and lists it in the snapshot, which is not published by that.  Takes the body over. */
+static inline void
+fixture_put_role(Fixture *fixture, const char *name, json_t *body, DepotKey *key)
+{
+	fixture_put(fixture, fixture_name(body, name), body, &key, 1);
+	fixture_list(fixture, fixture->snapshot, name, body);
+	json_decref(body);
+}
+
+/* The body of a delegated role that lists path with this content; NULL: nothing. */
+static inline json_t *
+fixture_role_body(const char *path, const char *content)
+{
+	json_t	   *body = fixture_body("targets");
+
+	json_object_set_new(body, "targets", path == NULL ? json_object() :
+						json_pack("{s:o}", path, fixture_target(content)));
+	return body;
+}
+
 static inline void
 fixture_make_root(Fixture *fixture)
 {
