@@ -109,6 +109,30 @@ test_refresh_refuses(void **state)
 	depot_close(&depot);
 }
 
+/* The client can read a repository without consistent snapshots; a server could not fetch packages by digest. */
+static void
+test_refresh_plain_snapshots(void **state)
+{
+	static const char *const files[] = {"1.snapshot.json", "1.targets.json", "1." FIXTURE_ROLE ".json"};
+	Depot		depot;
+
+	(void) state;
+	depot_open(&depot);
+	refresh(&depot);
+	fixture_bump(depot.fixture.root);
+	json_object_set_new(depot.fixture.root, "consistent_snapshot", json_false());
+	fixture_put(&depot.fixture, "2.root.json", depot.fixture.root, depot.fixture.keys, 2);
+	for (int i = 0; i < 3; i++)
+		json_object_set(depot.fixture.files, files[i] + 2, json_object_get(depot.fixture.files, files[i]));
+	assert_error_line(run_command(&depot, refresh_command(NULL, NULL), NULL), "unsupported",
+					  "repository \"main\": it does not use consistent snapshots");
+	fixture_bump(depot.fixture.root);
+	json_object_set_new(depot.fixture.root, "consistent_snapshot", json_true());
+	fixture_put(&depot.fixture, "3.root.json", depot.fixture.root, depot.fixture.keys, 2);
+	refresh(&depot);
+	depot_close(&depot);
+}
+
 static void
 test_refresh_bad_answers(void **state)
 {
@@ -252,6 +276,7 @@ main(void)
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_refresh_root_by_digest),
 		cmocka_unit_test(test_refresh_refuses),
+		cmocka_unit_test(test_refresh_plain_snapshots),
 		cmocka_unit_test(test_refresh_bad_answers),
 		cmocka_unit_test(test_refresh_bad_commands),
 		cmocka_unit_test(test_refresh_foreign_targets),
