@@ -16,6 +16,7 @@ static const DepotCommand commands[] = {
 	{"publish", depot_cmd_repo_publish, "sign what was added, and renew what expires"},
 	{"yank", depot_cmd_repo_yank, "withdraw builds"},
 	{"sign", depot_cmd_repo_sign, "add signatures to what waits for them"},
+	{"delegate", depot_cmd_repo_delegate, "give paths and names to a publisher's keys"},
 	{"rotate", depot_cmd_repo_rotate, "change the keys or the threshold of a role"},
 	{"refresh", depot_cmd_repo_refresh, "renew timestamp and snapshot, from a job"},
 	{"status", depot_cmd_repo_status, "show versions, expiry and what is due"},

@@ -28,6 +28,8 @@
 #include "common/files.h"
 #include "common/manifest.h"
 #include "common/name.h"
+#include "common/publisher.h"
+#include "common/tuf.h"
 
 #define COMMAND "repo add"
 #define INCOMING ".incoming"
@@ -53,6 +55,7 @@ static bool unpack_and_check(DepotRepo *repo, int fd, const DepotManifest *manif
 							 DepotError *error);
 static bool describe(const DepotManifest *manifest, const char *manifest_sha256, Added *added,
 					 DepotError *error);
+static bool choose_role(DepotRepo *repo, const DepotManifest *manifest, Added *added, DepotError *error);
 static bool find_known(DepotRepo *repo, const Added *added, bool *known, DepotError *error);
 static bool put_in_place(DepotRepo *repo, const Added *added, DepotError *error);
 
@@ -201,7 +204,8 @@ check_package(DepotRepo *repo, Added *added, DepotError *error)
 	if (manifest != NULL)
 		ok = unpack_and_check(repo, fd, manifest, manifest_sha256, error) &&
 			depot_digest_file(repo->fd, INCOMING_PACKAGE, added->sha256, &added->size_bytes, error) &&
-			describe(manifest, manifest_sha256, added, error);
+			describe(manifest, manifest_sha256, added, error) &&
+			choose_role(repo, manifest, added, error);
 	depot_manifest_free(manifest);
 	close(fd);
 	return ok;
@@ -264,6 +268,32 @@ describe(const DepotManifest *manifest, const char *manifest_sha256, Added *adde
 	return added->custom != NULL || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 }
 
+/* The first publisher to whom the path is delegated has it, with the names that he was given. */
+static bool
+choose_role(DepotRepo *repo, const DepotManifest *manifest, Added *added, DepotError *error)
+{
+	const json_t *delegations = json_object_get(repo->roles[DEPOT_REPO_TARGETS].body, "delegations");
+	const json_t *entry;
+	const json_t *pattern;
+	size_t		index;
+	size_t		place;
+
+	json_array_foreach(json_object_get(delegations, "roles"), index, entry)
+	{
+		const char *name = json_string_value(json_object_get(entry, "name"));
+
+		json_array_foreach(json_object_get(entry, "paths"), place, pattern)
+		{
+			if (!depot_publisher_is_role(name) || !depot_tuf_path_matches(json_string_value(pattern), added->path))
+				continue;
+			snprintf(added->role, sizeof(added->role), "%s", name);
+			return depot_publisher_check_package(entry, manifest, error) ||
+				depot_error_hint(error, "Servers would ignore it. \"pg_depot repo delegate\" gives names.");
+		}
+	}
+	return true;
+}
+
 /* Looks for the target path among what is published and what is pending; the same bytes are fine. */
 static bool
 find_known(DepotRepo *repo, const Added *added, bool *known, DepotError *error)
@@ -274,7 +304,7 @@ find_known(DepotRepo *repo, const Added *added, bool *known, DepotError *error)
 	size_t		index;
 
 	*known = false;
-	if (role != NULL)
+	if (role != NULL && !role->disowned)
 		sha256 = json_string_value(json_object_get(json_object_get(json_object_get(
 								   json_object_get(role->body, "targets"), added->path), "hashes"),
 								   "sha256"));

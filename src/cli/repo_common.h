@@ -61,6 +61,7 @@ typedef struct DepotRepoRole
 	json_t	   *keys;			/* of the delegator (its next version, where there is one), owned */
 	json_t	   *entry;			/* the delegator's keyids and threshold, owned */
 	bool		stale;			/* what is published lacks a threshold of signatures by these keys */
+	bool		disowned;		/* a publisher's, and published targets names other keys: counts for nothing */
 	json_t	   *next;			/* body to be signed, owned; NULL: stays as it is */
 	json_t	   *signatures;		/* of next, owned; NULL: none yet */
 }			DepotRepoRole;
@@ -89,6 +90,7 @@ extern int	depot_cmd_repo_add(int argc, char **argv);
 extern int	depot_cmd_repo_publish(int argc, char **argv);
 extern int	depot_cmd_repo_sign(int argc, char **argv);
 extern int	depot_cmd_repo_rotate(int argc, char **argv);
+extern int	depot_cmd_repo_delegate(int argc, char **argv);
 extern int	depot_cmd_repo_refresh(int argc, char **argv);
 extern int	depot_cmd_repo_status(int argc, char **argv);
 extern int	depot_cmd_repo_yank(int argc, char **argv);
@@ -244,6 +246,9 @@ extern bool depot_repo_have_keys(const DepotRepoRole *role, const DepotRepoKeys 
 
 /* Begins the roles that must follow what has changed; tells whether any of root, targets and below is next. */
 extern bool depot_repo_follow(DepotRepo *repo, bool *collected, DepotError *error);
+
+/* repo_rotate.c: drops keys that no role names any more; roles are an object (root) or an array (delegations). */
+extern void depot_repo_drop_unused_keys(json_t *keys, const json_t *roles);
 
 /* repo_publish.c: checks the files of targets that wait for signatures, and counts the new ones. */
 extern bool depot_repo_check_waiting(const DepotRepo *repo, int *new_count, DepotError *error);

@@ -21,6 +21,7 @@
 #include "common/digest.h"
 #include "common/files.h"
 #include "common/name.h"
+#include "common/publisher.h"
 #include "common/tuf.h"
 
 static bool load_root(DepotRepo *repo, DepotError *error);
@@ -209,6 +210,9 @@ check_signed(const DepotRepo *repo, DepotRepoRole *role, DepotError *error)
 	snprintf(what, sizeof(what), "%s metadata", role->name);
 	if (depot_tuf_verify_envelope(role->envelope, role->keys, role->entry, what, error))
 		return true;
+	/* His path was given to other keys, which have not signed anything yet. */
+	if (depot_publisher_is_role(role->name))
+		return role->stale = role->disowned = true;
 	for (int64_t version = repo->roles[DEPOT_REPO_ROOT].version - 1; version > 0 && !role->stale; version--)
 	{
 		json_t	   *envelope = read_root(repo, version, &ignored);
@@ -233,6 +237,9 @@ load_delegated(DepotRepo *repo, DepotError *error)
 		DepotRepoRole *role = &repo->roles[i];
 		const json_t *meta = meta_of(&repo->roles[DEPOT_REPO_SNAPSHOT], role->name);
 
+		/* A publisher's role is made by his first publish. */
+		if (meta == NULL && depot_publisher_is_role(role->name))
+			continue;
 		if (meta == NULL)
 			return depot_error_set(error, DEPOT_ERROR_METADATA_MISMATCH,
 								   "published metadata does not list %s.json", role->name);

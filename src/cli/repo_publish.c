@@ -17,6 +17,7 @@
 #include "cli/repo_common.h"
 #include "common/digest.h"
 #include "common/files.h"
+#include "common/publisher.h"
 #include "common/withdrawn.h"
 
 #define COMMAND "repo publish"
@@ -34,7 +35,8 @@ typedef struct Publish
 static int	parse_options(int argc, char **argv, Publish * publish);
 static int	run(Publish * publish, DepotError *error);
 static bool prepare(const Publish * publish, DepotRepo *repo, int *new_count, DepotError *error);
-static bool take_pending(DepotRepo *repo, int *new_count, DepotError *error);
+static bool take_pending(DepotRepo *repo, const DepotRepoKeys *keys, int *new_count, DepotError *error);
+static bool is_for_later(DepotRepo *repo, const DepotRepoKeys *keys, const char *role_name);
 static bool take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *error);
 static bool check_file(const DepotRepo *repo, const char *file, const char *sha256, int64_t length,
 					   DepotError *error);
@@ -178,7 +180,7 @@ prepare(const Publish * publish, DepotRepo *repo, int *new_count, DepotError *er
 		if (!depot_repo_check_waiting(repo, new_count, error))
 			return false;
 	}
-	else if (!take_pending(repo, new_count, error))
+	else if (!take_pending(repo, &publish->keys, new_count, error))
 		return false;
 	return renew(publish, repo, error);
 }
@@ -214,7 +216,7 @@ depot_repo_check_waiting(const DepotRepo *repo, int *new_count, DepotError *erro
 }
 
 static bool
-take_pending(DepotRepo *repo, int *new_count, DepotError *error)
+take_pending(DepotRepo *repo, const DepotRepoKeys *keys, int *new_count, DepotError *error)
 {
 	const json_t *entry;
 	size_t		index;
@@ -223,12 +225,34 @@ take_pending(DepotRepo *repo, int *new_count, DepotError *error)
 	{
 		bool		is_new;
 
+		if (is_for_later(repo, keys, json_string_value(json_object_get(entry, "role"))))
+			continue;
+
 		if (!take_target(repo, entry, &is_new, error))
 			return false;
 		if (is_new)
 			(*new_count)++;
 	}
 	return true;
+}
+
+/*
+ * Publishers publish each for himself: what is added for one waits for his key, and he does not publish what others
+ * have added.
+ */
+static bool
+is_for_later(DepotRepo *repo, const DepotRepoKeys *keys, const char *role_name)
+{
+	const DepotRepoRole *of = depot_repo_find_role(repo, role_name);
+	const DepotRepoRole *targets = &repo->roles[DEPOT_REPO_TARGETS];
+	bool		is_publishers = depot_publisher_is_role(role_name);
+
+	if (depot_repo_count_signers((of != NULL ? of : targets)->entry, keys) > 0)
+		return false;
+	for (int i = DEPOT_REPO_TOP_LEVEL_COUNT; i < repo->role_count && !is_publishers; i++)
+		is_publishers = depot_publisher_is_role(repo->roles[i].name) &&
+			depot_repo_count_signers(repo->roles[i].entry, keys) > 0;
+	return is_publishers;
 }
 
 /*
@@ -248,7 +272,14 @@ take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *erro
 	char		file[DEPOT_REPO_PATH_BYTES];
 
 	*is_new = false;
-	published = role == NULL ? NULL : json_object_get(json_object_get(role->body, "targets"), path);
+	if (role == NULL && depot_publisher_is_role(role_name))
+	{
+		depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "%s was added for role \"%s\", which there is no more",
+						path, role_name);
+		return depot_error_hint(error, "Delegate the path again, or take the entry out of %s.", DEPOT_REPO_PENDING);
+	}
+	published = role == NULL || role->disowned ? NULL :
+		json_object_get(json_object_get(role->body, "targets"), path);
 	other = json_string_value(json_object_get(json_object_get(published, "hashes"), "sha256"));
 	if (published != NULL && strcmp(path, DEPOT_WITHDRAWN_TARGET) != 0 &&
 		(other == NULL || strcmp(other, sha256) != 0))
@@ -344,8 +375,12 @@ renew(const Publish * publish, DepotRepo *repo, DepotError *error)
 
 		if (role->envelope == NULL || (collected && repo->waiting))
 			continue;
-		/* One that has expired must be renewed: nothing that is published with it could be used. */
-		if ((left_s <= 0 || (due && have_keys) || is_named(publish, role->name)) &&
+		/*
+		 * One that has expired must be renewed: nothing that is published with it could be used.  Of a publisher
+		 * servers leave out what has expired; he renews it himself.
+		 */
+		if (((left_s <= 0 && !depot_publisher_is_role(role->name)) || (due && have_keys) ||
+			 is_named(publish, role->name)) &&
 			!depot_repo_begin_next(repo, role, error))
 			return false;
 	}

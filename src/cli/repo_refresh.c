@@ -111,7 +111,7 @@ depot_repo_refresh_after(DepotRepo *repo, const DepotRepoKeys *keys, DepotError 
 	/* A role that must be signed anew by others comes first; it is what waits. */
 	for (int i = 0; i < repo->role_count; i++)
 	{
-		if (repo->roles[i].stale)
+		if (repo->roles[i].stale && !repo->roles[i].disowned)
 			return true;
 	}
 	if (!depot_repo_have_keys(timestamp, keys))
@@ -143,7 +143,7 @@ refresh(DepotRepo *repo, const DepotRepoKeys *keys, bool force, DepotError *erro
 
 	for (int i = DEPOT_REPO_TARGETS; i < repo->role_count; i++)
 	{
-		if (repo->roles[i].stale)
+		if (repo->roles[i].stale && !repo->roles[i].disowned)
 		{
 			depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "%s has not been signed by its new keys yet",
 							repo->roles[i].name);

@@ -22,6 +22,7 @@
 #include "cli/cli.h"
 #include "cli/repo_common.h"
 #include "common/files.h"
+#include "common/publisher.h"
 #include "common/testpoint.h"
 
 /* Signatures of these are collected in signing.json; snapshot and timestamp are signed when all is there. */
@@ -48,6 +49,8 @@ depot_repo_begin_next(const DepotRepo *repo, DepotRepoRole *role, DepotError *er
 		role->next = json_deep_copy(role->body);
 		if (role->next == NULL)
 			return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+		if (role->disowned)
+			json_object_set_new(role->next, "targets", json_object());
 		return depot_repo_stamp(role->next, version, expires, error);
 	}
 	role->next = depot_repo_new_body("targets", version, expires, error);
@@ -72,7 +75,8 @@ depot_repo_follow(DepotRepo *repo, bool *collected, DepotError *error)
 
 	for (int i = DEPOT_REPO_TARGETS; i < repo->role_count; i++)
 	{
-		if (repo->roles[i].stale && !depot_repo_begin_next(repo, &repo->roles[i], error))
+		if (repo->roles[i].stale && !depot_publisher_is_role(repo->roles[i].name) &&
+			!depot_repo_begin_next(repo, &repo->roles[i], error))
 			return false;
 		if (repo->roles[i].next != NULL)
 			changed = *collected = true;

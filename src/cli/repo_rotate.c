@@ -18,6 +18,7 @@
 
 #include "cli/cli.h"
 #include "cli/repo_common.h"
+#include "common/publisher.h"
 
 #define COMMAND "repo rotate"
 #define MIN_KEYID_DIGITS 8
@@ -46,7 +47,6 @@ static json_t *make_entry(const Rotate * rotate, const json_t *old, DepotError *
 static bool remove_key(const char *word, const char *role, json_t *keyids, DepotError *error);
 static bool set_signers(json_t *entry, const json_t *from);
 static bool add_keys(const Rotate * rotate, json_t *keys, DepotError *error);
-static void drop_unused(json_t *keys, const json_t *roles);
 static bool names_key(const json_t *entry, const char *keyid);
 static void print_plan(const DepotRepo *repo);
 static void print_other_uses(const Rotate * rotate, const DepotRepo *repo);
@@ -216,7 +216,7 @@ change_top_level(const Rotate * rotate, DepotRepo *repo, int index, DepotError *
 	entry = make_entry(rotate, old, error);
 	ok = entry != NULL && set_signers(json_object_get(roles, repo->roles[index].name), entry) &&
 		add_keys(rotate, json_object_get(root->next, "keys"), error);
-	drop_unused(json_object_get(root->next, "keys"), roles);
+	depot_repo_drop_unused_keys(json_object_get(root->next, "keys"), roles);
 	depot_repo_drop_signatures(root);
 	if (ok && index == DEPOT_REPO_TARGETS)
 	{
@@ -231,7 +231,7 @@ change_top_level(const Rotate * rotate, DepotRepo *repo, int index, DepotError *
 		}
 		delegation = json_object_get(targets->next, "delegations");
 		ok = ok && add_keys(rotate, json_object_get(delegation, "keys"), error);
-		drop_unused(json_object_get(delegation, "keys"), json_object_get(delegation, "roles"));
+		depot_repo_drop_unused_keys(json_object_get(delegation, "keys"), json_object_get(delegation, "roles"));
 		depot_repo_drop_signatures(targets);
 	}
 	json_decref(entry);
@@ -262,8 +262,15 @@ change_delegated(const Rotate * rotate, DepotRepo *repo, const char *name, Depot
 		ok = entry != NULL && set_signers(delegation, entry);
 		json_decref(entry);
 	}
-	drop_unused(json_object_get(delegations, "keys"), json_object_get(delegations, "roles"));
+	depot_repo_drop_unused_keys(json_object_get(delegations, "keys"), json_object_get(delegations, "roles"));
 	depot_repo_drop_signatures(targets);
+	if (ok && depot_publisher_is_role(name))
+	{
+		DepotRepoRole *role = depot_repo_find_role(repo, name);
+
+		/* Servers leave his role out until he has signed it with his new keys. */
+		ok = role->body == NULL || depot_repo_begin_next(repo, role, error);
+	}
 	return ok;
 }
 
@@ -361,9 +368,8 @@ add_keys(const Rotate * rotate, json_t *keys, DepotError *error)
 	return true;
 }
 
-/* Drops keys that no role names any more; roles are an object (root) or an array (delegations). */
-static void
-drop_unused(json_t *keys, const json_t *roles)
+void
+depot_repo_drop_unused_keys(json_t *keys, const json_t *roles)
 {
 	const char *keyid;
 	const char *name;

@@ -83,6 +83,10 @@ depot_repo_needs_attention(const DepotRepo *repo, const DepotRepoRole *role)
 {
 	const int64_t left_s = role->expires_epoch_s - repo->now_s;
 
+	/* A publisher who has published nothing yet. */
+	if (role->envelope == NULL)
+		return false;
+
 	/* Two weeks are for people to find their keys; what lives hardly longer is renewed by a job. */
 	return left_s * 100 < role->lifetime_s * DEPOT_REPO_ATTENTION_PERCENT ||
 		(left_s < SECONDS_PER_DAY * DEPOT_REPO_ATTENTION_DAYS &&
@@ -100,8 +104,13 @@ print_text(const DepotRepo *repo)
 	{
 		const DepotRepoRole *role = &repo->roles[i];
 
-		depot_tuf_time_format(role->expires_epoch_s, expires);
-		format_left(role->expires_epoch_s - repo->now_s, left, sizeof(left));
+		snprintf(expires, sizeof(expires), "-");
+		snprintf(left, sizeof(left), "-");
+		if (role->envelope != NULL)
+		{
+			depot_tuf_time_format(role->expires_epoch_s, expires);
+			format_left(role->expires_epoch_s - repo->now_s, left, sizeof(left));
+		}
 		printf("%-24s %8" PRId64 "  %-20s  %-10s  %4zu  %9" JSON_INTEGER_FORMAT "\n", role->name,
 			   role->version, expires,
 			   left, json_array_size(json_object_get(role->entry, "keyids")),
