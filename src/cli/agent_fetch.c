@@ -38,7 +38,7 @@ typedef struct FetchCommand
 	const char *sha256;
 	bool		optional;
 	bool		encoded;
-}			FetchCommand;
+} FetchCommand;
 
 static bool run_configure(DepotAgent *agent, const json_t *command, DepotError *error);
 static bool run_fetch(DepotAgent *agent, const json_t *command, DepotError *error);

@@ -44,7 +44,7 @@ typedef struct DepotFetchOptions
 	const char *proxy;			/* NULL: none, whatever the environment says */
 	const char *ca_file;		/* NULL: the system's */
 	const char *credentials_file;	/* NULL: none; read anew for each transfer by http or https */
-}			DepotFetchOptions;
+} DepotFetchOptions;
 
 typedef struct DepotFetchRequest
 {
@@ -57,14 +57,14 @@ typedef struct DepotFetchRequest
 	bool		encoded;		/* path is percent-encoded already, and may mean any name */
 	bool		optional;		/* one base that says "missing" is believed, whatever ails the others */
 	int			fd;				/* written from 0; what is in it is overwritten */
-}			DepotFetchRequest;
+} DepotFetchRequest;
 
 /* A base that did not deliver what another one did, and why. */
 typedef struct DepotFetchSkipped
 {
 	int			base_index;
 	DepotError	error;
-}			DepotFetchSkipped;
+} DepotFetchSkipped;
 
 typedef struct DepotFetchResult
 {
@@ -73,7 +73,7 @@ typedef struct DepotFetchResult
 	int			base_index;		/* the one that delivered */
 	int			skipped_count;
 	DepotFetchSkipped skipped[DEPOT_FETCH_MAX_BASES];
-}			DepotFetchResult;
+} DepotFetchResult;
 
 /* bytes so far and expected (0: unknown); returns false to stop (CANCELED). */
 typedef bool (*DepotFetchProgress) (uint64_t bytes_done, uint64_t bytes_total, void *context);

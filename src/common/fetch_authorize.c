@@ -54,7 +54,7 @@ done:
 }
 
 static bool
-set_signature(DepotFetch *fetch, DepotFetchTransfer *transfer, const DepotCredential * credential, DepotError *error)
+set_signature(DepotFetch *fetch, DepotFetchTransfer *transfer, const DepotCredential *credential, DepotError *error)
 {
 	char		scope[256];
 	bool		ok = false;
@@ -77,7 +77,7 @@ done:
 }
 
 static bool
-apply(DepotFetch *fetch, DepotFetchTransfer *transfer, const DepotCredential * credential, DepotError *error)
+apply(DepotFetch *fetch, DepotFetchTransfer *transfer, const DepotCredential *credential, DepotError *error)
 {
 	bool		ok = false;
 

@@ -36,7 +36,7 @@ typedef enum ValueRule
 	VALUE_HEADER_NAME,
 	VALUE_PATH,					/* absolute */
 	VALUE_NAME					/* of a region or service: lower-case letters, digits, '-' */
-}			ValueRule;
+} ValueRule;
 
 typedef struct MemberRule
 {
@@ -44,7 +44,7 @@ typedef struct MemberRule
 	ValueRule	rule;
 	size_t		offset;			/* in DepotCredential */
 	bool		optional;
-}			MemberRule;
+} MemberRule;
 
 #define MEMBER(name, rule, field) {name, rule, offsetof(DepotCredential, field), false}
 #define OPTIONAL_MEMBER(name, rule, field) {name, rule, offsetof(DepotCredential, field), true}
@@ -54,7 +54,7 @@ typedef struct KindRule
 	const char *name;
 	bool		is_string;		/* the value itself, which is the one member */
 	MemberRule	members[6];		/* ended by a NULL name */
-}			KindRule;
+} KindRule;
 
 static const KindRule kinds[] = {
 	{"bearer", true, {MEMBER("bearer", VALUE_WORD, bearer)}},
@@ -231,14 +231,14 @@ fail_entry(const char *path, size_t number, DepotError *error, const char *membe
 
 /* Reads and checks what one entry holds of a kind. */
 static bool
-read_kind(const KindRule * kind, const json_t *value, DepotCredential * credential, const char *path, size_t number,
+read_kind(const KindRule *kind, const json_t *value, DepotCredential *credential, const char *path, size_t number,
 		  DepotError *error)
 {
 	size_t		found = 0;
 
 	if (!kind->is_string && !json_is_object(value))
 		return fail_entry(path, number, error, kind->name, "is not an object");
-	for (const MemberRule * member = kind->members; member->name != NULL; member++)
+	for (const MemberRule *member = kind->members; member->name != NULL; member++)
 	{
 		const json_t *text = kind->is_string ? value : json_object_get(value, member->name);
 		char		shown[64];
@@ -280,9 +280,9 @@ check_prefix(const json_t *value, const char *path, size_t number, DepotError *e
 
 /* Reads and checks one entry; an error says which (number, from 1) and why. */
 static bool
-read_entry(const json_t *entry, DepotCredential * credential, const char *path, size_t number, DepotError *error)
+read_entry(const json_t *entry, DepotCredential *credential, const char *path, size_t number, DepotError *error)
 {
-	const		KindRule *chosen = NULL;
+	const KindRule *chosen = NULL;
 
 	memset(credential, 0, sizeof(*credential));
 	if (!json_is_object(entry))
@@ -367,11 +367,11 @@ typedef struct UrlParts
 	long		port;
 	const char *path;			/* without trailing slashes; may be empty */
 	size_t		path_length;
-}			UrlParts;
+} UrlParts;
 
 /* Takes a URL apart that depot_fetch_check_url has let through; false for file:. */
 static bool
-split_url(const char *url, UrlParts * parts)
+split_url(const char *url, UrlParts *parts)
 {
 	const char *end;
 
@@ -406,7 +406,7 @@ depot_credentials_cover(const char *prefix, const char *url)
 }
 
 bool
-depot_credentials_find(const json_t *document, const char *url, DepotCredential * credential)
+depot_credentials_find(const json_t *document, const char *url, DepotCredential *credential)
 {
 	const json_t *entries = json_object_get(document, "credentials");
 	const json_t *best = NULL;

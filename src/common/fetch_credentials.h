@@ -39,7 +39,7 @@ typedef struct DepotCredential
 	const char *session_token;	/* may be NULL there, too */
 	const char *region;
 	const char *service;
-}			DepotCredential;
+} DepotCredential;
 
 /*
  * Reads and checks the file: a regular one, owned by this process's user, with mode 0600 or stricter. Returns
@@ -51,7 +51,7 @@ extern json_t *depot_credentials_read(const char *path, DepotError *error);
 extern json_t *depot_credentials_parse(const char *text, size_t length_bytes, const char *path, DepotError *error);
 
 /* Finds the entry whose prefix covers url and is the longest; false when there is none. */
-extern bool depot_credentials_find(const json_t *document, const char *url, DepotCredential * credential);
+extern bool depot_credentials_find(const json_t *document, const char *url, DepotCredential *credential);
 
 /*
  * Tells whether a prefix covers a URL: same scheme, host and port, and a path that begins with whole parts of

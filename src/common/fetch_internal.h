@@ -31,7 +31,7 @@ typedef enum DepotFetchOutcome
 	DEPOT_FETCH_ANEW,			/* what was kept is of no use: this base at once for the whole file */
 	DEPOT_FETCH_NEXT,			/* this base will not do better: the next */
 	DEPOT_FETCH_FATAL			/* nothing to do with the base: give up */
-}			DepotFetchOutcome;
+} DepotFetchOutcome;
 
 /*
  * What the file holds so far, across tries and bases. The digest goes along, so that nothing is read again.
@@ -43,7 +43,7 @@ typedef struct DepotFetchPart
 	int			pieces;			/* answers that they came in */
 	int			validator_base; /* index of the base that sent the validator; -1: none */
 	char		validator[DEPOT_FETCH_VALIDATOR_BYTES];
-}			DepotFetchPart;
+} DepotFetchPart;
 
 /* What callbacks recorded about one transfer. */
 typedef struct DepotFetchTransfer
@@ -72,14 +72,14 @@ typedef struct DepotFetchTransfer
 	int64_t		last_byte_ms;	/* 0: not connected yet */
 	int64_t		window_start_ms;
 	uint64_t	window_bytes;
-}			DepotFetchTransfer;
+} DepotFetchTransfer;
 
 /* A base that could not be reached a moment ago. */
 typedef struct DepotFetchAvoided
 {
 	char	   *base;
 	int64_t		until_ms;
-}			DepotFetchAvoided;
+} DepotFetchAvoided;
 
 struct DepotFetch
 {

@@ -164,6 +164,7 @@ extern void depot_job_unlock_packages(DepotJob *job);
  * one.  false: it is another's turn.  Given back by depot_job_let_go at the latest.
  */
 extern bool depot_job_lock_agents(DepotJob *job, const char *repository);
+
 /* A repository and agents for it, or neither and false. */
 extern bool depot_job_lock_repository_with_agents(DepotJob *job, const char *repository);
 extern void depot_job_unlock_agents(DepotJob *job);
@@ -235,15 +236,19 @@ extern void depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, con
  */
 extern void depot_usage_begin(DepotJob *job, const List *extensions, const List *libraries, bool is_forced,
 							  DepotJobStep then);
+
 /* What it found, until the next operation of the job. */
 extern const DepotUsers *depot_usage_found(DepotJob *job);
+
 /* Names in notices the databases that nobody can connect to. */
 extern void depot_usage_note_skipped(DepotJob *job);
+
 /*
  * In a transaction, after a look: takes the exclusive locks of the extensions (use.h) until the end of the transaction.
  * Raises an error that names who holds one.  false: somebody has begun to use one since the look.
  */
 extern bool depot_usage_lock(DepotJob *job);
+
 /* Entry point of its background workers, found by name in the library. */
 extern PGDLLEXPORT void depot_usage_main(Datum argument);
 

@@ -33,7 +33,7 @@ typedef struct Package
 	char	   *source;			/* NULL until the package is here */
 	bool		is_preparing;	/* the check agent reads the metadata while the package is fetched */
 	bool		is_checking;	/* the check agent was told to */
-}			Package;
+} Package;
 
 static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
@@ -116,11 +116,13 @@ prepare_check(DepotJob *job)
 static void
 append_metadata(StringInfo line, const Package *package)
 {
+	int64		now = package->request.check_expiry ? depot_platform_reference_time() : (int64) time(NULL);
+
 	appendStringInfoString(line, ",\"repository\":");
 	escape_json(line, package->request.repository);
 	appendStringInfo(line, ",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT ",\"check_expiry\":%s"
 					 ",\"all_key_types\":%s",
-					 depot_platform_role(), (int64) time(NULL),
+					 depot_platform_role(), now,
 					 package->request.check_expiry ? "true" : "false",
 					 package->repository.all_key_types ? "true" : "false");
 }

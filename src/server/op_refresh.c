@@ -15,7 +15,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/fetch.h"
@@ -53,7 +52,7 @@ typedef struct Refresh
 	bool		has_targets;	/* targets are all that it offers now */
 	int64		snapshot_version;
 	DepotRefreshResult result;
-}			Refresh;
+} Refresh;
 
 static void begin_when_free(DepotJob *job);
 static void send_refresh(DepotJob *job);
@@ -145,7 +144,7 @@ send_refresh(DepotJob *job)
 	escape_json(&line, refresh->row.name);
 	appendStringInfo(&line, ",\"job\":\"%s\",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT
 					 ",\"all_key_types\":%s,\"only_if_changed\":%s",
-					 depot_job_staging(job)->name, depot_platform_role(), (int64) time(NULL),
+					 depot_job_staging(job)->name, depot_platform_role(), depot_platform_reference_time(),
 					 refresh->row.all_key_types ? "true" : "false", refresh->with_targets ? "false" : "true");
 	if (refresh->row.trusted_root != NULL)
 	{

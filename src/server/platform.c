@@ -11,14 +11,19 @@
 #include "postgres.h"
 
 #include <gnu/libc-version.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/name.h"
 #include "miscadmin.h"
+#include "pgtime.h"
 #include "server/paths.h"
 #include "server/platform.h"
 #include "storage/fd.h"
 #include "utils/guc.h"
+
+/* 2026-01-01 00:00:00 UTC: a clock that says less has been reset, and to it nothing ever expires. */
+#define CLOCK_FLOOR_S INT64CONST(1767225600)
 
 #if defined(__x86_64__)
 #define PLATFORM_ARCH "amd64"
@@ -126,4 +131,21 @@ depot_platform_system_extension(const char *extension, char version[DEPOT_NAME_M
 	}
 	FreeFile(file);
 	return true;
+}
+
+int64
+depot_platform_reference_time(void)
+{
+	pg_time_t	now = (pg_time_t) time(NULL);
+	char		text[64];
+
+	if (now >= CLOCK_FLOOR_S)
+		return (int64) now;
+	pg_strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", pg_gmtime(&now));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the clock of this server is wrong"),
+			 errdetail("It says %s, when pg_depot was not made yet.", text),
+			 errhint("Set the clock: by this one, metadata that expired long ago would pass for valid.")));
+	pg_unreachable();
 }

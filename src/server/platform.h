@@ -23,6 +23,12 @@ extern const char *depot_platform_role(void);
 /* The server's minor version: 20 of 15.20. */
 extern int	depot_platform_minor(void);
 
+/*
+ * Seconds since 1970 by this server's clock, as of which metadata counts as expired or not; raises an error when
+ * that is before pg_depot was made.
+ */
+extern int64 depot_platform_reference_time(void);
+
 /* Finds the agents' program beside the library or in the server's bindir; NULL when it is in neither. */
 extern const char *depot_platform_agent_program(const char *name);
 

@@ -124,11 +124,11 @@ static void
 test_mirrors(void **state)
 {
 	static const char *const bases[] = {"http://127.0.0.1:1", "http://127.0.0.1:%d/missing",
-										"http://127.0.0.1:%d/endless",
+		"http://127.0.0.1:%d/endless",
 	"http://127.0.0.1:%d/plain", NULL};
 	static const char *const unsure[] = {"http://127.0.0.1:%d/missing", "http://127.0.0.1:1", NULL};
 	static const char *const worst[] = {"http://127.0.0.1:1", "http://127.0.0.1:%d/endless",
-										"http://127.0.0.1:%d/broken", NULL};
+	"http://127.0.0.1:%d/broken", NULL};
 	static const char *const none[] = {"http://127.0.0.1:%d/missing", "http://127.0.0.1:%d/gone", NULL};
 	Download	download = {0};
 

@@ -104,7 +104,7 @@ test_bad_files(void **state)
 		{"{\"credentials\":[{\"prefix\":\"http://127.0.0.1.h/\",\"bearer\":\"t\"}]}", "http URL of another host"},
 		{"{\"credentials\":[{\"prefix\":\"https://h/p\"}]}", "entry 1: it has none of"},
 		{"{\"credentials\":[{\"prefix\":\"https://h/p\",\"bearer\":\"a\"},"
-		"{\"prefix\":\"https://H:443/p/\",\"bearer\":\"b\"}]}",
+			"{\"prefix\":\"https://H:443/p/\",\"bearer\":\"b\"}]}",
 		"entry 2: member \"prefix\" is that of an earlier entry"},
 		{ONE("\"token\":\"SECRET\""), "entry 1: it has a member that is not known"},
 		{ONE("\"bearer\":\"SECRET\",\"x\":1"), "entry 1: it has a member that is not known"},
@@ -123,7 +123,7 @@ test_bad_files(void **state)
 		{ONE("\"header\":{\"name\":\"X\",\"value\":\"SECRET\\n\"}"), "\"header.value\" may hold printable"},
 		{ONE("\"client_certificate\":{\"certificate\":\"c\",\"key\":\"/k\"}"), "certificate\" is not an absolute path"},
 		{"{\"credentials\":[{\"prefix\":\"http://[::1]/\","
-		"\"client_certificate\":{\"certificate\":\"/c\",\"key\":\"/k\"}}]}",
+			"\"client_certificate\":{\"certificate\":\"/c\",\"key\":\"/k\"}}]}",
 		"needs a prefix that begins with https://"},
 		{ONE("\"aws_sigv4\":{\"access_key\":\"A\",\"secret_key\":\"SECRET\",\"region\":\"r:s\",\"service\":\"s3\"}"),
 		"\"aws_sigv4.region\" may hold lower-case letters"},
@@ -374,6 +374,8 @@ test_sent(void **state)
 static void
 test_denied(void **state)
 {
+	static const char *const two[] = {"http://127.0.0.1:%d", "http://127.0.0.1:%d", NULL};
+	static const char *const private[] = {"http://127.0.0.1:%d/private", NULL};
 	DepotFetchOptions options = default_options;
 	DepotError	error;
 	DepotFetch *fetch;
@@ -391,9 +393,9 @@ test_denied(void **state)
 	assert_failed(&download, DEPOT_ERROR_TRANSFER, "status 401");
 	assert_non_null(strstr(download.error.detail, "has no entry for this address"));
 	write_credentials("{\"credentials\":\"secret\"}", 0600);
-	run(&download, &options, (const char *const[]) {"http://127.0.0.1:%d", "http://127.0.0.1:%d", NULL}, "plain");
+	run(&download, &options, two, "plain");
 	assert_failed(&download, DEPOT_ERROR_CONFIGURATION, "credentials file \"");
-	run(&download, &default_options, (const char *const[]) {"http://127.0.0.1:%d/private", NULL}, "denied");
+	run(&download, &default_options, private, "denied");
 	assert_failed(&download, DEPOT_ERROR_TRANSFER, "status 401");
 	assert_non_null(strstr(download.error.detail, "depot.credentials_file is not set"));
 	depot_fetch_close(fetch);
