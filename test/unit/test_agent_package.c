@@ -246,6 +246,43 @@ test_package_waits_for_refresh(void **state)
 }
 
 static void
+assert_checks(Depot *depot)
+{
+	json_t	   *line = run_command(depot, package_command(depot), NULL);
+
+	assert_line_type(line, "done");
+	json_decref(line);
+}
+
+/* Gives the role that lists the package these names, and refreshes. */
+static void
+bind_names(Depot *depot, const char *first, const char *second)
+{
+	const json_t *delegations = json_object_get(depot->fixture.targets, "delegations");
+
+	json_object_set_new(json_array_get(json_object_get(delegations, "roles"), 0), "pg_depot",
+						json_pack("{s:[s, s]}", "provides", first, second));
+	publish_again(depot);
+	refresh(depot);
+}
+
+/* What its role may not provide is not unpacked, whatever the leader asks for. */
+static void
+test_package_names_not_given(void **state)
+{
+	Depot		depot;
+
+	(void) state;
+	depot_open(&depot);
+	bind_names(&depot, "other", "hlll");
+	assert_refused(&depot, package_command(&depot), "not_allowed",
+				   "it provides package \"hll\", which role \"" FIXTURE_ROLE "\" was not given");
+	bind_names(&depot, "hll", "other");
+	assert_checks(&depot);
+	depot_close(&depot);
+}
+
+static void
 prepare(Depot *depot, const char *target, bool check_expiry, int64_t reference_time)
 {
 	json_t	   *line;
@@ -255,15 +292,6 @@ prepare(Depot *depot, const char *target, bool check_expiry, int64_t reference_t
 										"check_expiry", check_expiry));
 	line = agent_read(&depot->agent);
 	assert_line_type(line, "prepared");
-	json_decref(line);
-}
-
-static void
-assert_checks(Depot *depot)
-{
-	json_t	   *line = run_command(depot, package_command(depot), NULL);
-
-	assert_line_type(line, "done");
 	json_decref(line);
 }
 
@@ -448,6 +476,7 @@ main(void)
 		cmocka_unit_test(test_package_described_otherwise),
 		cmocka_unit_test(test_package_bad_control_file),
 		cmocka_unit_test(test_package_waits_for_refresh),
+		cmocka_unit_test(test_package_names_not_given),
 		cmocka_unit_test(test_prepare),
 		cmocka_unit_test(test_package_test_points),
 		cmocka_unit_test(test_verify_files),
