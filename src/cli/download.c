@@ -354,6 +354,7 @@ copy_error(const json_t *line, DepotError *error)
 					message != NULL ? message : "the fetch agent failed");
 	if (detail != NULL && detail[0] != '\0')
 		depot_error_detail(error, "%s", detail);
-	if (hint != NULL && hint[0] != '\0')
+	/* The agent speaks to a server's administrator; a setting of a server's is no remedy here. */
+	if (hint != NULL && hint[0] != '\0' && strstr(hint, "depot.") == NULL)
 		depot_error_hint(error, "%s", hint);
 }

@@ -333,6 +333,7 @@ static bool
 download_target(Session *session, const DepotTufTarget *target, DepotError *error)
 {
 	DepotCliProgress progress;
+	char		label[256];
 	DepotBuffer location;
 	int			fd = -1;
 	bool		ok = false;
@@ -340,7 +341,8 @@ download_target(Session *session, const DepotTufTarget *target, DepotError *erro
 	depot_buffer_init(&location);
 	if (!depot_tuf_target_location(session->client, target, &location, error))
 		goto done;
-	depot_cli_progress_begin(&progress, "downloading", target->length_bytes);
+	snprintf(label, sizeof(label), "downloading %s", target->path);
+	depot_cli_progress_begin(&progress, label, target->length_bytes);
 	fd = depot_download_file(session->download, session->options->target_base_url, location.data,
 							 target->length_bytes, target->sha256, &progress, error);
 	depot_cli_progress_end(&progress);

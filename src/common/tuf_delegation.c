@@ -54,6 +54,7 @@ bool
 depot_tuf_delegation_covers(const DepotTufDelegation *delegation, const char *path)
 {
 	const json_t *entry = delegation->entry;
+	const json_t *prefixes = json_object_get(entry, "path_hash_prefixes");
 	const json_t *value;
 	size_t		index;
 	char		digest[DEPOT_SHA256_HEX_BYTES];
@@ -70,8 +71,10 @@ depot_tuf_delegation_covers(const DepotTufDelegation *delegation, const char *pa
 		if (depot_tuf_path_matches(json_string_value(value), path))
 			return true;
 	}
+	if (prefixes == NULL)
+		return false;
 	depot_digest_sha256_hex(path, strlen(path), digest);
-	json_array_foreach(json_object_get(entry, "path_hash_prefixes"), index, value)
+	json_array_foreach(prefixes, index, value)
 	{
 		if (strncmp(digest, json_string_value(value), json_string_length(value)) == 0)
 			return true;
