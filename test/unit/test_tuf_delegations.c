@@ -17,9 +17,10 @@
 
 #include "tuf_roles.h"
 
-#define ANY "*					/* "
-								 *
-								 * /* The first digits of a path's digest. */
+/* What matches each path that is asked for here. */
+#define ANY "?/?"
+
+/* The first digits of a path's digest. */
 static const char *
 digest_prefix(const char *path, int digits)
 {
