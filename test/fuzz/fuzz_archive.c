@@ -1,23 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * fuzz_archive.c
- *	  The tar of a package; the frame around it is made here, of blocks that
- *	  are not compressed.
- *
- *	  Checksums of tar headers are put right first, or hardly any changed
- *	  byte would come further than the first header.
+ *	  Packages: as they are, when the input begins as one does; else the
+ *	  input is the tar, around which a frame of raw blocks is made.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
  */
-#include "fuzz_file.h"
+#include "fuzz_tar.h"
 
 #include "common/archive.h"
 #include "common/name.h"
 
 #define BLOCK_MAX_BYTES ((size_t) 128 * 1024)
-#define TAR_BLOCK_BYTES ((size_t) 512)
 #define TAR_MAX_BYTES ((size_t) 4 << 20)
 
 static const uint8_t magic[] = {0x28, 0xB5, 0x2F, 0xFD};
@@ -52,43 +48,6 @@ make_frame(const uint8_t *tar, size_t size, DepotBuffer *frame)
 		done += count;
 	} while (done < size);
 	FUZZ_REQUIRE(!frame->failed);
-}
-
-static size_t
-read_octal(const uint8_t *digits, int count)
-{
-	size_t		value = 0;
-
-	for (int i = 0; i < count && digits[i] >= '0' && digits[i] <= '7'; i++)
-		value = value * 8 + (size_t) (digits[i] - '0');
-	return value;
-}
-
-/* Puts the checksum of each header right, as far as sizes lead from one to the next. */
-static void
-correct_checksums(uint8_t *tar, size_t size)
-{
-	size_t		at = 0;
-
-	while (at + TAR_BLOCK_BYTES <= size)
-	{
-		uint8_t    *header = tar + at;
-		size_t		member_bytes = read_octal(header + 124, 11);
-		unsigned	sum = 0;
-		char		digits[8];
-
-		if (header[0] != 0)
-		{
-			memset(header + 148, ' ', 8);
-			for (size_t i = 0; i < TAR_BLOCK_BYTES; i++)
-				sum += header[i];
-			snprintf(digits, sizeof(digits), "%06o", sum);
-			memcpy(header + 148, digits, 7);
-		}
-		if (member_bytes > size)
-			return;
-		at += TAR_BLOCK_BYTES + (member_bytes + TAR_BLOCK_BYTES - 1) / TAR_BLOCK_BYTES * TAR_BLOCK_BYTES;
-	}
 }
 
 /* Requires that every way to read a good package agrees. */
@@ -134,7 +93,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		char	   *tar = fuzz_string(data, size);
 
-		correct_checksums((uint8_t *) tar, size);
+		fuzz_tar_correct((uint8_t *) tar, size);
 		make_frame((const uint8_t *) tar, size, &frame);
 		free(tar);
 	}

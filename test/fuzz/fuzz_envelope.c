@@ -4,7 +4,7 @@
  *	  Signatures: {"keys", "role", "signed", "signatures", "meta"}, where "@0"
  *	  to "@3" as a key's public part or as a signature stand for real ones.
  *
- *	  The count of signers is compared with one made here by other means.
+ * The count of signers is compared with one made here by other means.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
