@@ -306,37 +306,46 @@ append_base(const char *base, DepotBuffer *url)
 	depot_buffer_append(url, "/", 1);
 }
 
-/* Tells whether path is parts of unreserved characters and %XX joined by single slashes. */
+/*
+ * Tells whether path is parts of unreserved characters and %XX joined by single slashes; an encoded dot is a
+ * dot, as whoever opens a file: URL decodes it first.
+ */
 static bool
 is_encoded_path(const char *path, bool encoded_slash)
 {
-	const char *part = path;
+	size_t		length = 0;
+	size_t		dots = 0;
 
 	if (strlen(path) > DEPOT_FETCH_MAX_ENCODED_BYTES)
 		return false;
 	for (const char *p = path;; p++)
 	{
-		if (*p == '/' || *p == '\0')
-		{
-			size_t		length = (size_t) (p - part);
+		char		c = *p;
 
-			if (length == 0 || (part[0] == '.' && (length == 1 || (length == 2 && part[1] == '.'))))
+		if (c == '/' || c == '\0')
+		{
+			if (length == 0 || (length <= 2 && dots == length))
 				return false;
-			if (*p == '\0')
+			if (c == '\0')
 				return true;
-			part = p + 1;
+			length = 0;
+			dots = 0;
+			continue;
 		}
-		else if (*p == '%')
+		if (c == '%')
 		{
 			int			high = hex_value(p[1]);
 			int			low = high < 0 ? -1 : hex_value(p[2]);
 
 			if (low < 0 || (high == 0 && low == 0) || (high * 16 + low == '/' && !encoded_slash))
 				return false;
+			c = (char) (high * 16 + low);
 			p += 2;
 		}
-		else if (!is_alphanumeric(*p) && strchr("-._~", *p) == NULL)
+		else if (!is_alphanumeric(c) && strchr("-._~", c) == NULL)
 			return false;
+		length++;
+		dots += c == '.';
 	}
 }
 

@@ -117,6 +117,7 @@ test_encoded_urls(void **state)
 		{"http://127.0.0.1:1", "%3F.json", "http://127.0.0.1:1/%3F.json"},
 		{"https://h", "a/b/%c3%bc~", "https://h/a/b/%c3%bc~"},
 		{"file:///srv", "1.%3F.json", "file:///srv/1.%3F.json"},
+		{"file:///srv", "%2e%2e./..%2e.json", "file:///srv/%2e%2e./..%2e.json"},
 	};
 	static const struct
 	{
@@ -127,6 +128,7 @@ test_encoded_urls(void **state)
 		{"https://h", "a/../b"}, {"https://h", "./a"}, {"https://h", "a b"}, {"https://h", "a?b"}, {"https://h", "a#b"},
 		{"https://h", "%"}, {"https://h", "%2"}, {"https://h", "%zz"}, {"https://h", "%00"}, {"https://h", "a\\b"},
 		{"https://h", "a\nb"}, {"https://h", "\xc3\xbc"}, {"file:///srv", "..%2Fetc"}, {"file:///srv", "..%2fetc"},
+		{"file:///srv", "%2e%2e/etc"}, {"file:///srv", "a/.%2E/etc"}, {"https://h", "a/%2e"}, {"https://h", "%2E%2E"},
 	};
 	char		long_path[DEPOT_FETCH_MAX_ENCODED_BYTES + 2];
 	DepotBuffer url;
