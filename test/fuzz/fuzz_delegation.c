@@ -22,7 +22,8 @@
 static json_t *
 read_body(json_t *delegations)
 {
-	json_t	   *envelope = json_pack("{s:[], s:{s:s, s:s, s:i, s:s, s:{}, s:O}}", "signatures", "signed", "_type", "targets",
+	json_t	   *envelope = json_pack("{s:[], s:{s:s, s:s, s:i, s:s, s:{}, s:O}}",
+									 "signatures", "signed", "_type", "targets",
 									 "spec_version", "1.0.34", "version", 1, "expires", "2027-01-01T00:00:00Z",
 									 "targets", "delegations", delegations);
 	char	   *text = json_dumps(envelope, JSON_COMPACT);
@@ -71,7 +72,7 @@ check_bin(const json_t *body, const json_t *succinct, const char *path)
 {
 	char		name[DEPOT_TUF_ROLE_NAME_BYTES];
 	char		expected[DEPOT_TUF_ROLE_NAME_BYTES];
-	char		last[16];
+	char		last[17];
 	char		hex[65];
 	int			bits = (int) json_integer_value(json_object_get(succinct, "bit_length"));
 	uint64_t	start;
@@ -117,10 +118,10 @@ check_publisher(const json_t *entry, const DepotManifest *manifest)
 {
 	DepotError	error = {0};
 	json_t	   *provides = json_array();
-	json_t	   *grant = json_pack("{s:s, s:{s:[], s:b, s:b}}", "name", "pub-x", "pg_depot", "provides", "preload", 1,
-								  "trusted", 1);
-	json_t	   *all = json_pack("{s:s, s:{s:o, s:b, s:b}}", "name", "pub-x", "pg_depot", "provides", provides, "preload", 1,
-								"trusted", 1);
+	json_t	   *grant = json_pack("{s:s, s:{s:[], s:b, s:b}}",
+								  "name", "pub-x", "pg_depot", "provides", "preload", 1, "trusted", 1);
+	json_t	   *all = json_pack("{s:s, s:{s:o, s:b, s:b}}",
+								"name", "pub-x", "pg_depot", "provides", provides, "preload", 1, "trusted", 1);
 
 	if (!depot_publisher_check_package(entry, manifest, &error))
 		FUZZ_REQUIRE(error.code == DEPOT_ERROR_NOT_ALLOWED && error.message[0] != '\0');

@@ -48,7 +48,8 @@ fuzz_tar_correct(uint8_t *tar, size_t size)
 		}
 		if (member_bytes > size)
 			return;
-		at += FUZZ_TAR_BLOCK_BYTES + (member_bytes + FUZZ_TAR_BLOCK_BYTES - 1) / FUZZ_TAR_BLOCK_BYTES * FUZZ_TAR_BLOCK_BYTES;
+		at += FUZZ_TAR_BLOCK_BYTES;
+		at += (member_bytes + FUZZ_TAR_BLOCK_BYTES - 1) / FUZZ_TAR_BLOCK_BYTES * FUZZ_TAR_BLOCK_BYTES;
 	}
 }
 

@@ -12,9 +12,12 @@
 
 #include "common/fetch.h"
 
-/* Requires that the path names the same file before and after it is decoded, below the root. */
+/*
+ * Requires that the path leads to the same place before and after it is decoded; names in it may have odd
+ * characters where has_any_name.
+ */
 static void
-check_path(const char *path)
+check_path(const char *path, bool has_any_name)
 {
 	size_t		bytes = strlen(path);
 	char	   *decoded = malloc(bytes + 2);
@@ -32,7 +35,7 @@ check_path(const char *path)
 			FUZZ_REQUIRE(sscanf(path + i + 1, "%2x", &value) == 1);
 			i += 2;
 		}
-		FUZZ_REQUIRE(value >= ' ' && value != 0x7f && value != '\\');
+		FUZZ_REQUIRE(value != 0 && (has_any_name || (value >= ' ' && value != 0x7f && value != '\\')));
 		decoded[length++] = (char) value;
 		slashes -= value == '/';
 	}
@@ -53,7 +56,7 @@ check_url(const char *url, bool allow_http)
 				 strncmp(url, "file:///", 8) == 0);
 	FUZZ_REQUIRE(strlen(url) <= DEPOT_FETCH_MAX_URL_BYTES);
 	FUZZ_REQUIRE(strpbrk(url, " ?#\\\"<>^`{|}\t\r\n\x7f") == NULL && memchr(authority, '@', authority_bytes) == NULL);
-	check_path(authority + authority_bytes);
+	check_path(authority + authority_bytes, false);
 	for (const char *p = url; *p != '\0'; p++)
 		FUZZ_REQUIRE(*p > ' ' && *p <= '~');
 	if (!allow_http && strncmp(url, "http://", 7) == 0)
@@ -86,6 +89,26 @@ check_built(const char *base, const char *path)
 	depot_buffer_free(&url);
 }
 
+/* The same for a path that is encoded already; of a file: base, decoding must not lead out of it. */
+static void
+check_built_encoded(const char *base, const char *path)
+{
+	DepotError	error = {0};
+	DepotBuffer url;
+
+	depot_buffer_init(&url);
+	if (depot_fetch_build_encoded_url(base, path, &url, &error))
+	{
+		if (strncmp(base, "file:", 5) == 0)
+			check_path(url.data + strlen("file://"), true);
+		FUZZ_REQUIRE(url.length_bytes > strlen(path) &&
+					 strcmp(url.data + url.length_bytes - strlen(path), path) == 0);
+	}
+	else
+		fuzz_require_refusal(&error);
+	depot_buffer_free(&url);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -111,7 +134,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		FUZZ_REQUIRE(!is_good);
 	if (is_good && path != NULL)
+	{
 		check_built(url, path);
+		check_built_encoded(url, path);
+	}
 	free(text);
 	return 0;
 }
