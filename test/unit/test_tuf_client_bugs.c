@@ -247,7 +247,8 @@ cve_2026_6967_unchecked_delegated_role(void **state)
 
 	fixture_set_expires(fixture.role, PAST);
 	fixture_publish(&fixture);
-	first_refresh_fails(DEPOT_ERROR_METADATA_EXPIRED, "metadata of role \"" FIXTURE_ROLE "\" of the repository expired");
+	first_refresh_fails(DEPOT_ERROR_METADATA_EXPIRED,
+						"metadata of role \"" FIXTURE_ROLE "\" of the repository expired");
 	fixture_set_expires(fixture.role, FIXTURE_FUTURE);
 	bump_all();
 	entry = json_object_get(json_object_get(fixture.snapshot, "meta"), FIXTURE_ROLE ".json");
@@ -278,7 +279,8 @@ cve_2021_41131_path_in_a_role_name(void **state)
 	{
 		fixture_put_role(&fixture, names[i], fixture_role_body(i < 3 ? NULL : "x/a", "found"), key);
 		json_object_set(fixture.files, served[i],
-						json_object_get(fixture.files, fixture_name(fixture.role, names[i])));
+						json_object_get(fixture.files,
+										fixture_name(fixture.role, names[i])));
 		fixture_delegate(fixture.targets, names[i], key, "x/*", false);
 	}
 	client = refreshed();
