@@ -272,6 +272,14 @@ chmod 0755, "$work/alone/pg_depot" or die $!;
 	fails('no fetch agent', qr/could not start pg_depot_fetch: No such file.*\nhint: It belongs beside pg_depot itself/, refresh_arguments(), 'refresh');
 }
 
+# One that dies at work.
+mkdir "$work/points" or die $!;
+write_file("$work/points/fetch_begin", '');
+{
+	local $ENV{PG_DEPOT_TEST_POINTS} = "$work/points";
+	fails('fetch agent that dies', qr/the fetch agent ended unexpectedly/, refresh_arguments(), 'refresh');
+}
+
 stop_web($web);
 fails('web server that is down', qr/no connection/, refresh_arguments(), 'refresh');
 

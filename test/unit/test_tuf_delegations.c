@@ -157,7 +157,7 @@ bins(void **state)
 static void
 wrong_bins(void **state)
 {
-	char		name[32];
+	char		name[80];
 	json_t	   *role = new_role();
 	DepotTufClient *client;
 
