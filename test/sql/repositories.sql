@@ -56,6 +56,10 @@ SELECT outcome($$SELECT add_extension_repository('main', 'file:///nowhere', root
 SELECT outcome($$SELECT add_extension_repository('main', 'file:///nowhere', root_sha256 => repeat('0', 64),
     mirrors => array_fill('file:///nowhere'::text, '{1000}'))$$);
 
+-- types of keys
+SELECT outcome($$SELECT add_extension_repository('main', 'file:///nowhere', root_sha256 => repeat('0', 64), all_key_types => NULL)$$);
+SELECT outcome($$SELECT add_extension_repository('main', 'file:///nowhere', root_sha256 => repeat('0', 64), all_key_types => true)$$);
+
 -- nobody is there
 SELECT outcome($$SELECT add_extension_repository('main', 'file:///nowhere', root_sha256 => repeat('0', 64))$$);
 SELECT outcome($$SELECT add_extension_repository('main', 'http://127.0.0.1:1/x', root_sha256 => repeat('0', 64))$$);
