@@ -38,10 +38,11 @@
 static void
 print_help(void)
 {
-	puts("Usage: pg_depot bundle DIR --output FILE [OPTIONS] NAME[=VERSION]...\n"
+	puts("Usage: pg_depot bundle REPOSITORY --output FILE [OPTIONS] NAME[=VERSION]...\n"
 		 "\n"
-		 "Writes one file that holds packages of the repository in DIR, what they depend on,\n"
-		 "and the signed metadata that proves them.  DIR is the repository, or a copy of it.\n"
+		 "Writes one file that holds packages of a repository, what they depend on, and the\n"
+		 "signed metadata that proves them.  REPOSITORY is a URL, or the directory of it or\n"
+		 "of a copy.\n"
 		 "On a server without a network, file:///PATH of the bundle is the repository's URL;\n"
 		 "the same rules hold there, so its metadata expires as it does everywhere.  NAME is a\n"
 		 "package or an extension; VERSION may be a constraint, as 3.5.* or \">= 1, < 2\".\n"
@@ -50,12 +51,29 @@ print_help(void)
 		 "  --platform PLATFORM   such as pg17-linux-amd64; repeat it for several (all that\n"
 		 "                        the repository has)\n"
 		 "  --all                 every package\n"
-		 "  --root FILE           trust this root, not the first one in DIR");
+		 "  --root FILE           trust this root; a URL needs one, of a directory the first root\n"
+		 "                        that is there counts\n"
+		 "  --ca-file FILE        certificate authorities for https, not the system's");
+}
+
+/* Downloads one metadata file, and keeps it where a directory's would be. */
+static bool
+download_metadata(DepotBundleCommand *command, const char *path, size_t max_bytes, DepotBuffer *out, bool *missing,
+				  DepotError *error)
+{
+	/* A store that lets nobody list it may say that a newer root is forbidden. */
+	const bool	is_optional = strstr(path, ".root.json") != NULL;
+
+	if (!depot_download_read(command->download, command->url, path, is_optional, max_bytes, out, missing, error) ||
+		*missing)
+		return *missing;
+	return depot_files_make_directories(command->copy.fd, "metadata", 0700, false, error) &&
+		depot_files_write_durable(command->copy.fd, path, out->data, out->length_bytes, 0600, error);
 }
 
 /* Reads one file of the repository; the DepotTufFetch of this command. */
 static bool
-fetch_from_directory(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
+read_metadata(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
 					 DepotError *error)
 {
 	DepotBundleCommand *command = context;
@@ -63,11 +81,18 @@ fetch_from_directory(void *context, const char *file_name, size_t max_bytes, Dep
 
 	if ((size_t) snprintf(path, sizeof(path), "metadata/%s", file_name) >= sizeof(path))
 		return depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "the name of a metadata file is too long");
-	*missing = !depot_files_exists(command->repository_fd, path);
-	if (*missing)
-		return true;
-	return depot_files_read(command->repository_fd, path, max_bytes, out, error) &&
-		depot_bundle_note_metadata(command, path, out, error);
+	if (command->url != NULL)
+	{
+		if (!download_metadata(command, path, max_bytes, out, missing, error))
+			return false;
+	}
+	else
+	{
+		*missing = !depot_files_exists(command->repository_fd, path);
+		if (!*missing && !depot_files_read(command->repository_fd, path, max_bytes, out, error))
+			return false;
+	}
+	return *missing || depot_bundle_note_metadata(command, path, out, error);
 }
 
 /* Reads the root that everything is verified from, and the first one, which servers may know by its digest. */
@@ -79,14 +104,14 @@ read_roots(DepotBundleCommand *command, DepotError *error)
 	bool		ok;
 
 	depot_buffer_init(&first);
-	ok = fetch_from_directory(command, "1.root.json", DEPOT_TUF_ROOT_MAX_BYTES, &first, &missing, error);
+	ok = read_metadata(command, "1.root.json", DEPOT_TUF_ROOT_MAX_BYTES, &first, &missing, error);
 	if (ok && missing)
 	{
 		ok = depot_error_set(error, DEPOT_ERROR_FILE_MISSING, "there is no \"metadata/1.root.json\"");
-		depot_error_hint(error, "Name the directory of a repository, or a whole copy of one.");
+		depot_error_hint(error, "Name a repository, or a whole copy of one.");
 	}
 	if (ok && command->root_file != NULL)
-		ok = depot_files_read(AT_FDCWD, command->root_file, DEPOT_TUF_ROOT_MAX_BYTES, &command->root, error);
+		ok = depot_cli_read_root(command->root_file, &command->root, error);
 	else if (ok)
 		ok = depot_buffer_append(&command->root, first.data, first.length_bytes) ||
 			depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
@@ -103,7 +128,7 @@ read_platform(DepotBundleCommand *command, const char *role, DepotError *error)
 	bool		ok;
 
 	client = depot_tuf_open(command->state.fd, command->root.data, command->root.length_bytes, command->now_s, error);
-	ok = client != NULL && depot_tuf_refresh(client, role, fetch_from_directory, command, &changed, error) &&
+	ok = client != NULL && depot_tuf_refresh(client, role, read_metadata, command, &changed, error) &&
 		depot_bundle_choose(command, client, role, error);
 	depot_tuf_close(client);
 	return ok;
@@ -121,7 +146,7 @@ find_platforms(DepotBundleCommand *command, DepotError *error)
 		return true;
 	command->is_every_platform = true;
 	client = depot_tuf_open(command->state.fd, command->root.data, command->root.length_bytes, command->now_s, error);
-	ok = client != NULL && depot_tuf_refresh(client, NULL, fetch_from_directory, command, &changed, error) &&
+	ok = client != NULL && depot_tuf_refresh(client, NULL, read_metadata, command, &changed, error) &&
 		depot_bundle_list_platforms(command, client, error);
 	depot_tuf_close(client);
 	if (ok && command->platform_count == 0)
@@ -208,11 +233,28 @@ print_result(const DepotBundleCommand *command)
 		   depot_cli_format_size(total_bytes, size));
 }
 
+/* Opens the repository; its URL was checked with the options. */
 static bool
-run(DepotBundleCommand *command, DepotError *error)
+open_repository(DepotBundleCommand *command, const char *name, DepotError *error)
 {
-	if (!depot_temporary_make(&command->state, error) || !read_roots(command, error) ||
-		!find_platforms(command, error))
+	if (command->url == NULL)
+	{
+		command->repository_fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		return command->repository_fd >= 0 ||
+			depot_error_set_errno(error, errno, "could not open the repository \"%s\"", name);
+	}
+	if (!depot_temporary_make(&command->copy, error))
+		return false;
+	command->repository_fd = command->copy.fd;
+	command->download = depot_download_open(command->copy.fd, command->ca_file, error);
+	return command->download != NULL;
+}
+
+static bool
+run(DepotBundleCommand *command, const char *name, DepotError *error)
+{
+	if (!open_repository(command, name, error) || !depot_temporary_make(&command->state, error) ||
+		!read_roots(command, error) || !find_platforms(command, error))
 		return false;
 	for (int i = 0; i < command->platform_count; i++)
 		if (!read_platform(command, command->platforms[i], error))
@@ -221,6 +263,8 @@ run(DepotBundleCommand *command, DepotError *error)
 		if (command->is_every_platform && !command->is_found[i])
 			return depot_error_set(error, DEPOT_ERROR_UNKNOWN_EXTENSION, "the repository has nothing for \"%s\"",
 								   command->names[i]);
+	if (command->url != NULL && !depot_bundle_download_packages(command, error))
+		return false;
 	return write_output(command, error);
 }
 
@@ -233,6 +277,7 @@ parse_options(int argc, char **argv, DepotBundleCommand *command)
 		{"platform", required_argument, NULL, 'p'},
 		{"all", no_argument, NULL, 'a'},
 		{"root", required_argument, NULL, 'r'},
+		{"ca-file", required_argument, NULL, 'c'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
@@ -258,6 +303,9 @@ parse_options(int argc, char **argv, DepotBundleCommand *command)
 			case 'r':
 				command->root_file = optarg;
 				break;
+			case 'c':
+				command->ca_file = optarg;
+				break;
 			case 'h':
 				print_help();
 				return DEPOT_EXIT_OK;
@@ -268,7 +316,11 @@ parse_options(int argc, char **argv, DepotBundleCommand *command)
 	if (command->output == NULL)
 		return depot_cli_usage_error(COMMAND, "--output is needed");
 	if (optind == argc)
-		return depot_cli_usage_error(COMMAND, "the directory of a repository is needed");
+		return depot_cli_usage_error(COMMAND, "the directory or URL of a repository is needed");
+	if (strstr(argv[optind], "://") != NULL)
+		command->url = argv[optind];
+	if (command->url != NULL && command->root_file == NULL)
+		return depot_cli_usage_error(COMMAND, "a URL needs --root, the root.json to trust");
 	if (command->all == (optind + 1 < argc))
 		return depot_cli_usage_error(COMMAND, "name packages, or give --all");
 	command->names = argv + optind + 1;
@@ -282,25 +334,25 @@ parse_options(int argc, char **argv, DepotBundleCommand *command)
 int
 depot_cmd_bundle(int argc, char **argv)
 {
-	static DepotBundleCommand command = {.repository_fd = -1, .state = DEPOT_TEMPORARY_NONE};
+	static DepotBundleCommand command = {
+		.repository_fd = -1, .copy = DEPOT_TEMPORARY_NONE, .state = DEPOT_TEMPORARY_NONE
+	};
 	DepotError	error = {0};
 	int			result = parse_options(argc, argv, &command);
-	bool		ok = false;
+	bool		ok;
 
 	if (result != -1)
 		return result;
 	command.now_s = (int64_t) time(NULL);
 	depot_buffer_init(&command.root);
 	depot_temporary_catch_interrupts();
-	command.repository_fd = open(argv[optind], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (command.repository_fd < 0)
-		depot_error_set_errno(&error, errno, "could not open the repository \"%s\"", argv[optind]);
-	else
-		ok = run(&command, &error);
+	ok = run(&command, argv[optind], &error);
 	if (ok)
 		print_result(&command);
 	else
 		depot_cli_report_error(&error);
+	depot_download_close(command.download);
+	depot_temporary_remove(&command.copy);
 	depot_temporary_remove(&command.state);
 	depot_bundle_free(&command);
 	return ok ? DEPOT_EXIT_OK : DEPOT_EXIT_FAILED;

@@ -13,6 +13,7 @@
 #ifndef DEPOT_CLI_BUNDLE_H
 #define DEPOT_CLI_BUNDLE_H
 
+#include "cli/download.h"
 #include "cli/repo_common.h"
 #include "cli/temporary.h"
 #include "common/buffer.h"
@@ -25,6 +26,7 @@
 typedef struct DepotBundleFile
 {
 	char	   *path;			/* below the repository, owned */
+	char	   *location;		/* the same percent-encoded, owned; NULL for metadata */
 	uint64_t	size_bytes;
 	char		sha256[65];
 	bool		is_package;
@@ -32,7 +34,11 @@ typedef struct DepotBundleFile
 
 typedef struct DepotBundleCommand
 {
-	int			repository_fd;
+	const char *url;			/* of the repository; NULL: a directory */
+	const char *ca_file;
+	DepotDownload *download;	/* with url, while files are read */
+	int			repository_fd;	/* the directory, or what was downloaded, in copy */
+	DepotTemporary copy;
 	DepotTemporary state;		/* trusted metadata, for the time of the command */
 	DepotBuffer root;
 	int64_t		now_s;
@@ -62,6 +68,9 @@ extern bool depot_bundle_list_platforms(DepotBundleCommand *command, const Depot
  */
 extern bool depot_bundle_choose(DepotBundleCommand *command, DepotTufClient *client, const char *platform,
 								DepotError *error);
+
+/* Downloads the packages that were noted; metadata is there already. */
+extern bool depot_bundle_download_packages(DepotBundleCommand *command, DepotError *error);
 
 /* Copies what was noted into the bundle. */
 extern bool depot_bundle_write_files(const DepotBundleCommand *command, DepotBundleWriter *writer, DepotError *error);

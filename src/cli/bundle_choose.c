@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "common/digest.h"
@@ -30,6 +31,7 @@
 typedef struct Candidate
 {
 	char	   *path;			/* of the target */
+	char	   *location;		/* of its file, percent-encoded */
 	char		sha256[65];
 	uint64_t	size_bytes;
 	DepotManifest *manifest;	/* without files */
@@ -40,6 +42,7 @@ typedef struct Candidate
 typedef struct Choice
 {
 	DepotBundleCommand *command;
+	DepotTufClient *client;
 	const char *slice;			/* beginning of this platform's target paths */
 	Candidate  *candidates;
 	int			count;
@@ -54,8 +57,8 @@ out_of_memory(DepotError *error)
 /*----- files ------------------------------------------------------------------*/
 
 static bool
-note_file(DepotBundleCommand *command, const char *path, uint64_t size_bytes, const char *sha256, bool is_package,
-		  DepotError *error)
+note_file(DepotBundleCommand *command, const char *path, const char *location, uint64_t size_bytes,
+		  const char *sha256, bool is_package, DepotError *error)
 {
 	DepotBundleFile *larger;
 
@@ -69,12 +72,13 @@ note_file(DepotBundleCommand *command, const char *path, uint64_t size_bytes, co
 	larger += command->file_count;
 	memset(larger, 0, sizeof(*larger));
 	larger->path = strdup(path);
-	if (larger->path == NULL)
+	larger->location = location != NULL ? strdup(location) : NULL;
+	command->file_count++;
+	if (larger->path == NULL || (location != NULL && larger->location == NULL))
 		return out_of_memory(error);
 	larger->size_bytes = size_bytes;
 	larger->is_package = is_package;
 	snprintf(larger->sha256, sizeof(larger->sha256), "%s", sha256);
-	command->file_count++;
 	return true;
 }
 
@@ -85,7 +89,33 @@ depot_bundle_note_metadata(DepotBundleCommand *command, const char *path, const 
 	char		sha256[DEPOT_SHA256_HEX_BYTES];
 
 	depot_digest_sha256_hex(contents->data, contents->length_bytes, sha256);
-	return note_file(command, path, contents->length_bytes, sha256, false, error);
+	return note_file(command, path, NULL, contents->length_bytes, sha256, false, error);
+}
+
+bool
+depot_bundle_download_packages(DepotBundleCommand *command, DepotError *error)
+{
+	for (int i = 0; i < command->file_count; i++)
+	{
+		const DepotBundleFile *file = &command->files[i];
+		DepotCliProgress progress;
+		int			fd;
+
+		if (file->location == NULL)
+			continue;
+		depot_cli_progress_begin(&progress, strrchr(file->path, '/') + 1, file->size_bytes);
+		fd = depot_download_file(command->download, command->url, file->location, file->size_bytes, file->sha256,
+								 &progress, error);
+		depot_cli_progress_end(&progress);
+		if (fd < 0)
+			return false;
+		(void) close(fd);
+		if (!depot_download_take(command->download, file->path, error))
+			return false;
+		if (depot_temporary_is_interrupted())
+			return depot_error_set(error, DEPOT_ERROR_CANCELED, "canceled");
+	}
+	return true;
 }
 
 bool
@@ -117,13 +147,38 @@ void
 depot_bundle_free(DepotBundleCommand *command)
 {
 	for (int i = 0; i < command->file_count; i++)
+	{
 		free(command->files[i].path);
+		free(command->files[i].location);
+	}
 	free(command->files);
 	free(command->is_found);
 	depot_buffer_free(&command->root);
 }
 
 /*----- what there is ----------------------------------------------------------*/
+
+/* Returns where a target's file is, "targets/..." and percent-encoded, as malloc'd text; NULL and error on failure. */
+static char *
+locate(const DepotTufClient *client, const DepotTufTarget *target, DepotError *error)
+{
+	DepotBuffer location;
+	DepotBuffer below;
+	char	   *copy = NULL;
+
+	depot_buffer_init(&location);
+	depot_buffer_init(&below);
+	if (depot_tuf_target_location(client, target, &below, error))
+	{
+		if (depot_buffer_append_format(&location, "targets/%s", below.data))
+			copy = strdup(location.data);
+		if (copy == NULL)
+			out_of_memory(error);
+	}
+	depot_buffer_free(&location);
+	depot_buffer_free(&below);
+	return copy;
+}
 
 /* A DepotTufVisit: takes a package of this platform, unless a role before this one has listed its path. */
 static bool
@@ -150,16 +205,16 @@ take_candidate(const DepotTufTarget *target, void *context, DepotError *error)
 	larger->manifest = depot_manifest_from_custom(custom, target->path, manifest_sha256, &ignored);
 	if (larger->manifest == NULL)
 		return true;
+	choice->count++;
 	larger->path = strdup(target->path);
 	if (larger->path == NULL)
-	{
-		depot_manifest_free(larger->manifest);
 		return out_of_memory(error);
-	}
+	larger->location = locate(choice->client, target, error);
+	if (larger->location == NULL)
+		return false;
 	larger->size_bytes = target->length_bytes;
 	larger->is_yanked = json_object_get(custom, "yanked") != NULL;
 	memcpy(larger->sha256, target->sha256, sizeof(larger->sha256));
-	choice->count++;
 	return true;
 }
 
@@ -167,13 +222,20 @@ take_candidate(const DepotTufTarget *target, void *context, DepotError *error)
 static bool
 take_withdrawn(const DepotTufTarget *target, void *context, DepotError *error)
 {
-	DepotBundleCommand *command = context;
+	const Choice *choice = context;
 	char		path[DEPOT_REPO_PATH_BYTES];
+	char	   *location;
+	bool		ok;
 
 	if (strcmp(target->path, WITHDRAWN) != 0)
 		return true;
+	location = locate(choice->client, target, error);
+	if (location == NULL)
+		return false;
 	depot_repo_target_file(target->path, target->sha256, path);
-	return note_file(command, path, target->length_bytes, target->sha256, false, error);
+	ok = note_file(choice->command, path, location, target->length_bytes, target->sha256, false, error);
+	free(location);
+	return ok;
 }
 
 /* Whether a role is that of a platform, "pg17-linux-amd64"; others are publishers'. */
@@ -342,7 +404,8 @@ note_chosen(Choice *choice, DepotError *error)
 		if (!candidate->is_chosen)
 			continue;
 		depot_repo_target_file(candidate->path, candidate->sha256, path);
-		if (!note_file(choice->command, path, candidate->size_bytes, candidate->sha256, true, error))
+		if (!note_file(choice->command, path, candidate->location, candidate->size_bytes, candidate->sha256, true,
+					   error))
 			return false;
 	}
 	return true;
@@ -354,14 +417,14 @@ depot_bundle_choose(DepotBundleCommand *command, DepotTufClient *client, const c
 	static DepotTufRole roles[DEPOT_TUF_MAX_ROLES];
 	const int	role_count = depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
 	char		slice[80];
-	Choice		choice = {.command = command, .slice = slice};
+	Choice		choice = {.command = command, .client = client, .slice = slice};
 	bool		ok;
 
 	/* "pg17-linux-amd64" is the role of "pg17/linux-amd64/". */
 	snprintf(slice, sizeof(slice), "%s/", platform);
 	if (strchr(slice, '-') != NULL)
 		*strchr(slice, '-') = '/';
-	ok = depot_tuf_visit_targets(client, "targets", take_withdrawn, command, error);
+	ok = depot_tuf_visit_targets(client, "targets", take_withdrawn, &choice, error);
 	for (int i = DEPOT_REPO_TOP_LEVEL_COUNT; i < role_count && ok; i++)
 		ok = roles[i].is_left_out || depot_tuf_visit_targets(client, roles[i].name, take_candidate, &choice, error);
 	for (int i = 0; i < command->name_count && ok; i++)
@@ -372,6 +435,7 @@ depot_bundle_choose(DepotBundleCommand *command, DepotTufClient *client, const c
 	for (int i = 0; i < choice.count; i++)
 	{
 		free(choice.candidates[i].path);
+		free(choice.candidates[i].location);
 		depot_manifest_free(choice.candidates[i].manifest);
 	}
 	free(choice.candidates);

@@ -24,6 +24,7 @@
 
 #include "cli/cli.h"
 #include "common/files.h"
+#include "common/tuf_limits.h"
 
 #define MESSAGE_BYTES 8192
 #define PASSPHRASE_MAX_BYTES 1024
@@ -379,4 +380,31 @@ depot_cli_free_passphrase(char *passphrase)
 		return;
 	sodium_memzero(passphrase, strlen(passphrase));
 	free(passphrase);
+}
+
+bool
+depot_cli_read_root(const char *path, DepotBuffer *root, DepotError *error)
+{
+	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	char		bytes[8192];
+	ssize_t		n = fd < 0 ? -1 : 1;
+
+	while (n > 0 && root->length_bytes <= DEPOT_TUF_ROOT_MAX_BYTES && !root->failed)
+	{
+		n = read(fd, bytes, sizeof(bytes));
+		if (n > 0)
+			depot_buffer_append(root, bytes, (size_t) n);
+		else if (n < 0 && errno == EINTR)
+			n = 1;
+	}
+	if (n < 0)
+		depot_error_set_errno(error, errno, "could not read \"%s\"", path);
+	else if (root->failed)
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	else if (root->length_bytes > DEPOT_TUF_ROOT_MAX_BYTES)
+		depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "\"%s\" is larger than %d bytes", path,
+						DEPOT_TUF_ROOT_MAX_BYTES);
+	if (fd >= 0)
+		(void) close(fd);
+	return n >= 0 && !root->failed && root->length_bytes <= DEPOT_TUF_ROOT_MAX_BYTES;
 }

@@ -21,6 +21,7 @@
 
 #include <jansson.h>
 
+#include "common/buffer.h"
 #include "common/error.h"
 
 #define DEPOT_PROGRAM_NAME "pg_depot"
@@ -110,5 +111,8 @@ extern bool depot_cli_progress_archive(uint64_t bytes_done, void *context);
  */
 extern char *depot_cli_read_passphrase(const char *file, const char *prompt, bool confirm, DepotError *error);
 extern void depot_cli_free_passphrase(char *passphrase);
+
+/* Reads root metadata from a file that the user names; links in its path are the user's, too. */
+extern bool depot_cli_read_root(const char *path, DepotBuffer *root, DepotError *error);
 
 #endif							/* DEPOT_CLI_H */

@@ -69,7 +69,6 @@ typedef struct Session
 static bool parse_options(int argc, char **argv, TufOptions *options, bool *help);
 static bool check_options(const TufOptions *options, int arguments);
 static bool run_init(const TufOptions *options, DepotError *error);
-static bool read_root(const char *path, DepotBuffer *root, DepotError *error);
 static bool run_refresh(Session *session, DepotError *error);
 static bool download_targets(Session *session, DepotError *error);
 static bool download_target(Session *session, const DepotTufTarget *target, DepotError *error);
@@ -234,7 +233,7 @@ run_init(const TufOptions *options, DepotError *error)
 						 "repository, use another directory.");
 		goto done;
 	}
-	if (!read_root(options->trusted_root, &root, error))
+	if (!depot_cli_read_root(options->trusted_root, &root, error))
 		goto done;
 	client = depot_tuf_open(fd, root.data == NULL ? "" : root.data, root.length_bytes, time(NULL), error);
 	ok = client != NULL;
@@ -246,34 +245,6 @@ done:
 	depot_buffer_free(&root);
 	(void) close(fd);
 	return ok;
-}
-
-/* Reads the file that the user names; links in its path are the user's, too. */
-static bool
-read_root(const char *path, DepotBuffer *root, DepotError *error)
-{
-	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	char		bytes[8192];
-	ssize_t		n = fd < 0 ? -1 : 1;
-
-	while (n > 0 && root->length_bytes <= DEPOT_TUF_ROOT_MAX_BYTES && !root->failed)
-	{
-		n = read(fd, bytes, sizeof(bytes));
-		if (n > 0)
-			depot_buffer_append(root, bytes, (size_t) n);
-		else if (n < 0 && errno == EINTR)
-			n = 1;
-	}
-	if (n < 0)
-		depot_error_set_errno(error, errno, "could not read \"%s\"", path);
-	else if (root->failed)
-		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-	else if (root->length_bytes > DEPOT_TUF_ROOT_MAX_BYTES)
-		depot_error_set(error, DEPOT_ERROR_TOO_LARGE, "\"%s\" is larger than %d bytes", path,
-						DEPOT_TUF_ROOT_MAX_BYTES);
-	if (fd >= 0)
-		(void) close(fd);
-	return n >= 0 && !root->failed && root->length_bytes <= DEPOT_TUF_ROOT_MAX_BYTES;
 }
 
 /* Nothing is asked for before the trusted root has been verified. */

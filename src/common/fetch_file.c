@@ -30,6 +30,7 @@ typedef struct FileRequest
 	int			base_index;
 	const char *base_path;		/* directory or bundle */
 	const char *path;			/* of the file, if it is a directory */
+	const char *member;			/* its name, if it is a bundle */
 	DepotError *error;
 }			FileRequest;
 
@@ -49,8 +50,8 @@ look_into_bundle(const FileRequest *file, char range[DEPOT_FETCH_RANGE_BYTES])
 
 	if (fd < 0)
 		return fail(file, DEPOT_ERROR_UNREACHABLE, strerror(errno));
-	if (!depot_bundle_find(fd, file->request->path, &member, &found, file->error))
-		depot_error_prefix(file->error, "could not read \"%s\" of a bundle", file->request->path);
+	if (!depot_bundle_find(fd, file->member, &member, &found, file->error))
+		depot_error_prefix(file->error, "could not read \"%s\" of a bundle", file->member);
 	else if (!found)
 		outcome = DEPOT_FETCH_MISSING;
 	else if (member.size_bytes == 0)
@@ -87,12 +88,13 @@ depot_fetch_locate_file(const DepotFetch *fetch, const DepotFetchRequest *reques
 	const char *base = request->bases[base_index];
 	char	   *path = curl_easy_unescape(fetch->easy, url->data + strlen("file://"), 0, NULL);
 	char	   *base_path = curl_easy_unescape(fetch->easy, base + strlen("file://"), 0, NULL);
-	const FileRequest file = {request, base_index, base_path, path, error};
+	char	   *member = curl_easy_unescape(fetch->easy, request->path, 0, NULL);
+	const FileRequest file = {request, base_index, base_path, path, request->encoded ? member : request->path, error};
 	struct stat status;
 	DepotFetchOutcome outcome;
 
 	range[0] = '\0';
-	if (path == NULL || base_path == NULL)
+	if (path == NULL || base_path == NULL || member == NULL)
 		outcome = depot_fetch_fail(request, base_index, DEPOT_FETCH_FATAL, error, DEPOT_ERROR_OUT_OF_MEMORY,
 								   "out of memory");
 	else if (stat(base_path, &status) != 0)
@@ -112,5 +114,6 @@ depot_fetch_locate_file(const DepotFetch *fetch, const DepotFetchRequest *reques
 	}
 	curl_free(path);
 	curl_free(base_path);
+	curl_free(member);
 	return outcome;
 }

@@ -74,6 +74,35 @@ run_ok('cp', "$work/later/metadata/timestamp.json", "$work/damaged/metadata/time
 fails_with('metadata of two times', 1, qr/lacks version \d+ of its snapshot metadata/, 'bundle', "$work/damaged", '-o', "$work/new", 'depot_other');
 ok(!-e "$work/new" && !-e "$work/new.new", 'what failed leaves no file');
 
+# ---- from a URL ----
+
+my $web = start_web("$work/first");
+my $root = "$work/first/metadata/1.root.json";
+my @ca = ("--ca-file" => $web->{ca_file});
+my $from_directory = file_contents($bundle);
+bundle_of($web->{https}, '--root', $root, @ca, 'depot_needy');
+ok(file_contents($bundle) eq $from_directory, 'a URL makes the same bundle as the directory that is served there');
+fails_with('a URL without a root', 2, qr/a URL needs --root, the root\.json to trust$/m, 'bundle', $web->{https}, '-o', "$work/new", '--all');
+fails_with('a URL and the root of another repository', 1, qr/root metadata is not signed by enough trusted keys|not valid/m,
+	'bundle', $web->{https}, '-o', "$work/new", '--root', "$work/damaged/metadata/timestamp.json", @ca, '--all');
+{
+	my $file = target_of("$work/first", qr/depot_other/);
+	my $text = file_contents($file);
+	write_file($file, $text . 'x');
+	fails_with('a URL that serves another package', 1, qr/^pg_depot: error: /m, 'bundle', $web->{https}, '-o', "$work/new",
+		'--root', $root, @ca, 'depot_other');
+	write_file($file, $text);
+}
+my $kept = "$work/kept.bundle";
+run_ok('cp', $bundle, $kept);
+bundle_of("file://$kept", '--root', $root, 'depot_demo');
+is(scalar(grep { m{^targets/.*depot_demo} } split /\n/, run_ok('tar', 'tf', $bundle)), 1, 'a bundle is made of a bundle');
+run_ok('cp', $kept, $bundle);
+stop_web($web);
+fails_with('a URL where nobody answers', 1, qr/^pg_depot: error: .*could not fetch "metadata\/1\.root\.json"/m,
+	'bundle', $web->{https}, '-o', "$work/new", '--root', $root, @ca, '--all');
+ok(!-e "$work/new" && !-e "$work/new.new", 'again what failed leaves no file');
+
 # ---- a server that has nothing else ----
 
 my $node = new_depot_node('bundle');
