@@ -20,6 +20,7 @@ static const DepotCommand commands[] = {
 	{"rotate", depot_cmd_repo_rotate, "change the keys or the threshold of a role"},
 	{"refresh", depot_cmd_repo_refresh, "renew timestamp and snapshot, from a job"},
 	{"status", depot_cmd_repo_status, "show versions, expiry and what is due"},
+	{"verify", depot_cmd_repo_verify, "walk the whole repository as a client would"},
 	{NULL, NULL, NULL}
 };
 

@@ -93,6 +93,7 @@ extern int	depot_cmd_repo_rotate(int argc, char **argv);
 extern int	depot_cmd_repo_delegate(int argc, char **argv);
 extern int	depot_cmd_repo_refresh(int argc, char **argv);
 extern int	depot_cmd_repo_status(int argc, char **argv);
+extern int	depot_cmd_repo_verify(int argc, char **argv);
 extern int	depot_cmd_repo_yank(int argc, char **argv);
 
 /* repo_common.c */
@@ -285,6 +286,13 @@ extern bool depot_repo_request_merge(DepotRepo *repo, const char *path, int *add
 /* Writes signing.json from the next versions of root, targets and delegated roles; removes it. */
 extern bool depot_repo_request_write(const DepotRepo *repo, DepotError *error);
 extern bool depot_repo_request_remove(const DepotRepo *repo, DepotError *error);
+
+/*
+ * repo_verify_target.c: compares a file of the repository with the signed entry of a target that has a sha256;
+ * a package is read whole and compared with its description, too.
+ */
+extern bool depot_repo_verify_target(int repository_fd, const char *file, const char *path,
+									 const json_t *target, DepotError *error);
 
 /* repo_describe.c: prints what the next versions are and change, and who must sign them. */
 extern void depot_repo_describe(const DepotRepo *repo);
