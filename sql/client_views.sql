@@ -28,10 +28,23 @@ CREATE VIEW depot.activity_log AS
              repository text, size_bytes bigint, source text, role_name text, database_name text,
              duration_ms integer);
 
+CREATE VIEW depot.repository_roles AS
+    SELECT repository, role, version, seen_at, expires_at, percent_left
+    FROM json_to_recordset(depot.home_rows('repository_roles'))
+        AS r(repository text, role text, version bigint, seen_at timestamptz, expires_at timestamptz,
+             percent_left integer);
+
+CREATE VIEW depot.repositories AS
+    SELECT name, url, priority, state, expires_at, last_success, last_failure, last_error
+    FROM json_to_recordset(depot.home_rows('repositories'))
+        AS r(name text, url text, priority integer, state text, expires_at timestamptz, last_success timestamptz,
+             last_failure timestamptz, last_error text);
+
 CREATE VIEW depot.outdated AS
-    SELECT package, version, available_version, repository, reason
+    SELECT package, version, available_version, repository, reason, withdrawn, advisory
     FROM json_to_recordset(depot.home_rows('outdated'))
-        AS r(package text, version text, available_version text, repository text, reason text);
+        AS r(package text, version text, available_version text, repository text, reason text, withdrawn text,
+             advisory text);
 
 -- What this database can tell by itself is there when the home database cannot be asked, too.
 CREATE VIEW depot.health AS

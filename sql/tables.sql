@@ -37,6 +37,8 @@ CREATE TABLE depot.repository (
     refreshed_at timestamptz,
     expires_at timestamptz,
     snapshot_version bigint,
+    failed_at timestamptz,
+    error text,
     CHECK ((trusted_root IS NULL) <> (root_sha256 IS NULL))
 );
 COMMENT ON TABLE depot.repository IS 'the repositories a superuser added, each with its trust anchor';
@@ -52,6 +54,23 @@ COMMENT ON COLUMN depot.repository.added_at IS 'when it was added';
 COMMENT ON COLUMN depot.repository.refreshed_at IS 'when its metadata was last fetched and found valid';
 COMMENT ON COLUMN depot.repository.expires_at IS 'when the first of the accepted metadata files expires';
 COMMENT ON COLUMN depot.repository.snapshot_version IS 'version of the TUF snapshot whose targets depot.available holds';
+COMMENT ON COLUMN depot.repository.failed_at IS 'when it could last not be refreshed; null: the last refresh succeeded';
+COMMENT ON COLUMN depot.repository.error IS 'why';
+
+CREATE TABLE depot.repository_role (
+    repository text NOT NULL,
+    role text NOT NULL,
+    version bigint NOT NULL,
+    seen_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (repository, role)
+);
+COMMENT ON TABLE depot.repository_role IS 'the TUF roles whose metadata was accepted last, of every repository';
+COMMENT ON COLUMN depot.repository_role.repository IS 'repository name';
+COMMENT ON COLUMN depot.repository_role.role IS 'root, timestamp, snapshot, targets, or a role that targets delegates to';
+COMMENT ON COLUMN depot.repository_role.version IS 'version of its metadata';
+COMMENT ON COLUMN depot.repository_role.seen_at IS 'when this cluster accepted this version: its lifetime counts from then';
+COMMENT ON COLUMN depot.repository_role.expires_at IS 'when it expires';
 
 CREATE TABLE depot.available (
     repository text NOT NULL,
@@ -82,6 +101,19 @@ COMMENT ON COLUMN depot.available.unpacked_bytes IS 'size of its files';
 COMMENT ON COLUMN depot.available.sha256 IS 'digest of the package';
 COMMENT ON COLUMN depot.available.summary IS 'one line about it';
 COMMENT ON COLUMN depot.available.custom IS 'custom.pg_depot of the target, which resolving reads';
+
+CREATE TABLE depot.withdrawn (
+    repository text NOT NULL,
+    sha256 text NOT NULL,
+    reason text NOT NULL,
+    advisory text,
+    PRIMARY KEY (repository, sha256)
+);
+COMMENT ON TABLE depot.withdrawn IS 'builds that their publishers have withdrawn';
+COMMENT ON COLUMN depot.withdrawn.repository IS 'repository whose metadata says so; it counts for builds from there';
+COMMENT ON COLUMN depot.withdrawn.sha256 IS 'digest of the package';
+COMMENT ON COLUMN depot.withdrawn.reason IS 'why, in the words of the publisher';
+COMMENT ON COLUMN depot.withdrawn.advisory IS 'security advisory, where there is one';
 
 CREATE TABLE depot.installed (
     package text PRIMARY KEY,

@@ -7,7 +7,7 @@ COMMENT ON COLUMN depot.packages.extensions IS 'extensions it provides';
 COMMENT ON COLUMN depot.packages.size_bytes IS 'size of the download';
 COMMENT ON COLUMN depot.packages.repository IS 'repository that offers it';
 COMMENT ON COLUMN depot.packages.installed IS 'whether this version is installed';
-COMMENT ON COLUMN depot.packages.summary IS 'one line about it';
+COMMENT ON COLUMN depot.packages.summary IS 'one line about it, or why it was withdrawn';
 
 COMMENT ON VIEW depot.installed_packages IS 'what is installed, and whether this server serves it';
 COMMENT ON COLUMN depot.installed_packages.package IS 'package name';
@@ -54,12 +54,33 @@ COMMENT ON COLUMN depot.activity_log.role_name IS 'who asked: a role, or the set
 COMMENT ON COLUMN depot.activity_log.database_name IS 'from which database';
 COMMENT ON COLUMN depot.activity_log.duration_ms IS 'time from the request to the record';
 
-COMMENT ON VIEW depot.outdated IS 'installed packages of which their repository has a newer version';
+COMMENT ON VIEW depot.repositories IS 'the repositories, and how refreshing them went';
+COMMENT ON COLUMN depot.repositories.name IS 'name of the repository';
+COMMENT ON COLUMN depot.repositories.url IS 'where metadata/ and targets/ are found';
+COMMENT ON COLUMN depot.repositories.priority IS 'a lower number is asked first';
+COMMENT ON COLUMN depot.repositories.state IS 'ok, never refreshed, or expired, and what that means';
+COMMENT ON COLUMN depot.repositories.expires_at IS 'when the first of its roles expires';
+COMMENT ON COLUMN depot.repositories.last_success IS 'when its metadata was last fetched and found valid';
+COMMENT ON COLUMN depot.repositories.last_failure IS 'when it could last not be refreshed; null: the last refresh succeeded';
+COMMENT ON COLUMN depot.repositories.last_error IS 'why';
+
+COMMENT ON VIEW depot.repository_roles IS 'the TUF roles of every repository, as accepted last';
+COMMENT ON COLUMN depot.repository_roles.repository IS 'name of the repository';
+COMMENT ON COLUMN depot.repository_roles.role IS 'root, timestamp, snapshot, targets, or a delegated role';
+COMMENT ON COLUMN depot.repository_roles.version IS 'version of its metadata';
+COMMENT ON COLUMN depot.repository_roles.seen_at IS 'when this cluster accepted this version';
+COMMENT ON COLUMN depot.repository_roles.expires_at IS 'when it expires';
+COMMENT ON COLUMN depot.repository_roles.percent_left IS 'how much of the time from seen_at to expires_at is left';
+
+COMMENT ON VIEW depot.outdated IS
+    'installed packages of which their repository has a newer version, or whose version was withdrawn';
 COMMENT ON COLUMN depot.outdated.package IS 'package name';
 COMMENT ON COLUMN depot.outdated.version IS 'version that is installed';
-COMMENT ON COLUMN depot.outdated.available_version IS 'newest version that runs on this server, or the newest if none does';
+COMMENT ON COLUMN depot.outdated.available_version IS 'newest version that runs on this server, or the newest if none does; null: none';
 COMMENT ON COLUMN depot.outdated.repository IS 'repository that offers it';
 COMMENT ON COLUMN depot.outdated.reason IS 'why update_extension would not install it; null: it would';
+COMMENT ON COLUMN depot.outdated.withdrawn IS 'why its publisher has withdrawn the installed version; null: it was not';
+COMMENT ON COLUMN depot.outdated.advisory IS 'security advisory about that, where there is one';
 
 COMMENT ON VIEW depot.conflicts IS 'what both an installed package and the server installation have';
 COMMENT ON COLUMN depot.conflicts.package IS 'package name';

@@ -2,8 +2,9 @@
 
 CREATE VIEW depot.packages AS
     SELECT a.package, a.version, i.version IS NOT NULL AS installed, a.size_bytes, a.repository,
-           a.summary, a.extensions
+           coalesce('withdrawn: ' || w.reason, a.summary) AS summary, a.extensions
     FROM depot.available a
+    LEFT JOIN depot.withdrawn w ON w.repository = a.repository AND w.sha256 = a.sha256
     LEFT JOIN depot.installed i
         ON i.package = a.package AND i.version = a.version AND i.state = 'installed';
 
@@ -57,22 +58,69 @@ CREATE VIEW depot.activity_log AS
            role_name, database_name, duration_ms
     FROM depot.history;
 
--- A name belongs to the first repository by priority that lists it.  Of its newer builds, one that runs here is
--- shown before one that does not, and then the newest.
+CREATE VIEW depot.repository_roles AS
+    SELECT repository, role, version, date_trunc('second', seen_at) AS seen_at,
+           date_trunc('second', expires_at) AS expires_at,
+           CASE
+               WHEN expires_at <= greatest(now(), seen_at) THEN 0
+               ELSE floor(100 * extract(epoch FROM expires_at - now()) / extract(epoch FROM expires_at - seen_at))::integer
+           END AS percent_left
+    FROM depot.repository_role;
+
+CREATE VIEW depot.repositories AS
+    SELECT r.name, r.url, r.priority,
+           CASE
+               WHEN r.refreshed_at IS NULL THEN 'never refreshed'
+               WHEN r.expires_at <= now() THEN
+                   format('expired: its metadata%s ran out on %s; what is installed keeps working; tell its publisher',
+                          ' of role ' || o.role, to_char(r.expires_at, 'YYYY-MM-DD HH24:MI'))
+               ELSE 'ok'
+           END AS state,
+           date_trunc('second', r.expires_at) AS expires_at, date_trunc('second', r.refreshed_at) AS last_success,
+           date_trunc('second', r.failed_at) AS last_failure, r.error AS last_error
+    FROM depot.repository r
+    LEFT JOIN LATERAL (
+        SELECT role FROM depot.repository_role WHERE repository = r.name ORDER BY expires_at, role LIMIT 1
+    ) o ON true;
+
+-- A name belongs to the first repository by priority that lists it.  Of its newer builds that were not withdrawn, one
+-- that runs here is shown before one that does not, and then the newest.  What is installed and was withdrawn has a
+-- row in any case; an older build is then better than none.
 CREATE VIEW depot.outdated AS
-    WITH newer AS (
-        SELECT i.package, i.version, a.version AS available_version, a.repository,
-               depot.build_misfit(a.custom::text, a.target) AS misfit
+    WITH present AS (
+        SELECT i.package, i.version, w.repository, w.reason AS withdrawn, w.advisory
         FROM depot.installed i
+        LEFT JOIN LATERAL (
+            SELECT w.repository, w.reason, w.advisory
+            FROM depot.installed_build b
+            JOIN depot.withdrawn w ON w.repository = b.repository AND w.sha256 = b.digest
+            WHERE b.package = i.package AND b.version = i.version
+            ORDER BY b.major, b.platform LIMIT 1
+        ) w ON true
+        WHERE i.state = 'installed'
+    ), other AS (
+        SELECT p.package, a.version, a.repository, depot.build_misfit(a.custom::text, a.target) AS misfit
+        FROM present p
         CROSS JOIN LATERAL (
             SELECT r.name FROM depot.repository r
-            WHERE EXISTS (SELECT FROM depot.available o WHERE o.repository = r.name AND o.names @> ARRAY[i.package])
+            WHERE EXISTS (SELECT FROM depot.available o WHERE o.repository = r.name AND o.names @> ARRAY[p.package])
             ORDER BY r.priority, r.name LIMIT 1
         ) owner
-        JOIN depot.available a ON a.repository = owner.name AND a.package = i.package
-        WHERE i.state = 'installed' AND depot.compare_versions(a.version, i.version) > 0
+        JOIN depot.available a ON a.repository = owner.name AND a.package = p.package
+        WHERE (depot.compare_versions(a.version, p.version) > 0
+               OR (p.withdrawn IS NOT NULL AND depot.compare_versions(a.version, p.version) < 0))
+          AND NOT EXISTS (SELECT FROM depot.withdrawn w WHERE w.repository = a.repository AND w.sha256 = a.sha256)
+    ), best AS (
+        SELECT n.package, n.version, n.repository, n.misfit
+        FROM other n
+        WHERE NOT EXISTS (
+            SELECT FROM other m
+            WHERE m.package = n.package
+              AND ((m.misfit IS NULL AND n.misfit IS NOT NULL)
+                   OR ((m.misfit IS NULL) = (n.misfit IS NULL)
+                       AND depot.compare_versions(m.version, n.version) > 0)))
     )
-    SELECT n.package, n.version, n.available_version, n.repository,
+    SELECT p.package, p.version, n.version AS available_version, coalesce(n.repository, p.repository) AS repository,
            coalesce(n.misfit,
                     (SELECT min(format('package "%s" needs version %s', b.package, d.need ->> 'constraint'))
                      FROM depot.installed_build b
@@ -80,14 +128,16 @@ CREATE VIEW depot.outdated AS
                      CROSS JOIN LATERAL json_array_elements(
                          CASE json_typeof(b.custom -> 'depends') WHEN 'array' THEN b.custom -> 'depends' END) d (need)
                      WHERE d.need ->> 'package' = n.package
-                       AND NOT depot.version_is_allowed(n.available_version, d.need ->> 'constraint'))) AS reason
-    FROM newer n
-    WHERE NOT EXISTS (
-        SELECT FROM newer m
-        WHERE m.package = n.package
-          AND ((m.misfit IS NULL AND n.misfit IS NOT NULL)
-               OR ((m.misfit IS NULL) = (n.misfit IS NULL)
-                   AND depot.compare_versions(m.available_version, n.available_version) > 0)));
+                       AND NOT depot.version_is_allowed(n.version, d.need ->> 'constraint')),
+                    CASE
+                        WHEN n.version IS NULL THEN 'there is no other version'
+                        WHEN depot.compare_versions(n.version, p.version) < 0 THEN
+                            'older; install_extension with this version goes back to it'
+                    END) AS reason,
+           p.withdrawn, p.advisory
+    FROM present p
+    LEFT JOIN best n ON n.package = p.package
+    WHERE n.package IS NOT NULL OR p.withdrawn IS NOT NULL;
 
 CREATE VIEW depot.health AS
     SELECT check_name, state, value, what_to_do FROM depot.local_health()
@@ -110,23 +160,35 @@ CREATE VIEW depot.health AS
     SELECT 'repositories', 'ok', 'none', NULL
     WHERE NOT EXISTS (SELECT FROM depot.repository)
     UNION ALL
-    SELECT 'repository ' || name,
+    SELECT 'repository ' || r.name,
            CASE
-               WHEN expires_at <= now() THEN 'critical'
-               WHEN refreshed_at IS NULL OR now() > expires_at - least((expires_at - refreshed_at) / 4, interval '2 days')
-                   THEN 'warning'
+               WHEN r.expires_at <= now() OR d.percent_left < 5 THEN 'critical'
+               WHEN r.refreshed_at IS NULL OR d.percent_left < 20 THEN 'warning'
                ELSE 'ok'
            END,
            CASE
-               WHEN refreshed_at IS NULL THEN 'not refreshed yet'
-               WHEN expires_at <= now() THEN 'expired ' || to_char(expires_at, 'YYYY-MM-DD HH24:MI')
-               ELSE 'expires ' || to_char(expires_at, 'YYYY-MM-DD HH24:MI')
+               WHEN r.refreshed_at IS NULL THEN 'not refreshed yet'
+               WHEN r.expires_at <= now() THEN
+                   format('%sexpired %s; what is installed keeps working', d.role || ' ',
+                          to_char(coalesce(d.expires_at, r.expires_at), 'YYYY-MM-DD HH24:MI'))
+               ELSE format('%sexpires %s%s', d.role || ' ', to_char(coalesce(d.expires_at, r.expires_at), 'YYYY-MM-DD HH24:MI'),
+                           CASE WHEN d.percent_left < 20 THEN format(', %s %% of its lifetime left', d.percent_left) END)
            END,
            CASE
-               WHEN refreshed_at IS NULL OR now() > expires_at - least((expires_at - refreshed_at) / 4, interval '2 days')
-                   THEN format('SELECT refresh_extension_repository(%L); its publisher renews what expires', name)
+               WHEN r.refreshed_at IS NULL OR r.expires_at <= now() OR d.percent_left < 20 THEN
+                   format('SELECT refresh_extension_repository(%L); if that does not help, tell its publisher', r.name)
            END
-    FROM depot.repository
+    FROM depot.repository r
+    LEFT JOIN LATERAL (
+        SELECT o.role, o.expires_at, o.percent_left FROM depot.repository_roles o
+        WHERE o.repository = r.name ORDER BY o.percent_left, o.expires_at, o.role LIMIT 1
+    ) d ON true
+    UNION ALL
+    SELECT 'withdrawn packages',
+           CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
+           coalesce(string_agg(package || ' ' || version, ', ' ORDER BY package), 'none installed'),
+           CASE WHEN count(*) > 0 THEN 'SELECT * FROM depot.outdated' END
+    FROM depot.outdated WHERE withdrawn IS NOT NULL
     UNION ALL
     SELECT 'declared list',
            CASE WHEN count(*) FILTER (WHERE state IN ('refused', 'failed')) > 0 THEN 'warning' ELSE 'ok' END,

@@ -56,6 +56,31 @@ extern bool depot_agent_check_prepare(DepotAgent *agent, const json_t *command, 
 extern bool depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *error);
 extern bool depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotError *error);
 
+/* Brings a file of the repository, of at most max_bytes and with this digest; *missing: it has none. */
+typedef struct DepotAgentSource
+{
+	bool		(*bring) (void *context, const char *path, size_t max_bytes, const char *sha256, DepotBuffer *out,
+						  bool *missing, DepotError *error);
+	void	   *context;
+} DepotAgentSource;
+
+/*
+ * Tell the leader of withdrawn builds, one line each: of the one that a target's description marks (MANIFEST
+ * when the mark is malformed), and of those on the list withdrawn.json, which is fetched when it is not there.
+ */
+extern bool depot_agent_send_mark(DepotAgent *agent, const DepotTufTarget *target, DepotError *error);
+extern bool depot_agent_send_withdrawn_list(DepotAgent *agent, DepotTufClient *client, int metadata_fd,
+											const DepotAgentSource *source, DepotError *error);
+
+/*
+ * Returns the entries of the list as a refresh has kept it, a new reference; NULL when it is not there or not the
+ * one that the metadata lists.  The leader's rows have decided already, so that is no error.
+ */
+extern json_t *depot_agent_read_withdrawn_list(DepotTufClient *client, int metadata_fd);
+
+/* Fails with WITHDRAWN when target is marked, or is one of entries (NULL: none). */
+extern bool depot_agent_refuse_withdrawn(const json_t *entries, const DepotTufTarget *target, DepotError *error);
+
 /*
  * Opens the job directory <staging>/job below D/var with a shared flock, which keeps it from being cleaned
  * away; closing it ends that. Returns -1 with an error.

@@ -50,6 +50,7 @@ typedef struct Refresh
 	const char *repository;
 	const char *role;			/* of the server's platform */
 	int			job_fd;
+	int			metadata_fd;
 	int			need_count;
 	int			target_count;
 	int			warning_count;
@@ -209,21 +210,19 @@ done:
 	return ok;
 }
 
-/* Has the leader fetch metadata/<file_name>; the DepotTufFetch of this agent. */
+/* Has the leader fetch a file; sha256 NULL: what it is must be found out from its contents. */
 static bool
-fetch_through_leader(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
-					 DepotError *error)
+bring_file(void *context, const char *path, size_t max_bytes, const char *sha256, DepotBuffer *out, bool *missing,
+		   DepotError *error)
 {
 	Refresh    *refresh = context;
-	char		path[sizeof("metadata/") + 256];
 	char		file[32];
 	bool		ok;
 
-	snprintf(path, sizeof(path), "metadata/%s", file_name);
 	snprintf(file, sizeof(file), "need-%d", ++refresh->need_count);
 	if (!depot_channel_send(&refresh->agent->channel,
-							json_pack("{s:s, s:s, s:I, s:s}", "type", "need", "path", path,
-									  "max_bytes", (json_int_t) max_bytes, "file", file)))
+							json_pack("{s:s, s:s, s:I, s:s, s:s?}", "type", "need", "path", path,
+									  "max_bytes", (json_int_t) max_bytes, "file", file, "sha256", sha256)))
 		return depot_error_set(error, DEPOT_ERROR_AGENT, "could not ask the leader for a file");
 	if (!read_answer(refresh, path, file, missing, error))
 		return false;
@@ -233,6 +232,17 @@ fetch_through_leader(void *context, const char *file_name, size_t max_bytes, Dep
 	if (ok)
 		ok = depot_files_remove(refresh->job_fd, file, error);
 	return ok;
+}
+
+/* Has the leader fetch metadata/<file_name>; the DepotTufFetch of this agent. */
+static bool
+fetch_through_leader(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
+					 DepotError *error)
+{
+	char		path[sizeof("metadata/") + 256];
+
+	snprintf(path, sizeof(path), "metadata/%s", file_name);
+	return bring_file(context, path, max_bytes, NULL, out, missing, error);
 }
 
 /*----- the first root -------------------------------------------------------------*/
@@ -325,7 +335,8 @@ send_target(const DepotTufTarget *target, void *context, DepotError *error)
 	else if (depot_channel_size(custom) > CUSTOM_LIMIT_BYTES)
 		sent = warn(refresh, target, "its description is too large");
 	else if ((manifest = depot_manifest_from_custom(custom, target->path, manifest_sha256, &reason)) == NULL ||
-			 !depot_publisher_check_package(target->delegation, manifest, &reason))
+			 !depot_publisher_check_package(target->delegation, manifest, &reason) ||
+			 !depot_agent_send_mark(refresh->agent, target, &reason))
 		sent = warn(refresh, target, reason.message);
 	else
 	{
@@ -394,10 +405,14 @@ finish_refresh(Refresh *refresh, DepotTufClient *client, bool changed, bool only
 {
 	DepotTufRole *roles = calloc(DEPOT_TUF_MAX_ROLES, sizeof(DepotTufRole));
 	int			role_count = roles == NULL ? 0 : depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
+	const DepotAgentSource source = {.bring = bring_file, .context = refresh};
 	bool		ok = roles != NULL || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 
 	if (ok && (changed || !only_if_changed))
+	{
 		send_warnings(refresh, roles, role_count);
+		ok = depot_agent_send_withdrawn_list(refresh->agent, client, refresh->metadata_fd, &source, error);
+	}
 	if (ok && !depot_channel_send(&refresh->agent->channel, make_done(roles, role_count, changed)))
 		ok = depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the refresh is done");
 	free(roles);
@@ -454,6 +469,7 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	metadata_fd = depot_agent_open_metadata(agent, command, true, error);
 	if (metadata_fd < 0)
 		goto done;
+	refresh.metadata_fd = metadata_fd;
 	refresh.job_fd = depot_agent_open_job(agent, command, error);
 	if (refresh.job_fd < 0)
 		goto done;

@@ -118,6 +118,7 @@ typedef struct Prepared
 	char		repository[DEPOT_NAME_MAX_BYTES + 1];
 	bool		check_expiry;
 	DepotTufKeyTypes key_types;
+	json_t	   *withdrawn;		/* entries of the list that is kept; NULL: none */
 }			Prepared;
 
 static Prepared prepared;
@@ -126,6 +127,7 @@ static void
 forget_prepared(void)
 {
 	depot_tuf_close(prepared.client);
+	json_decref(prepared.withdrawn);
 	memset(&prepared, 0, sizeof(prepared));
 }
 
@@ -148,6 +150,8 @@ load_metadata(DepotAgent *agent, const json_t *command, const char *path, int64_
 	if (prepared.client != NULL &&
 		!depot_tuf_load_target(prepared.client, path, check_expiry, &prepared.target, error))
 		forget_prepared();
+	if (prepared.client != NULL)
+		prepared.withdrawn = depot_agent_read_withdrawn_list(prepared.client, metadata_fd);
 	/* What follows looks into what was read, and others may change the files again. */
 	(void) close(metadata_fd);
 }
@@ -239,7 +243,9 @@ find_signed_target(PackageCheck *check, const json_t *command, DepotError *error
 		forget_prepared();
 		load_metadata(check->agent, command, check->target, check->reference_time, check->check_expiry, error);
 	}
-	ok = prepared.client != NULL && use_target(check, &prepared.target, error);
+	ok = prepared.client != NULL && use_target(check, &prepared.target, error) &&
+		/* what is installed already is fetched again without a look at freshness, withdrawn or not */
+		(!check->check_expiry || depot_agent_refuse_withdrawn(prepared.withdrawn, &prepared.target, error));
 	check->delegation = json_incref((json_t *) prepared.target.delegation);
 	/* metadata may take ten times its size; given back, it does not add up with what an archive takes */
 	forget_prepared();

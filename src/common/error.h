@@ -69,7 +69,8 @@
 	X(ARCHIVE_LIMIT, "archive_limit", "PD011") \
 	X(MANIFEST, "manifest", "PD012") \
 	X(CONTROL_FILE, "control_file", "PD013") \
-	X(PACKAGE, "package", "PD014")
+	X(PACKAGE, "package", "PD014") \
+	X(WITHDRAWN, "withdrawn", "PD015")
 
 typedef enum DepotErrorCode
 {

@@ -45,6 +45,15 @@ extern bool depot_catalog_drop_repository(const char *name);
 extern bool depot_catalog_note_refresh(const char *repository, int64 snapshot_version, int64 expires_epoch_s);
 extern void depot_catalog_clear_available(const char *repository);
 extern void depot_catalog_add_available(const char *repository, const DepotAvailableRow *row);
+
+/* Of two rows about one build the later counts.  Cleared with what is available. */
+extern void depot_catalog_add_withdrawn(const char *repository, const DepotWithdrawnRow *row);
+
+/* Makes depot.repository_role hold these roles; a version that was there keeps the time it was first seen. */
+extern void depot_catalog_write_roles(const char *repository, const DepotRoleRow *rows, int count);
+
+/* Notes why a repository could not be refreshed; the next success forgets it. */
+extern void depot_catalog_note_refresh_failure(const char *repository, const char *message);
 extern int	depot_catalog_count_available(const char *repository);
 
 /*

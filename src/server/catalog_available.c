@@ -27,8 +27,10 @@ typedef struct AvailableList
 } AvailableList;
 
 #define SELECT_AVAILABLE \
-	"SELECT a.repository, r.priority::bigint, a.target, a.sha256, a.size_bytes::bigint, a.custom" \
+	"SELECT a.repository, r.priority::bigint, a.target, a.sha256, a.size_bytes::bigint, a.custom," \
+	" w.reason, w.advisory" \
 	" FROM depot.available a JOIN depot.repository r ON r.name = a.repository" \
+	" LEFT JOIN depot.withdrawn w ON w.repository = a.repository AND w.sha256 = a.sha256" \
 	" WHERE a.target IS NOT NULL AND a.sha256 ~ '^[0-9a-f]{64}$' AND a.custom IS NOT NULL"
 #define ORDER_AVAILABLE " ORDER BY r.priority, a.repository, a.target"
 
@@ -56,6 +58,8 @@ add_available(AvailableList *list, uint64 index)
 	row->sha256 = depot_catalog_text(index, 4);
 	row->size_bytes = depot_catalog_int64(index, 5);
 	row->custom = depot_catalog_text(index, 6);
+	row->withdrawn_reason = depot_catalog_text(index, 7);
+	row->withdrawn_advisory = depot_catalog_text(index, 8);
 	row->manifest = depot_catalog_manifest(row->custom, row->target, row->manifest_sha256, &error);
 	if (row->manifest == NULL)
 	{

@@ -112,6 +112,7 @@ depot_catalog_drop_repository(const char *name)
 	Datum		values[] = {CStringGetTextDatum(name)};
 
 	depot_catalog_clear_available(name);
+	depot_catalog_write_roles(name, NULL, 0);
 	return depot_catalog_execute(SPI_OK_DELETE, "DELETE FROM depot.repository WHERE name = $1",
 								 1, types, values, NULL) > 0;
 }
@@ -126,7 +127,8 @@ depot_catalog_note_refresh(const char *repository, int64 snapshot_version, int64
 
 	return depot_catalog_execute(SPI_OK_UPDATE,
 								 "UPDATE depot.repository SET refreshed_at = clock_timestamp(),"
-								 " expires_at = to_timestamp($2), snapshot_version = $3 WHERE name = $1",
+								 " expires_at = to_timestamp($2), snapshot_version = $3, failed_at = NULL,"
+								 " error = NULL WHERE name = $1",
 								 lengthof(types), types, values, NULL) > 0;
 }
 
@@ -137,6 +139,8 @@ depot_catalog_clear_available(const char *repository)
 	Datum		values[] = {CStringGetTextDatum(repository)};
 
 	depot_catalog_execute(SPI_OK_DELETE, "DELETE FROM depot.available WHERE repository = $1",
+						  1, types, values, NULL);
+	depot_catalog_execute(SPI_OK_DELETE, "DELETE FROM depot.withdrawn WHERE repository = $1",
 						  1, types, values, NULL);
 }
 

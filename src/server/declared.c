@@ -286,7 +286,8 @@ decide_one(const DepotPlanInput *input, Reach *reach, DepotDeclaredEntry *entry)
 		take_plan(entry, &plan);
 		return true;
 	}
-	entry->is_unknown = error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || error.code == DEPOT_ERROR_UNKNOWN_VERSION;
+	entry->is_unknown = error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || error.code == DEPOT_ERROR_UNKNOWN_VERSION ||
+		error.code == DEPOT_ERROR_WITHDRAWN;
 	refuse(entry, error.message, error.detail);
 	return true;
 }

@@ -80,6 +80,7 @@ struct DepotJob
 	List	   *locked_packages;	/* names of packages it installs */
 	char	   *agents_repository;	/* for which repository it may have agents ("": none), or NULL: it may
 									 * not */
+	const char *refreshing;		/* whose refresh has begun and not succeeded yet, or NULL */
 	char	   *wanted_agents;	/* for which repository it waits to have agents, or NULL */
 
 	/* a step that could not have a lock, to be taken again (job_transact.c) */
@@ -182,6 +183,9 @@ typedef struct DepotRefreshResult
 /* record is called in the transaction that notes the result (to insert the repository's row); may be NULL. */
 extern void depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep record, DepotJobStep then);
 extern const DepotRefreshResult *depot_refresh_result(DepotJob *job);
+
+/* Called after an error was cleaned up: where it ended a refresh, depot.repository says so.  Does not raise. */
+extern void depot_refresh_note_failure(DepotJob *job, const DepotReport *report);
 
 /* Tells whether a repository should be asked for news before its rows are relied on. */
 extern bool depot_refresh_is_stale(const DepotRepositoryRow *row);

@@ -104,6 +104,13 @@ read_request(DepotJob *job, InstallJob *state)
 
 /* ---- resolve ---- */
 
+/* Whether the name is known, but no build of it does. */
+static bool
+is_not_to_be_had(const DepotError *error)
+{
+	return error->code == DEPOT_ERROR_UNKNOWN_VERSION || error->code == DEPOT_ERROR_WITHDRAWN;
+}
+
 /*
  * A request that what is installed satisfies needs no repository.  Otherwise
  * stale metadata is refreshed first, and all of it when a name or version is not found,
@@ -135,7 +142,7 @@ depot_install_resolve(DepotJob *job)
 	}
 
 	is_refresh_due = is_planned ? state->request.is_update :
-		error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || error.code == DEPOT_ERROR_UNKNOWN_VERSION;
+		error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || is_not_to_be_had(&error);
 	for (int i = 0; i < state->repository_count; i++)
 		is_refresh_due |= is_planned && depot_refresh_is_stale(&state->repositories[i]);
 	if (!state->is_refreshed && state->repository_count > 0 && is_refresh_due)
@@ -146,8 +153,7 @@ depot_install_resolve(DepotJob *job)
 	if (!is_planned)
 	{
 		explain_unknown(state, &error);
-		if (state->is_optional &&
-			(error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || error.code == DEPOT_ERROR_UNKNOWN_VERSION))
+		if (state->is_optional && (error.code == DEPOT_ERROR_UNKNOWN_EXTENSION || is_not_to_be_had(&error)))
 		{
 			answer_nothing(job, &error);
 			return;

@@ -98,3 +98,30 @@ fail_if_own_lock(DepotJob *job)
 				 errdetail("The leader, which does the work in a transaction of its own, would wait for it for ever."),
 				 errhint("Commit or roll back first, then call it again.")));
 }
+
+/* The error itself is on its way to whoever asked; that it cannot be noted here as well must not get in its way. */
+void
+depot_refresh_note_failure(DepotJob *job, const DepotReport *report)
+{
+	const char *repository = job->refreshing;
+
+	if (repository == NULL)
+		return;
+	job->refreshing = NULL;
+	PG_TRY();
+	{
+		depot_catalog_begin();
+		if (depot_catalog_exists())
+			depot_catalog_note_refresh_failure(repository, report->message);
+		depot_catalog_commit();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(job->context);
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+		LWLockReleaseAll();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(job->context);
+}

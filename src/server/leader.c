@@ -142,6 +142,8 @@ guard(DepotJob *job, DepotJobStep step, const DepotReport *handled)
 	}
 	PG_END_TRY();
 
+	if (has_failed)
+		depot_refresh_note_failure(job, &report);
 	if (has_failed && job->on_error != NULL && handled == NULL)
 		guard(job, NULL, &report);
 	else if (has_failed)

@@ -33,6 +33,8 @@
 /* Metadata younger than this is not fetched again before an installation. */
 #define FRESH_SECONDS 3600
 #define INITIAL_ROOT_FILE "initial-root"
+/* The target that lists withdrawn builds (common/withdrawn.h, which the server's headers do not go with). */
+#define WITHDRAWN_TARGET "withdrawn.json"
 /* As many as a slice may have: more is a publisher's mistake, or somebody filling memory. */
 #define TARGETS_MAX 200000
 
@@ -44,6 +46,9 @@ typedef struct Refresh
 	MemoryContext targets_context;
 	List	   *targets;		/* DepotAvailableRow */
 	DepotBases	bases;
+	List	   *withdrawn;		/* DepotWithdrawnRow, the last about a build counts */
+	DepotRoleRow *roles;
+	int			role_count;
 	char		needed_file[64];	/* what the fetch agent is bringing */
 	bool		has_fetch_failed;	/* the check agent was told so, and is going to give up */
 	DepotError	fetch_error;	/* why */
@@ -61,6 +66,7 @@ static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *mes
 static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message);
+static void add_withdrawn(Refresh *refresh, DepotAgent *agent, const DepotMessage *message);
 static void finish(DepotJob *job, const DepotMessage *message);
 static void record_refresh(DepotJob *job);
 
@@ -112,6 +118,7 @@ begin_when_free(DepotJob *job)
 		return;
 	job->on_wake = NULL;
 	job->on_message = on_message;
+	job->refreshing = refresh->row.name;
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_REFRESHING, 0, 0);
 
 	/* Agents of an earlier operation may still have something to say. */
@@ -188,6 +195,7 @@ on_agent_error(DepotJob *job, DepotAgent *agent, const DepotError *error)
 		MemoryContextDelete(refresh->targets_context);
 	refresh->targets_context = NULL;
 	refresh->targets = NIL;
+	refresh->withdrawn = NIL;
 	send_refresh(job);
 	return true;
 }
@@ -215,35 +223,55 @@ is_root(const char *path)
 	return end != NULL && strcmp(end, ".root.json") == 0 && strcmp(path, "metadata/1.root.json") != 0;
 }
 
+/* The list of withdrawn builds, which is named by its digest. */
+static bool
+is_withdrawn_list(const char *path, const char *sha256)
+{
+	return sha256 != NULL && depot_name_is_sha256(sha256) &&
+		strcmp(path, psprintf("targets/%s." WITHDRAWN_TARGET, sha256)) == 0;
+}
+
+/* Has the fetch agent bring what the check agent lacks; with a digest its length is known, too. */
+static void
+fetch_needed(DepotJob *job, const DepotMessage *message)
+{
+	Refresh    *refresh = job->operation;
+	const char *path = depot_message_string(message, "path");
+	const char *file = depot_message_string(message, "file");
+	const char *sha256 = depot_message_string(message, "sha256");
+	int64		max_bytes = depot_message_integer(message, "max_bytes", 0);
+	StringInfoData line;
+
+	if (path == NULL || file == NULL ||
+		!(sha256 == NULL ? strncmp(path, "metadata/", 9) == 0 : is_withdrawn_list(path, sha256)) ||
+		!depot_name_is_relative_path(path) || !depot_name_is_relative_path(file) ||
+		strchr(file, '/') != NULL || strlen(file) >= sizeof(refresh->needed_file))
+		depot_job_raise_agent_nonsense(job->check, "a file that is none of a repository's metadata");
+	strlcpy(refresh->needed_file, file, sizeof(refresh->needed_file));
+
+	initStringInfo(&line);
+	appendStringInfoString(&line, "{\"command\":\"fetch\",\"bases\":[");
+	escape_json(&line, depot_bases_url(&refresh->row, refresh->bases.current));
+	appendStringInfo(&line, "],\"path\":\"%s\",\"file\":\"%s\",\"max_bytes\":" INT64_FORMAT
+					 ",\"expected_bytes\":" INT64_FORMAT,
+					 path, file, max_bytes, sha256 == NULL ? INT64CONST(0) : max_bytes);
+	if (sha256 != NULL)
+		appendStringInfo(&line, ",\"sha256\":\"%s\"", sha256);
+	appendStringInfo(&line, ",\"optional\":%s}", is_root(path) ? "true" : "false");
+	depot_agent_send(job->fetch, line.data);
+}
+
 static void
 on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 {
 	Refresh    *refresh = job->operation;
 
 	if (strcmp(type, "need") == 0)
-	{
-		const char *path = depot_message_string(message, "path");
-		const char *file = depot_message_string(message, "file");
-		StringInfoData line;
-
-		if (path == NULL || file == NULL || strncmp(path, "metadata/", 9) != 0 ||
-			!depot_name_is_relative_path(path) || !depot_name_is_relative_path(file) ||
-			strchr(file, '/') != NULL || strlen(file) >= sizeof(refresh->needed_file))
-			depot_job_raise_agent_nonsense(job->check, "a file that is none of a repository's metadata");
-		strlcpy(refresh->needed_file, file, sizeof(refresh->needed_file));
-
-		initStringInfo(&line);
-		appendStringInfoString(&line, "{\"command\":\"fetch\",\"bases\":");
-		appendStringInfoChar(&line, '[');
-		escape_json(&line, depot_bases_url(&refresh->row, refresh->bases.current));
-		appendStringInfo(&line, "],\"path\":\"%s\",\"file\":\"%s\",\"max_bytes\":" INT64_FORMAT
-						 ",\"expected_bytes\":0,\"optional\":%s}",
-						 path, file, depot_message_integer(message, "max_bytes", 0),
-						 is_root(path) ? "true" : "false");
-		depot_agent_send(job->fetch, line.data);
-	}
+		fetch_needed(job, message);
 	else if (strcmp(type, "target") == 0)
 		add_target(refresh, job->check, message);
+	else if (strcmp(type, "withdrawn") == 0)
+		add_withdrawn(refresh, job->check, message);
 	else if (strcmp(type, "warning") == 0)
 	{
 		const char *text = depot_message_string(message, "message");
@@ -276,6 +304,16 @@ on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
 		depot_agent_send(job->check, psprintf("{\"command\":\"have\",\"file\":\"%s\"}", refresh->needed_file));
 }
 
+/* Memory for what the agent tells of, which may be a lot. */
+static MemoryContext
+targets_context(Refresh *refresh)
+{
+	if (refresh->targets_context == NULL)
+		refresh->targets_context = AllocSetContextCreate(CurrentMemoryContext, "pg_depot targets",
+														 ALLOCSET_DEFAULT_SIZES);
+	return refresh->targets_context;
+}
+
 /* Keeps a target line until the agent says that all is well. */
 static void
 add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
@@ -297,10 +335,7 @@ add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
 	if (custom == NULL)
 		depot_job_raise_agent_nonsense(agent, "a target without its description");
 
-	if (refresh->targets_context == NULL)
-		refresh->targets_context = AllocSetContextCreate(CurrentMemoryContext, "pg_depot targets",
-														 ALLOCSET_DEFAULT_SIZES);
-	old_context = MemoryContextSwitchTo(refresh->targets_context);
+	old_context = MemoryContextSwitchTo(targets_context(refresh));
 	target = palloc0(sizeof(DepotAvailableRow));
 	target->target = pstrdup(path);
 	target->sha256 = pstrdup(sha256);
@@ -308,6 +343,27 @@ add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
 	target->custom = pstrdup(custom);
 	free(custom);
 	refresh->targets = lappend(refresh->targets, target);
+	MemoryContextSwitchTo(old_context);
+}
+
+static void
+add_withdrawn(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
+{
+	const char *sha256 = depot_message_string(message, "sha256");
+	const char *reason = depot_message_string(message, "reason");
+	const char *advisory = depot_message_string(message, "advisory");
+	MemoryContext old_context;
+	DepotWithdrawnRow *row;
+
+	if (sha256 == NULL || !depot_name_is_sha256(sha256) || reason == NULL ||
+		list_length(refresh->withdrawn) >= TARGETS_MAX)
+		depot_job_raise_agent_nonsense(agent, "a withdrawn build without digest or reason, or too many");
+	old_context = MemoryContextSwitchTo(targets_context(refresh));
+	row = palloc0(sizeof(DepotWithdrawnRow));
+	row->sha256 = pstrdup(sha256);
+	row->reason = pstrdup(reason);
+	row->advisory = advisory != NULL ? pstrdup(advisory) : NULL;
+	refresh->withdrawn = lappend(refresh->withdrawn, row);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -333,18 +389,36 @@ record_target(const Refresh *refresh, DepotAvailableRow *target)
 	PG_END_TRY();
 }
 
-/* Version of a role in the agent's closing line; 0 when it is not there. */
-static int64
-role_version(const DepotMessage *message, const char *role)
+/* Keeps the roles of the agent's closing line. */
+static void
+read_roles(Refresh *refresh, const DepotMessage *message)
 {
-	for (size_t i = 0; i < depot_message_array_size(message, "roles"); i++)
+	size_t		count = depot_message_array_size(message, "roles");
+
+	refresh->roles = palloc0(sizeof(DepotRoleRow) * Max(count, 1));
+	refresh->role_count = 0;
+	for (size_t i = 0; i < count; i++)
 	{
 		const DepotMessage *element = depot_message_array_object(message, "roles", i);
 		const char *name = element != NULL ? depot_message_string(element, "name") : NULL;
+		DepotRoleRow *row = &refresh->roles[refresh->role_count];
 
-		if (name != NULL && strcmp(name, role) == 0)
-			return depot_message_integer(element, "version", 0);
+		if (name == NULL)
+			continue;
+		row->name = pstrdup(name);
+		row->version = depot_message_integer(element, "version", 0);
+		row->expires_epoch_s = depot_message_integer(element, "expires", 0);
+		refresh->role_count++;
 	}
+}
+
+/* Version of a role; 0 when it is not there. */
+static int64
+role_version(const Refresh *refresh, const char *role)
+{
+	for (int i = 0; i < refresh->role_count; i++)
+		if (strcmp(refresh->roles[i].name, role) == 0)
+			return refresh->roles[i].version;
 	return 0;
 }
 
@@ -357,7 +431,8 @@ finish(DepotJob *job, const DepotMessage *message)
 {
 	Refresh    *refresh = job->operation;
 
-	refresh->snapshot_version = role_version(message, "snapshot");
+	read_roles(refresh, message);
+	refresh->snapshot_version = role_version(refresh, "snapshot");
 	refresh->is_changed = depot_message_bool(message, "changed");
 	refresh->has_targets = refresh->with_targets || refresh->is_changed;
 	if (!refresh->has_targets && refresh->snapshot_version != refresh->row.snapshot_version)
@@ -387,7 +462,10 @@ record_refresh(DepotJob *job)
 		depot_catalog_clear_available(refresh->row.name);
 		foreach(cell, refresh->targets)
 			record_target(refresh, lfirst(cell));
+		foreach(cell, refresh->withdrawn)
+			depot_catalog_add_withdrawn(refresh->row.name, lfirst(cell));
 	}
+	depot_catalog_write_roles(refresh->row.name, refresh->roles, refresh->role_count);
 	if (!depot_catalog_note_refresh(refresh->row.name, refresh->snapshot_version, refresh->result.expires_epoch_s))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -398,6 +476,7 @@ record_refresh(DepotJob *job)
 		(refresh->result.target_count > 0) != refresh->row.has_available;
 	depot_test_point("refresh_before_commit");
 	depot_catalog_commit();
+	job->refreshing = NULL;
 	depot_test_point("refresh_after_commit");
 	if (refresh->result.is_changed)
 		depot_declared_request(true);

@@ -45,6 +45,8 @@ static bool add_item(DepotPlan *plan, const DepotPlanItem *item, DepotError *err
 static bool satisfies(const DepotManifest *manifest, const Wanted *wanted, const DepotVersionConstraint *constraint);
 static bool can_make(const DepotManifest *manifest, const char *extension, const char *version);
 static const char *owning_repository(const DepotPlanInput *input, const Wanted *wanted);
+static bool is_withdrawn_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
+							   const DepotVersionConstraint *constraint, DepotError *error);
 static bool no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
 						   DepotError *error);
 
@@ -165,11 +167,12 @@ plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotErro
 	if (item.build == NULL ||
 		(wanted->extension_version != NULL && item.installed != NULL &&
 		 depot_version_compare(item.build->manifest->version, item.installed->version) <= 0))
-		return no_build_error(input, wanted, repository, error);
+		return !is_withdrawn_error(input, wanted, repository, &constraint, error) &&
+			no_build_error(input, wanted, repository, error);
 
 	/*
-	 * The package of that name may be there in a version that does not do, under whatever extension name
-	 * it was found.
+	 * The package of that name may be there in a version that does not do, under whatever extension name it
+	 * was found.
 	 */
 	for (int i = 0; i < input->installed_count && item.installed == NULL; i++)
 		if (!input->installed[i].is_removed && input->installed[i].has_build &&
@@ -233,7 +236,7 @@ is_provided_by_system(const DepotPlanInput *input, const Wanted *wanted,
 	return true;
 }
 
-/* The newest of a repository's builds that satisfies and runs here, or NULL. */
+/* The newest of a repository's builds that satisfies, runs here and was not withdrawn, or NULL. */
 static const DepotAvailableRow *
 newest_build(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
 			 const DepotVersionConstraint *constraint)
@@ -246,7 +249,7 @@ newest_build(const DepotPlanInput *input, const Wanted *wanted, const char *repo
 		char		reason[128];
 
 		if (strcmp(row->repository, repository) == 0 && is_wanted(row->manifest, wanted) &&
-			satisfies(row->manifest, wanted, constraint) &&
+			row->withdrawn_reason == NULL && satisfies(row->manifest, wanted, constraint) &&
 			depot_plan_misfit(input, row->manifest, reason, sizeof(reason)) == NULL &&
 			(newest == NULL || depot_version_compare(row->manifest->version, newest->manifest->version) > 0))
 			newest = row;
@@ -357,6 +360,35 @@ owning_repository(const DepotPlanInput *input, const Wanted *wanted)
 	return owner != NULL ? owner->repository : NULL;
 }
 
+/* Whether all that would have done was withdrawn: then the error says so of the newest of these builds. */
+static bool
+is_withdrawn_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository,
+				   const DepotVersionConstraint *constraint, DepotError *error)
+{
+	const DepotAvailableRow *newest = NULL;
+
+	for (int i = 0; i < input->available_count; i++)
+	{
+		const DepotAvailableRow *row = &input->available[i];
+		char		reason[128];
+
+		if (strcmp(row->repository, repository) != 0 || !is_wanted(row->manifest, wanted) ||
+			!satisfies(row->manifest, wanted, constraint) ||
+			depot_plan_misfit(input, row->manifest, reason, sizeof(reason)) != NULL)
+			continue;
+		if (row->withdrawn_reason == NULL)
+			return false;
+		if (newest == NULL || depot_version_compare(row->manifest->version, newest->manifest->version) > 0)
+			newest = row;
+	}
+	if (newest == NULL)
+		return false;
+	depot_plan_set_withdrawn_error(input, newest, error);
+	if (wanted->needed_by != NULL)
+		depot_error_prefix(error, "package \"%s\" needs what cannot be had", wanted->needed_by);
+	return true;
+}
+
 /* Lists what the repository has instead. */
 static bool
 no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *repository, DepotError *error)
@@ -379,7 +411,10 @@ no_build_error(const DepotPlanInput *input, const Wanted *wanted, const char *re
 			hidden++;
 			continue;
 		}
-		if (depot_plan_misfit(input, row->manifest, reason, sizeof(reason)) != NULL)
+		if (row->withdrawn_reason != NULL)
+			snprintf(reason, sizeof(reason), "withdrawn");
+		if (row->withdrawn_reason != NULL ||
+			depot_plan_misfit(input, row->manifest, reason, sizeof(reason)) != NULL)
 			added = snprintf(listed + length, sizeof(listed) - length, "%s%s (%s)", count > 0 ? ", " : "",
 							 row->manifest->version, reason);
 		else

@@ -6,8 +6,8 @@
  * Pure functions over rows: no SQL, no files, no memory of their own, so that
  * they can be tested without a server.  A name belongs to the first repository
  * by priority that lists it; of its builds that fit this server and the
- * constraint, the newest counts.  What is installed and satisfies stays as it
- * is.
+ * constraint and were not withdrawn, the newest counts.  What is installed
+ * and satisfies stays as it is.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -77,14 +77,14 @@ typedef struct DepotPlanRequest
  * Makes the plan of an installation or update.  An update without a constraint never goes back.
  * Errors: WRONG_STATE (to update what is not installed), CONFLICT (an installed package needs another version),
  * UNKNOWN_EXTENSION (nobody lists the name, or a name it needs), UNKNOWN_VERSION (listed, but nothing fits; the
- * detail lists what exists), INVALID_VERSION (the constraint), PACKAGE (too many).
+ * detail lists what exists), WITHDRAWN (what would fit was), INVALID_VERSION (the constraint), PACKAGE (too many).
  */
 extern bool depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request, DepotPlan *plan,
 							   DepotError *error);
 
 /*
  * Makes the plan of applying a lock; input's available rows are those with its digests.  is_pruning: what it
- * does not name is removed.  Errors: UNKNOWN_VERSION (a digest that no repository lists, or a build that
+ * does not name is removed.  Errors: WITHDRAWN, UNKNOWN_VERSION (a digest that no repository lists, or a build that
  * does not run here), INVALID_ARGUMENT (a digest of something else), CONFLICT (something that is needed would
  * be missing), TOO_LARGE.
  */
@@ -96,6 +96,10 @@ extern bool depot_plan_lock(const DepotPlanInput *input, const DepotLockfile *lo
 /* Says why a build does not run on this server ("needs PostgreSQL 15.4"), in reason, or returns NULL. */
 extern const char *depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason,
 									 size_t reason_bytes);
+
+/* Sets the error of a build that was withdrawn, whose hint names the newest one that was not. */
+extern void depot_plan_set_withdrawn_error(const DepotPlanInput *input, const DepotAvailableRow *build,
+										   DepotError *error);
 
 /*
  * Finds the installed package that name means: its package name, or an extension of it.

@@ -82,6 +82,11 @@ check_build(const DepotPlanInput *input, const DepotLockEntry *entry, const Depo
 		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
 							   "the lock's build of package \"%s\" %s is one of package \"%s\" %s",
 							   entry->package, entry->version, build->manifest->package, build->manifest->version);
+	if (build->withdrawn_reason != NULL)
+	{
+		depot_plan_set_withdrawn_error(input, build, error);
+		return depot_error_hint(error, "Update the package where the lock was made, and make a new lock.");
+	}
 	if (depot_plan_misfit(input, build->manifest, reason, sizeof(reason)) != NULL)
 		return depot_error_set(error, DEPOT_ERROR_UNKNOWN_VERSION, "package \"%s\" %s %s, which this server has not",
 							   entry->package, entry->version, reason);

@@ -30,6 +30,36 @@ depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest, ch
 	return NULL;
 }
 
+void
+depot_plan_set_withdrawn_error(const DepotPlanInput *input, const DepotAvailableRow *build, DepotError *error)
+{
+	const char *package = build->manifest->package;
+	const DepotAvailableRow *other = NULL;
+	char		reason[128];
+
+	for (int i = 0; i < input->available_count; i++)
+	{
+		const DepotAvailableRow *row = &input->available[i];
+
+		if (strcmp(row->repository, build->repository) == 0 && strcmp(row->manifest->package, package) == 0 &&
+			row->withdrawn_reason == NULL &&
+			depot_plan_misfit(input, row->manifest, reason, sizeof(reason)) == NULL &&
+			(other == NULL || depot_version_compare(row->manifest->version, other->manifest->version) > 0))
+			other = row;
+	}
+	depot_error_set(error, DEPOT_ERROR_WITHDRAWN, "package \"%s\" %s was withdrawn by its publisher", package,
+					build->manifest->version);
+	depot_error_detail(error, "Reason: %s.%s%s", build->withdrawn_reason,
+					   build->withdrawn_advisory == NULL ? "" : " Advisory: ",
+					   build->withdrawn_advisory == NULL ? "" : build->withdrawn_advisory);
+	if (other != NULL)
+		depot_error_hint(error, "Install another version: repository \"%s\" has %s.", other->repository,
+						 other->manifest->version);
+	else
+		depot_error_hint(error, "Repository \"%s\" has no other version; ask its publisher for one.",
+						 build->repository);
+}
+
 const DepotInstalledRow *
 depot_plan_find_installed(const DepotInstalledRow *installed, int installed_count, const char *name)
 {

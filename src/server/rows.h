@@ -46,7 +46,25 @@ typedef struct DepotAvailableRow
 	char		manifest_sha256[65];
 	const char *custom;			/* JSON text */
 	const DepotManifest *manifest;	/* read from custom: no files */
+	const char *withdrawn_reason;	/* NULL: it is offered */
+	const char *withdrawn_advisory; /* NULL: none */
 } DepotAvailableRow;
+
+/* A build that a repository's publisher has withdrawn, whether it lists that or not. */
+typedef struct DepotWithdrawnRow
+{
+	const char *sha256;
+	const char *reason;
+	const char *advisory;		/* NULL: none */
+} DepotWithdrawnRow;
+
+/* A role of a repository's accepted metadata. */
+typedef struct DepotRoleRow
+{
+	const char *name;
+	int64_t		version;
+	int64_t		expires_epoch_s;
+} DepotRoleRow;
 
 typedef struct DepotInstalledRow
 {

@@ -59,9 +59,11 @@ my %views = (
 	'depot.desired' => [ 'SELECT name, origin, installed_version, state FROM depot.desired', 'depot_demo|install_extension|1.0|ok' ],
 	'depot.activity' => [ 'SELECT count(*) FROM depot.activity', '0' ],
 	'depot.activity_log' => [ 'SELECT action, package, version FROM depot.activity_log ORDER BY id DESC LIMIT 1', 'install|depot_demo|1.0' ],
-	'depot.outdated' => [ 'SELECT * FROM depot.outdated', 'depot_demo|1.0|2.0|main|' ],
+	'depot.outdated' => [ 'SELECT * FROM depot.outdated', 'depot_demo|1.0|2.0|main|||' ],
+	'depot.repositories' => [ 'SELECT name, state, last_success IS NULL, last_failure, last_error FROM depot.repositories', 'main|ok|f||' ],
+	'depot.repository_roles' => [ 'SELECT role, version > 0, percent_left FROM depot.repository_roles ORDER BY expires_at DESC, role LIMIT 1', 'root|t|99' ],
 	'depot.conflicts' => [ 'SELECT count(*) FROM depot.conflicts', '0' ],
-	'depot.health' => [ q(SELECT count(*), string_agg(check_name, ', ') FILTER (WHERE state <> 'ok') FROM depot.health), '13|' ]);
+	'depot.health' => [ q(SELECT count(*), string_agg(check_name, ', ') FILTER (WHERE state <> 'ok') FROM depot.health), '14|' ]);
 
 foreach my $database (@databases)
 {
@@ -112,7 +114,7 @@ foreach my $view (sort keys %views)
 	is(query($rows, 'app'), query($rows), "$view: the same rows with all their columns");
 
 	# Usual rows fit a window; so does what \d shows of the columns.  What is wider is read by \x.
-	next if $view =~ /activity|desired/;
+	next if $view =~ /activity|desired|repositories/;
 	foreach my $print ("SELECT * FROM $view LIMIT 5", "\\d $view")
 	{
 		my @long = grep { length > 100 } split /\n/, run_ok('psql', '-X', '-d', $node->connstr('app'), '-c', $print);
