@@ -29,10 +29,10 @@ CREATE VIEW depot.activity_log AS
              duration_ms integer);
 
 CREATE VIEW depot.repository_roles AS
-    SELECT repository, role, version, seen_at, expires_at, percent_left
+    SELECT repository, role, version, seen_at, expires_at, life
     FROM json_to_recordset(depot.home_rows('repository_roles'))
         AS r(repository text, role text, version bigint, seen_at timestamptz, expires_at timestamptz,
-             percent_left integer);
+             life integer);
 
 CREATE VIEW depot.repositories AS
     SELECT name, url, priority, state, expires_at, last_success, last_failure, last_error

@@ -70,7 +70,7 @@ COMMENT ON COLUMN depot.repository_roles.role IS 'root, timestamp, snapshot, tar
 COMMENT ON COLUMN depot.repository_roles.version IS 'version of its metadata';
 COMMENT ON COLUMN depot.repository_roles.seen_at IS 'when this cluster accepted this version';
 COMMENT ON COLUMN depot.repository_roles.expires_at IS 'when it expires';
-COMMENT ON COLUMN depot.repository_roles.percent_left IS 'how much of the time from seen_at to expires_at is left';
+COMMENT ON COLUMN depot.repository_roles.life IS 'percent of the time from seen_at to expires_at that is left';
 
 COMMENT ON VIEW depot.outdated IS
     'installed packages of which their repository has a newer version, or whose version was withdrawn';

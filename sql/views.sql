@@ -64,7 +64,7 @@ CREATE VIEW depot.repository_roles AS
            CASE
                WHEN expires_at <= greatest(now(), seen_at) THEN 0
                ELSE floor(100 * extract(epoch FROM expires_at - now()) / extract(epoch FROM expires_at - seen_at))::integer
-           END AS percent_left
+           END AS life
     FROM depot.repository_role;
 
 CREATE VIEW depot.repositories AS
@@ -162,8 +162,8 @@ CREATE VIEW depot.health AS
     UNION ALL
     SELECT 'repository ' || r.name,
            CASE
-               WHEN r.expires_at <= now() OR d.percent_left < 5 THEN 'critical'
-               WHEN r.refreshed_at IS NULL OR d.percent_left < 20 THEN 'warning'
+               WHEN r.expires_at <= now() OR d.life < 5 THEN 'critical'
+               WHEN r.refreshed_at IS NULL OR d.life < 20 THEN 'warning'
                ELSE 'ok'
            END,
            CASE
@@ -172,16 +172,16 @@ CREATE VIEW depot.health AS
                    format('%sexpired %s; what is installed keeps working', d.role || ' ',
                           to_char(coalesce(d.expires_at, r.expires_at), 'YYYY-MM-DD HH24:MI'))
                ELSE format('%sexpires %s%s', d.role || ' ', to_char(coalesce(d.expires_at, r.expires_at), 'YYYY-MM-DD HH24:MI'),
-                           CASE WHEN d.percent_left < 20 THEN format(', %s %% of its lifetime left', d.percent_left) END)
+                           CASE WHEN d.life < 20 THEN format(', %s %% of its lifetime left', d.life) END)
            END,
            CASE
-               WHEN r.refreshed_at IS NULL OR r.expires_at <= now() OR d.percent_left < 20 THEN
+               WHEN r.refreshed_at IS NULL OR r.expires_at <= now() OR d.life < 20 THEN
                    format('SELECT refresh_extension_repository(%L); if that does not help, tell its publisher', r.name)
            END
     FROM depot.repository r
     LEFT JOIN LATERAL (
-        SELECT o.role, o.expires_at, o.percent_left FROM depot.repository_roles o
-        WHERE o.repository = r.name ORDER BY o.percent_left, o.expires_at, o.role LIMIT 1
+        SELECT o.role, o.expires_at, o.life FROM depot.repository_roles o
+        WHERE o.repository = r.name ORDER BY o.life, o.expires_at, o.role LIMIT 1
     ) d ON true
     UNION ALL
     SELECT 'withdrawn packages',

@@ -160,9 +160,10 @@ static bool
 refuse(const DepotWithdrawal *withdrawal, DepotError *error)
 {
 	depot_error_set(error, DEPOT_ERROR_WITHDRAWN, "its publisher has withdrawn it");
-	depot_error_detail(error, "Reason: %s.%s%s", withdrawal->reason,
-					   withdrawal->advisory == NULL ? "" : " Advisory: ",
-					   withdrawal->advisory == NULL ? "" : withdrawal->advisory);
+	if (withdrawal->advisory != NULL)
+		depot_error_detail(error, "Reason: %s. Advisory: %s.", withdrawal->reason, withdrawal->advisory);
+	else
+		depot_error_detail(error, "Reason: %s.", withdrawal->reason);
 	return depot_error_hint(error, "Install another version.");
 }
 

@@ -137,8 +137,8 @@ depot_tuf_check_expiry(const DepotTufDocument *document, const char *what, int64
 					what, expires, expires + 11, ago);
 	depot_error_detail(error, "It is version %" PRId64 "; the clock of this server says %.10s %.8s UTC.",
 					   document->version, reference, reference + 11);
-	return depot_error_hint(error, "If the clock is right, the publisher of the repository must renew it with"
-							" \"pg_depot repo publish\".");
+	return depot_error_hint(error, "What is installed keeps working. If the clock is right, tell the publisher of the"
+							" repository, who must renew it with \"pg_depot repo publish\".");
 }
 
 /* False when the hash is of a known kind and differs. */

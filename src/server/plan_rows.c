@@ -49,9 +49,10 @@ depot_plan_set_withdrawn_error(const DepotPlanInput *input, const DepotAvailable
 	}
 	depot_error_set(error, DEPOT_ERROR_WITHDRAWN, "package \"%s\" %s was withdrawn by its publisher", package,
 					build->manifest->version);
-	depot_error_detail(error, "Reason: %s.%s%s", build->withdrawn_reason,
-					   build->withdrawn_advisory == NULL ? "" : " Advisory: ",
-					   build->withdrawn_advisory == NULL ? "" : build->withdrawn_advisory);
+	if (build->withdrawn_advisory != NULL)
+		depot_error_detail(error, "Reason: %s. Advisory: %s.", build->withdrawn_reason, build->withdrawn_advisory);
+	else
+		depot_error_detail(error, "Reason: %s.", build->withdrawn_reason);
 	if (other != NULL)
 		depot_error_hint(error, "Install another version: repository \"%s\" has %s.", other->repository,
 						 other->manifest->version);

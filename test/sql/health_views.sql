@@ -38,7 +38,7 @@ FROM depot.health WHERE check_name ~ 'repositor|publication|packages|list';
 SELECT check_name, what_to_do FROM depot.health WHERE what_to_do IS NOT NULL;
 
 -- what their roles have left of their time, and what to know of an expired repository
-SELECT repository, role, version, percent_left FROM depot.repository_roles ORDER BY 1, 2;
+SELECT repository, role, version, life FROM depot.repository_roles ORDER BY 1, 2;
 SELECT name, state, last_success IS NOT NULL AS success, last_failure IS NOT NULL AS failure, last_error
 FROM depot.repositories ORDER BY 1;
 

@@ -185,7 +185,7 @@ sub spoil_new
 
 my @stranger = ('--signer', "$keys/stranger");
 my $replaced = qr/^The repository is damaged, is not the one that is trusted here, or somebody altered it\. If its keys were/;
-my $renew = 'If the clock is right, the publisher of the repository must renew it with "pg_depot repo publish".';
+my $renew = 'What is installed keeps working. If the clock is right, tell the publisher of the repository, who must renew it with "pg_depot repo publish".';
 my $old_mirror = qr/^A mirror may serve old files, or the repository was restored from a backup/;
 my $altered = 'The file was altered or damaged on its way, or a mirror is out of step.';
 my $incomplete = 'A mirror may not be complete yet.';

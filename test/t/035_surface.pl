@@ -61,7 +61,7 @@ my %views = (
 	'depot.activity_log' => [ 'SELECT action, package, version FROM depot.activity_log ORDER BY id DESC LIMIT 1', 'install|depot_demo|1.0' ],
 	'depot.outdated' => [ 'SELECT * FROM depot.outdated', 'depot_demo|1.0|2.0|main|||' ],
 	'depot.repositories' => [ 'SELECT name, state, last_success IS NULL, last_failure, last_error FROM depot.repositories', 'main|ok|f||' ],
-	'depot.repository_roles' => [ 'SELECT role, version > 0, percent_left FROM depot.repository_roles ORDER BY expires_at DESC, role LIMIT 1', 'root|t|99' ],
+	'depot.repository_roles' => [ 'SELECT role, version > 0, life FROM depot.repository_roles ORDER BY role', join("\n", map { "$_|t|99" } qw(pg15-linux-amd64 root snapshot targets timestamp)) ],
 	'depot.conflicts' => [ 'SELECT count(*) FROM depot.conflicts', '0' ],
 	'depot.health' => [ q(SELECT count(*), string_agg(check_name, ', ') FILTER (WHERE state <> 'ok') FROM depot.health), '14|' ]);
 

@@ -82,7 +82,7 @@ is(query("SELECT version, action FROM install_extension('depot_demo', '1.1')"), 
 is(query($outdated), '', 'and then nothing is outdated: what was withdrawn is not offered');
 is(query("SELECT action FROM update_extension('depot_demo')"), 'keep', 'an update passes over it');
 my @refusal = (sqlstate => 'PD015', message => 'package "depot_demo" 1.2 was withdrawn by its publisher',
-	detail => 'Reason: loses rows. Advisory: CVE-2026-1234');
+	detail => 'Reason: loses rows. Advisory: CVE-2026-1234.');
 my $hint = 'Install another version: repository "main" has 1.1.';
 refused_ok($node, 'install by version', "SELECT install_extension('depot_demo', '1.2')", @refusal, hint => $hint);
 refused_ok($node, 'install by a constraint that means it only', "SELECT install_extension('depot_demo', '> 1.1')", @refusal, hint => $hint);
@@ -90,7 +90,7 @@ refused_ok($node, 'update to it', "SELECT update_extension('depot_demo', '1.2')"
 refused_ok($node, 'dry run', "SELECT install_extension('depot_demo', '1.2', dry_run => true)", @refusal, hint => $hint);
 refused_ok($node, 'a lock with it', "SELECT apply_extension_lock(\$\$$lock\$\$)", @refusal,
 	hint => 'Update the package where the lock was made, and make a new lock.');
-is(query("SELECT action, reason FROM check_extension_list('depot_demo 1.2')"), 'refused|package "depot_demo" 1.2 was withdrawn by its publisher. Reason: loses rows. Advisory: CVE-2026-1234',
+is(query("SELECT action, reason FROM check_extension_list('depot_demo 1.2')"), 'refused|package "depot_demo" 1.2 was withdrawn by its publisher. Reason: loses rows. Advisory: CVE-2026-1234.',
 	'a list with it is told so');
 query('DROP EXTENSION depot_demo', $_) foreach qw(app later);
 query("SELECT uninstall_extension('depot_demo')");
@@ -100,7 +100,7 @@ query("SELECT uninstall_extension('depot_needs'), uninstall_extension('depot_dem
 # The rows are not all that stands in the way: the check agent knows the mark itself.
 query('DELETE FROM depot.withdrawn');
 refused_ok($node, 'with the rows gone', "SELECT install_extension('depot_demo', '1.2')", sqlstate => 'PD015',
-	message => qr/depot_demo-1\.2\.tar\.zst": its publisher has withdrawn it$/, detail => 'Reason: loses rows. Advisory: CVE-2026-1234',
+	message => qr/depot_demo-1\.2\.tar\.zst": its publisher has withdrawn it$/, detail => 'Reason: loses rows. Advisory: CVE-2026-1234.',
 	hint => 'Install another version.');
 
 # ---- all of them, and back ----
@@ -110,7 +110,7 @@ refused_ok($node, 'nothing is left', "SELECT install_extension('depot_demo')", @
 	hint => 'Repository "main" has no other version; ask its publisher for one.');
 refused_ok($node, 'what needs it', "SELECT install_extension('depot_needs')", sqlstate => 'PD015',
 	message => 'package "depot_needs" needs what cannot be had: package "depot_demo" 1.2 was withdrawn by its publisher',
-	detail => 'Reason: loses rows. Advisory: CVE-2026-1234', hint => 'Repository "main" has no other version; ask its publisher for one.');
+	detail => 'Reason: loses rows. Advisory: CVE-2026-1234.', hint => 'Repository "main" has no other version; ask its publisher for one.');
 yank('depot_demo', $_, '--undo') foreach qw(1.0 1.1 1.2);
 is(query($versions), "1.0: $summary, 1.1: $summary, 1.2: $summary", 'taken back, all are offered again');
 is(query("SELECT version FROM install_extension('depot_demo')"), '1.2', 'and installed');
