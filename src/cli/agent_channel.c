@@ -21,6 +21,8 @@
 #include "common/json.h"
 
 #define READ_BYTES 4096
+/* As much is written at once: a good part of what a socket holds. */
+#define FLUSH_BYTES 32768
 #define DUMP_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII)
 
 void
@@ -29,12 +31,14 @@ depot_channel_init(DepotChannel *channel, int fd)
 	memset(channel, 0, sizeof(*channel));
 	channel->fd = fd;
 	depot_buffer_init(&channel->input);
+	depot_buffer_init(&channel->output);
 }
 
 void
 depot_channel_free(DepotChannel *channel)
 {
 	depot_buffer_free(&channel->input);
+	depot_buffer_free(&channel->output);
 }
 
 static int64_t
@@ -113,43 +117,49 @@ depot_channel_read(DepotChannel *channel, json_t **message, DepotError *error)
 }
 
 size_t
-depot_channel_size(const json_t *value)
+depot_channel_text(const json_t *value, char *text, size_t text_bytes)
 {
-	return json_dumpb(value, NULL, 0, DUMP_FLAGS);
+	return json_dumpb(value, text, text_bytes, DUMP_FLAGS);
+}
+
+/* Writes what is queued. */
+static bool
+flush(DepotChannel *channel)
+{
+	size_t		sent = 0;
+
+	while (sent < channel->output.length_bytes && channel->state == DEPOT_CHANNEL_MESSAGE)
+	{
+		ssize_t		n = write(channel->fd, channel->output.data + sent, channel->output.length_bytes - sent);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			channel->state = DEPOT_CHANNEL_CLOSED;
+		else
+			sent += (size_t) n;
+	}
+	depot_buffer_reset(&channel->output);
+	return channel->state == DEPOT_CHANNEL_MESSAGE;
+}
+
+bool
+depot_channel_queue(DepotChannel *channel, const char *line, size_t length)
+{
+	if (channel->state != DEPOT_CHANNEL_MESSAGE || length == 0 || length >= DEPOT_CHANNEL_LINE_BYTES ||
+		!depot_buffer_append(&channel->output, line, length) || !depot_buffer_append(&channel->output, "\n", 1))
+		return false;
+	return channel->output.length_bytes < FLUSH_BYTES || flush(channel);
 }
 
 bool
 depot_channel_send(DepotChannel *channel, json_t *message)
 {
-	char	   *line = NULL;
-	size_t		length = message != NULL ? depot_channel_size(message) : 0;
-	size_t		sent = 0;
-	bool		ok = false;
+	char		line[DEPOT_CHANNEL_LINE_BYTES];
+	const size_t length = message != NULL ? json_dumpb(message, line, sizeof(line), DUMP_FLAGS) : 0;
 
-	if (channel->state != DEPOT_CHANNEL_MESSAGE || length == 0 || length >= DEPOT_CHANNEL_LINE_BYTES)
-		goto done;
-	line = malloc(length + 1);
-	if (line == NULL || json_dumpb(message, line, length, DUMP_FLAGS) != length)
-		goto done;
-	line[length++] = '\n';
-	while (sent < length)
-	{
-		ssize_t		n = write(channel->fd, line + sent, length - sent);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-		{
-			channel->state = DEPOT_CHANNEL_CLOSED;
-			goto done;
-		}
-		sent += (size_t) n;
-	}
-	ok = true;
-done:
-	free(line);
 	json_decref(message);
-	return ok;
+	return depot_channel_queue(channel, line, length) && flush(channel);
 }
 
 bool

@@ -39,6 +39,7 @@ typedef struct DepotChannel
 {
 	int			fd;
 	DepotBuffer input;
+	DepotBuffer output;			/* lines that are not written yet */
 	size_t		consumed_bytes; /* length of the line that the next read drops first */
 	int64_t		next_progress_ms;
 	DepotChannelStatus state;	/* MESSAGE while open; else nothing more is read or sent */
@@ -56,8 +57,17 @@ extern DepotChannelStatus depot_channel_read(DepotChannel *channel, json_t **mes
  */
 extern bool depot_channel_send(DepotChannel *channel, json_t *message);
 
-/* Returns the bytes that value takes on a line. */
-extern size_t depot_channel_size(const json_t *value);
+/*
+ * Writes the JSON text of value into text, which has room for text_bytes, as lines have it. Returns its length, which
+ * is more than text_bytes when it did not fit, or 0 when out of memory.
+ */
+extern size_t depot_channel_text(const json_t *value, char *text, size_t text_bytes);
+
+/*
+ * Writes a line that the caller has made, without its newline, together with others of its kind: soon, or
+ * before the next line of another function. False when it does not fit a line, or the leader is gone.
+ */
+extern bool depot_channel_queue(DepotChannel *channel, const char *line, size_t length);
 
 extern bool depot_channel_send_error(DepotChannel *channel, const DepotError *error);
 extern bool depot_channel_send_warning(DepotChannel *channel, const char *format,...) DEPOT_PRINTF(2, 3);

@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,6 +317,20 @@ warn(Refresh *refresh, const DepotTufTarget *target, const char *reason)
 									  depot_name_printable(target->role, role, sizeof(role)), reason);
 }
 
+/* Queues a target's line.  A path that is one of a package needs no escapes in JSON. */
+static bool
+queue_target(Refresh *refresh, const DepotTufTarget *target, const char *custom, size_t custom_bytes)
+{
+	char		line[DEPOT_CHANNEL_LINE_BYTES];
+	const int	length = snprintf(line, sizeof(line), "{\"type\":\"target\",\"path\":\"%s\",\"length\":%" PRIu64
+								  ",\"sha256\":\"%s\",\"custom\":%.*s}",
+								  target->path, target->length_bytes, target->sha256, (int) custom_bytes, custom);
+
+	refresh->target_count++;
+	return custom_bytes > 0 && length < (int) sizeof(line) &&
+		depot_channel_queue(&refresh->agent->channel, line, (size_t) length);
+}
+
 /* Sends one target of the slice when it is a package of ours that its role may provide; a DepotTufVisit. */
 static bool
 send_target(const DepotTufTarget *target, void *context, DepotError *error)
@@ -325,6 +340,8 @@ send_target(const DepotTufTarget *target, void *context, DepotError *error)
 	DepotError	reason = {0};
 	DepotManifest *manifest = NULL;
 	char		manifest_sha256[65];
+	char		text[CUSTOM_LIMIT_BYTES];
+	size_t		custom_bytes;
 	bool		sent;
 
 	/* A publisher's role may hold what is for other servers. */
@@ -332,21 +349,14 @@ send_target(const DepotTufTarget *target, void *context, DepotError *error)
 		return true;
 	if (custom == NULL)
 		sent = warn(refresh, target, "it does not describe a package");
-	else if (depot_channel_size(custom) > CUSTOM_LIMIT_BYTES)
+	else if ((custom_bytes = depot_channel_text(custom, text, sizeof(text))) > sizeof(text))
 		sent = warn(refresh, target, "its description is too large");
 	else if ((manifest = depot_manifest_from_custom(custom, target->path, manifest_sha256, &reason)) == NULL ||
 			 !depot_publisher_check_package(target->delegation, manifest, &reason) ||
 			 !depot_agent_send_mark(refresh->agent, target, &reason))
 		sent = warn(refresh, target, reason.message);
 	else
-	{
-		refresh->target_count++;
-		sent = depot_channel_send(&refresh->agent->channel,
-								  json_pack("{s:s, s:s, s:I, s:s, s:O}", "type", "target",
-											"path", target->path,
-											"length", (json_int_t) target->length_bytes,
-											"sha256", target->sha256, "custom", custom));
-	}
+		sent = queue_target(refresh, target, text, custom_bytes);
 	depot_manifest_free(manifest);
 	return sent || depot_error_set(error, DEPOT_ERROR_AGENT, "could not send a target to the leader");
 }

@@ -338,6 +338,7 @@ forget_documents(DepotTufClient *client)
 		client->delegated = next;
 	}
 	client->slice_count = 0;
+	depot_tuf_document_free(&client->visited);
 	depot_tuf_document_free(&client->targets);
 }
 

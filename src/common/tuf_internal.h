@@ -80,6 +80,7 @@ struct DepotTufClient
 	bool		changed;		/* this refresh persisted something, or leaves a role out */
 	DepotTufRole *slice;		/* the slice's roles that the last refresh went through, owned */
 	int			slice_count;
+	DepotTufDocument visited;	/* what was visited last: freed when memory is needed, not before there is an answer */
 	DepotTufVisit visit;		/* of the targets of each while it is in memory, or NULL */
 	void	   *visit_context;
 	bool		visit_only_changed;

@@ -158,6 +158,7 @@ update_role(DepotTufClient *client, const DepotTufDelegation *delegation, bool i
 	if (role == NULL)
 		return false;
 	role->is_publisher = is_publisher;
+	depot_tuf_document_free(&client->visited);
 	if (!depot_tuf_update_delegated(client, delegation, &document, error))
 	{
 		if (!is_publisher || !is_publishers_fault(error->code))
@@ -178,7 +179,7 @@ update_role(DepotTufClient *client, const DepotTufDelegation *delegation, bool i
 	/* What comes later in order needs to know the paths of a role that does not end the search. */
 	if (ok && (!is_terminating || (client->visit == NULL && !is_publisher)))
 		return keep_document(client, delegation, &document, error);
-	depot_tuf_document_free(&document);
+	client->visited = document;
 	return ok;
 }
 

@@ -26,7 +26,7 @@ check_echo(json_t *message)
 	depot_channel_init(&channel, fd);
 	if (depot_channel_send(&channel, json_incref(message)))
 	{
-		FUZZ_REQUIRE(lseek(fd, 0, SEEK_END) == (off_t) depot_channel_size(message) + 1);
+		FUZZ_REQUIRE(lseek(fd, 0, SEEK_END) == (off_t) depot_channel_text(message, NULL, 0) + 1);
 		FUZZ_REQUIRE(lseek(fd, 0, SEEK_SET) == 0);
 		FUZZ_REQUIRE(depot_channel_read(&channel, &received, &error) == DEPOT_CHANNEL_MESSAGE);
 		FUZZ_REQUIRE(json_equal(message, received));
@@ -34,7 +34,7 @@ check_echo(json_t *message)
 		FUZZ_REQUIRE(depot_channel_read(&channel, &received, &error) == DEPOT_CHANNEL_CLOSED && received == NULL);
 	}
 	else
-		FUZZ_REQUIRE(depot_channel_size(message) >= DEPOT_CHANNEL_LINE_BYTES);
+		FUZZ_REQUIRE(depot_channel_text(message, NULL, 0) >= DEPOT_CHANNEL_LINE_BYTES);
 	depot_channel_free(&channel);
 	close(fd);
 }
