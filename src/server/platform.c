@@ -141,11 +141,11 @@ depot_platform_reference_time(void)
 
 	if (now >= CLOCK_FLOOR_S)
 		return (int64) now;
-	pg_strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", pg_gmtime(&now));
+	pg_strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", pg_gmtime(&now));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the clock of this server is wrong"),
-			 errdetail("It says %s, when pg_depot was not made yet.", text),
+			 errdetail("It says %s UTC, when pg_depot was not made yet.", text),
 			 errhint("Set the clock: by this one, metadata that expired long ago would pass for valid.")));
 	pg_unreachable();
 }
