@@ -77,6 +77,12 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+static bool
+is_signer(const uint8_t *data, size_t size)
+{
+	return size >= 2 && (data[0] == '@' || data[0] == '#') && data[1] >= '0' && data[1] < '0' + SIGNER_COUNT;
+}
+
 /* Parses bytes after putting keyids and keys where they are meant. */
 static json_t *
 read_text(const uint8_t *data, size_t size)
@@ -85,22 +91,23 @@ read_text(const uint8_t *data, size_t size)
 	json_t	   *value;
 
 	depot_buffer_init(&text);
+	FUZZ_REQUIRE(depot_buffer_append_string(&text, ""));
 	for (size_t i = 0; i < size; i++)
 	{
 		char		hex[2 * DEPOT_KEY_PUBLIC_BYTES + 1];
+		const DepotKey *key;
 
-		if ((data[i] != '@' && data[i] != '#') || i + 1 == size || data[i + 1] < '0' || data[i + 1] >= '0' + SIGNER_COUNT)
-			depot_buffer_append(&text, &data[i], 1);
-		else if (data[i] == '@')
-			depot_buffer_append_string(&text, signers[data[++i] - '0']->keyid);
-		else
+		if (!is_signer(data + i, size - i))
 		{
-			sodium_bin2hex(hex, sizeof(hex), signers[data[++i] - '0']->public_key, DEPOT_KEY_PUBLIC_BYTES);
-			depot_buffer_append_string(&text, hex);
+			depot_buffer_append(&text, &data[i], 1);
+			continue;
 		}
+		key = signers[data[i + 1] - '0'];
+		sodium_bin2hex(hex, sizeof(hex), key->public_key, DEPOT_KEY_PUBLIC_BYTES);
+		depot_buffer_append_string(&text, data[i] == '@' ? key->keyid : hex);
+		i++;
 	}
-	value = depot_json_parse(text.data == NULL ? "" : text.data, text.length_bytes, DEPOT_ERROR_METADATA_FORMAT, "text",
-							 NULL);
+	value = depot_json_parse(text.data, text.length_bytes, DEPOT_ERROR_METADATA_FORMAT, "text", NULL);
 	depot_buffer_free(&text);
 	return value;
 }
@@ -110,7 +117,8 @@ static char *
 sign(const json_t *file)
 {
 	json_t	   *signatures = json_array();
-	json_t	   *envelope = json_pack("{s:O?, s:o}", "signed", json_object_get(file, "signed"), "signatures", signatures);
+	json_t	   *envelope = json_pack("{s:O?, s:o}",
+									 "signed", json_object_get(file, "signed"), "signatures", signatures);
 	const json_t *by;
 	size_t		index;
 	DepotBuffer message;
