@@ -68,9 +68,10 @@ static bool read_line(DepotDownload *download, const char *wanted, DepotCliProgr
 static json_t *fetch_command(const char *base, const char *encoded_path, bool optional, uint64_t max_bytes,
 							 uint64_t expected_bytes, const char *sha256);
 static void copy_error(const json_t *line, DepotError *error);
+static bool translate(const char *text, DepotBuffer *out);
 
 DepotDownload *
-depot_download_open(int directory_fd, const char *ca_file, DepotError *error)
+depot_download_open(int directory_fd, const char *ca_file, const char *credentials_file, DepotError *error)
 {
 	DepotDownload *download = calloc(1, sizeof(*download));
 	Answer		answer;
@@ -84,10 +85,11 @@ depot_download_open(int directory_fd, const char *ca_file, DepotError *error)
 	download->work_fd = -1;
 	depot_channel_init(&download->channel, -1);
 	if (open_work_directory(download, error) && start_agent(download, error) &&
-		run_command(download, json_pack("{s:s, s:i, s:i, s:i, s:b, s:n, s:s?}", "command", "configure",
+		run_command(download, json_pack("{s:s, s:i, s:i, s:i, s:b, s:n, s:s?, s:s?}", "command", "configure",
 										"connect_timeout_ms", CONNECT_TIMEOUT_MS,
 										"stall_timeout_ms", STALL_TIMEOUT_MS, "retries", RETRIES,
-										"allow_http", 1, "proxy", "ca_file", ca_file), NULL, &answer, error))
+										"allow_http", 1, "proxy", "ca_file", ca_file,
+										"credentials_file", credentials_file), NULL, &answer, error))
 		return download;
 	depot_download_close(download);
 	return NULL;
@@ -342,19 +344,50 @@ fetch_command(const char *base, const char *encoded_path, bool optional, uint64_
 					 "sha256", sha256[0] != '\0' ? sha256 : NULL);
 }
 
+/* The agent speaks to a server's administrator: what is a setting there is an option here. */
 static void
 copy_error(const json_t *line, DepotError *error)
 {
 	const char *code = json_string_value(json_object_get(line, "code"));
 	const char *message = json_string_value(json_object_get(line, "message"));
-	const char *detail = json_string_value(json_object_get(line, "detail"));
-	const char *hint = json_string_value(json_object_get(line, "hint"));
+	DepotBuffer text;
 
+	depot_buffer_init(&text);
 	depot_error_set(error, depot_error_from_wire_name(code != NULL ? code : ""), "%s",
 					message != NULL ? message : "the fetch agent failed");
-	if (detail != NULL && detail[0] != '\0')
-		depot_error_detail(error, "%s", detail);
-	/* The agent speaks to a server's administrator; a setting of a server's is no remedy here. */
-	if (hint != NULL && hint[0] != '\0' && strstr(hint, "depot.") == NULL)
-		depot_error_hint(error, "%s", hint);
+	if (translate(json_string_value(json_object_get(line, "detail")), &text))
+		depot_error_detail(error, "%s", text.data);
+	if (translate(json_string_value(json_object_get(line, "hint")), &text))
+		depot_error_hint(error, "%s", text.data);
+	depot_buffer_free(&text);
+}
+
+/* False when there is no text, or it speaks of a setting that is no option here. */
+static bool
+translate(const char *text, DepotBuffer *out)
+{
+	static const struct
+	{
+		const char *setting;
+		const char *option;
+	}			names[] = {{"depot.ca_file", "--ca-file"}, {"depot.credentials_file", "--credentials-file"}};
+	const char *setting;
+
+	depot_buffer_reset(out);
+	if (text == NULL || text[0] == '\0')
+		return false;
+	while ((setting = strstr(text, "depot.")) != NULL)
+	{
+		size_t		name = 0;
+
+		while (name < sizeof(names) / sizeof(names[0]) &&
+			   strncmp(setting, names[name].setting, strlen(names[name].setting)) != 0)
+			name++;
+		if (name == sizeof(names) / sizeof(names[0]))
+			return false;
+		depot_buffer_append(out, text, (size_t) (setting - text));
+		depot_buffer_append_string(out, names[name].option);
+		text = setting + strlen(names[name].setting);
+	}
+	return depot_buffer_append_string(out, text);
 }

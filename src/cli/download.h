@@ -29,9 +29,10 @@ typedef struct DepotDownload DepotDownload;
 /*
  * Makes the working directory below directory_fd (the caller's, open until depot_download_close) and holds
  * its lock: of two commands with the same directory one waits.  Starts the fetch agent, pg_depot_fetch beside
- * this program.  ca_file NULL: the system's certificate authorities.
+ * this program.  ca_file NULL: the system's certificate authorities; credentials_file NULL: none.
  */
-extern DepotDownload *depot_download_open(int directory_fd, const char *ca_file, DepotError *error);
+extern DepotDownload *depot_download_open(int directory_fd, const char *ca_file, const char *credentials_file,
+										  DepotError *error);
 
 /* Ends the agent and removes the working directory; NULL does nothing. */
 extern void depot_download_close(DepotDownload *download);

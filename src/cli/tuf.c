@@ -42,7 +42,7 @@ typedef enum TufCommand
 
 static const char *const command_names[] = {"init", "refresh", "download"};
 
-/* A text that was not given is empty, and ca_file NULL. */
+/* A text that was not given is empty, and a file that was not NULL. */
 typedef struct TufOptions
 {
 	const char *metadata_dir;
@@ -50,6 +50,7 @@ typedef struct TufOptions
 	const char *target_dir;
 	const char *target_base_url;
 	const char *ca_file;
+	const char *credentials_file;
 	const char **target_names;
 	int			target_count;
 	TufCommand	command;
@@ -82,8 +83,8 @@ static void
 print_help(void)
 {
 	puts("Usage: pg_depot tuf --metadata-dir DIR init TRUSTED_ROOT\n"
-		 "       pg_depot tuf --metadata-dir DIR --metadata-url URL [--ca-file FILE] refresh\n"
-		 "       pg_depot tuf --metadata-dir DIR --metadata-url URL [--ca-file FILE]\n"
+		 "       pg_depot tuf --metadata-dir DIR --metadata-url URL [OPTIONS] refresh\n"
+		 "       pg_depot tuf --metadata-dir DIR --metadata-url URL [OPTIONS]\n"
 		 "                    --target-base-url URL --target-dir DIR --target-name PATH... download\n"
 		 "\n"
 		 "A client of The Update Framework, for any repository of its specification 1.0.\n"
@@ -96,6 +97,7 @@ print_help(void)
 		 "  --target-dir DIR        where targets go, each under its path\n"
 		 "  --target-base-url URL   where the repository has them\n"
 		 "  --ca-file FILE          certificate authorities instead of the system's\n"
+		 "  --credentials-file FILE what to send where, for private repositories\n"
 		 "\n"
 		 "Every failure, wrong usage too, exits with 1.");
 }
@@ -148,6 +150,7 @@ parse_options(int argc, char **argv, TufOptions *options, bool *help)
 		{"target-dir", required_argument, NULL, 'd'},
 		{"target-base-url", required_argument, NULL, 'b'},
 		{"ca-file", required_argument, NULL, 'c'},
+		{"credentials-file", required_argument, NULL, 'r'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
@@ -157,7 +160,7 @@ parse_options(int argc, char **argv, TufOptions *options, bool *help)
 	{
 		const char **text = option == 'm' ? &options->metadata_dir : option == 'u' ? &options->metadata_url :
 		option == 'd' ? &options->target_dir : option == 'b' ? &options->target_base_url :
-		option == 'c' ? &options->ca_file : option == 'n' ?
+		option == 'c' ? &options->ca_file : option == 'r' ? &options->credentials_file : option == 'n' ?
 		&options->target_names[options->target_count++] : NULL;
 
 		*help = *help || option == 'h';
@@ -271,7 +274,8 @@ run_refresh(Session *session, DepotError *error)
 			return false;
 	}
 	session->download = depot_download_open(session->target_fd >= 0 ? session->target_fd :
-											session->metadata_fd, options->ca_file, error);
+											session->metadata_fd, options->ca_file,
+											options->credentials_file, error);
 	if (session->download == NULL ||
 		!depot_tuf_refresh(session->client, NULL, fetch_metadata, session, &changed, error))
 		return false;

@@ -12,6 +12,7 @@ use DepotAttack;
 use DepotTest;
 use Digest::SHA qw(hmac_sha256 hmac_sha256_hex sha256_hex);
 use IO::Socket::INET;
+use IPC::Run ();
 use POSIX ();
 use Test::More;
 
@@ -234,6 +235,25 @@ my @other = sent_to($other);
 cmp_ok(scalar @other, '>', 0, 'the mirror was asked');
 is(scalar(grep { !/ auth="-" token="-"$/ } @other), 0, 'without credentials') or diag(@other);
 $node->safe_psql('postgres', "SELECT drop_extension_repository('main')");
+
+# ---- the tuf commands ----
+
+# Runs a refresh of the program with these options; returns its exit code and what it complained.
+sub tuf_refresh
+{
+	my (@options) = @_;
+	my $output = '';
+	IPC::Run::run([ DepotTest::depot_program(), 'tuf', '--metadata-dir', "$work/trusted", '--metadata-url', "$base/basic/metadata", @options, 'refresh' ],
+		'<', \undef, '>', \my $roles, '2>', \$output);
+	return ($? >> 8, $output);
+}
+
+run_ok(DepotTest::depot_program(), 'tuf', '--metadata-dir', "$work/trusted", 'init', $repository->{root});
+my ($code, $complaint) = tuf_refresh();
+is($code, 1, 'tuf refresh without credentials fails');
+like($complaint, qr/^detail: No credentials were sent: --credentials-file is not set\.$/m, 'and names its option');
+($code, $complaint) = tuf_refresh('--credentials-file', $file);
+is($code, 0, 'with them it succeeds') or diag($complaint);
 
 # ---- in nobody's hands ----
 

@@ -163,7 +163,7 @@ fails('init again', qr/has a trusted root already/, '--metadata-dir', $trusted, 
 
 # ---- refresh ----
 
-fails('certificate of a stranger', qr/certificate is not trusted for this host\n\z/, refresh_arguments($web->{https}), 'refresh');
+fails('certificate of a stranger', qr/certificate is not trusted for this host\nhint: Set --ca-file if /, refresh_arguments($web->{https}), 'refresh');
 fails('http elsewhere that does not answer', qr/could not fetch "2\.root\.json"/, '--metadata-dir', $trusted, '--metadata-url', 'http://127.0.0.1:1/metadata', 'refresh');
 fails('URL that is none', qr/invalid repository URL/, '--metadata-dir', $trusted, '--metadata-url', 'live/metadata', 'refresh');
 fails('URL of another place', qr/repository has no metadata\/timestamp\.json/, '--metadata-dir', $trusted, '--metadata-url', "$web->{http}/nowhere/", 'refresh');
