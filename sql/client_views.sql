@@ -35,10 +35,10 @@ CREATE VIEW depot.repository_roles AS
              life integer);
 
 CREATE VIEW depot.repositories AS
-    SELECT name, url, priority, state, expires_at, last_success, last_failure, last_error
+    SELECT name, url, priority, all_key_types, state, expires_at, last_success, last_failure, last_error
     FROM json_to_recordset(depot.home_rows('repositories'))
-        AS r(name text, url text, priority integer, state text, expires_at timestamptz, last_success timestamptz,
-             last_failure timestamptz, last_error text);
+        AS r(name text, url text, priority integer, all_key_types boolean, state text, expires_at timestamptz,
+             last_success timestamptz, last_failure timestamptz, last_error text);
 
 CREATE VIEW depot.outdated AS
     SELECT package, version, available_version, repository, reason, withdrawn, advisory

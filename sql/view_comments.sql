@@ -58,6 +58,7 @@ COMMENT ON VIEW depot.repositories IS 'the repositories, and how refreshing them
 COMMENT ON COLUMN depot.repositories.name IS 'name of the repository';
 COMMENT ON COLUMN depot.repositories.url IS 'where metadata/ and targets/ are found';
 COMMENT ON COLUMN depot.repositories.priority IS 'a lower number is asked first';
+COMMENT ON COLUMN depot.repositories.all_key_types IS 'whether ECDSA and RSA keys count besides ed25519';
 COMMENT ON COLUMN depot.repositories.state IS 'ok, never refreshed, or expired, and what that means';
 COMMENT ON COLUMN depot.repositories.expires_at IS 'when the first of its roles expires';
 COMMENT ON COLUMN depot.repositories.last_success IS 'when its metadata was last fetched and found valid';

@@ -68,7 +68,7 @@ CREATE VIEW depot.repository_roles AS
     FROM depot.repository_role;
 
 CREATE VIEW depot.repositories AS
-    SELECT r.name, r.url, r.priority,
+    SELECT r.name, r.url, r.priority, r.all_key_types,
            CASE
                WHEN r.refreshed_at IS NULL THEN 'never refreshed'
                WHEN r.expires_at <= now() THEN

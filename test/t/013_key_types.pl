@@ -46,7 +46,7 @@ refused_ok($node, 'neither yes nor no', add_sql(', all_key_types => NULL'), sqls
 # ---- taken ----
 
 is($node->safe_psql('postgres', add_sql(', all_key_types => true')), 'main|1', 'added with all types of keys');
-is($node->safe_psql('postgres', 'SELECT all_key_types FROM depot.repository'), 't', 'which its row says');
+is($node->safe_psql('postgres', 'SELECT all_key_types FROM depot.repositories'), 't', 'which the view says');
 refused_ok($node, 'the same name with the other choice', add_sql(''), sqlstate => '42710',
 	message => 'repository "main" already exists with another URL, trust anchor, priority, mirrors or key types');
 like($node->safe_psql('postgres', "SELECT * FROM refresh_extension_repository('main')"), qr/^main\|f\|1\|/, 'refreshed');
