@@ -24,6 +24,7 @@
 
 #include "cli/agent.h"
 #include "cli/agent_sandbox.h"
+#include "cli/agent_trust.h"
 #include "common/digest.h"
 #include "common/files.h"
 #include "common/json.h"
@@ -248,10 +249,11 @@ fetch_through_leader(void *context, const char *file_name, size_t max_bytes, Dep
 
 /*----- the first root -------------------------------------------------------------*/
 
-/* Fetches version 1 of the root and compares it with the digest that the superuser gave. */
+/* Fetches version 1 of the root and compares it with a digest; the DepotAgentFetchRoot of this agent. */
 static bool
-fetch_initial_root(Refresh *refresh, const char *sha256, DepotBuffer *root, DepotError *error)
+fetch_initial_root(void *context, const char *sha256, DepotBuffer *root, DepotError *error)
 {
+	Refresh    *refresh = context;
 	bool		missing = false;
 	char		found[DEPOT_SHA256_HEX_BYTES];
 
@@ -271,34 +273,6 @@ fetch_initial_root(Refresh *refresh, const char *sha256, DepotBuffer *root, Depo
 								"Ask the publisher for the digest, by another way than the repository.");
 	}
 	return true;
-}
-
-/* Fills root with the initial root when this server trusts none yet; leaves it empty otherwise. */
-static bool
-get_initial_root(Refresh *refresh, int metadata_fd, const json_t *command, DepotBuffer *root,
-				 DepotError *error)
-{
-	const char *file = NULL;
-	const char *sha256 = NULL;
-
-	if (!json_is_null(json_object_get(command, "initial_root")) &&
-		json_object_get(command, "initial_root") != NULL &&
-		!depot_agent_get_file(command, "initial_root", &file, error))
-		return false;
-	if (!json_is_null(json_object_get(command, "initial_root_sha256")) &&
-		!depot_json_get_string(command, "initial_root_sha256", false, &sha256, DEPOT_ERROR_AGENT, error))
-		return false;
-	if (sha256 != NULL && !depot_name_is_sha256(sha256))
-		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"initial_root_sha256\" is not a digest");
-
-	if (depot_files_exists(metadata_fd, "root.json"))
-		return true;
-	if (file != NULL)
-		return depot_files_read(refresh->job_fd, file, DEPOT_TUF_ROOT_MAX_BYTES, root, error);
-	if (sha256 != NULL)
-		return fetch_initial_root(refresh, sha256, root, error);
-	depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "this server has no trusted root for it");
-	return depot_error_hint(error, "Drop the repository and add it again with trusted_root or root_sha256.");
 }
 
 /*----- targets ----------------------------------------------------------------------*/
@@ -455,21 +429,18 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 {
 	Refresh		refresh = {.agent = agent, .job_fd = -1};
 	DepotTufClient *client = NULL;
-	DepotBuffer root;
-	DepotTufKeyTypes key_types;
 	int64_t		reference_time;
 	int			metadata_fd = -1;
 	bool		only_if_changed = false;
+	bool		adopted = false;
 	bool		changed = false;
 	bool		ok = false;
 
-	depot_buffer_init(&root);
 	if (!depot_json_get_string(command, "repository", true, &refresh.repository, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_string(command, "role", true, &refresh.role, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, DEPOT_ERROR_AGENT,
 								error) ||
-		!depot_json_get_bool(command, "only_if_changed", false, &only_if_changed, DEPOT_ERROR_AGENT, error) ||
-		!depot_agent_get_key_types(command, &key_types, error))
+		!depot_json_get_bool(command, "only_if_changed", false, &only_if_changed, DEPOT_ERROR_AGENT, error))
 		goto done;
 	if (!depot_name_is_delegated_role(refresh.role))
 	{
@@ -483,14 +454,15 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	refresh.job_fd = depot_agent_open_job(agent, command, error);
 	if (refresh.job_fd < 0)
 		goto done;
-	ok = get_initial_root(&refresh, metadata_fd, command, &root, error) &&
-		(client = depot_tuf_open_restricted(metadata_fd, root.length_bytes > 0 ? root.data : NULL,
-											root.length_bytes, reference_time, key_types, error)) != NULL;
+	client = depot_agent_open_trusted(command, metadata_fd, refresh.job_fd, reference_time, fetch_initial_root,
+									  &refresh, error);
+	ok = client != NULL &&
+		depot_agent_adopt_rows(agent, command, client, refresh.job_fd, refresh.role, &adopted, error);
 	if (ok)
-		depot_tuf_visit_slice(client, only_if_changed, send_target, &refresh);
+		depot_tuf_visit_slice(client, only_if_changed && !adopted, send_target, &refresh);
 	ok = ok && depot_tuf_refresh(client, refresh.role, fetch_through_leader, &refresh, &changed, error) &&
 		check_layout(client, error) &&
-		finish_refresh(&refresh, client, changed, only_if_changed, error);
+		finish_refresh(&refresh, client, changed || adopted, only_if_changed, error);
 	if (!ok)
 	{
 		depot_error_prefix(error, "repository \"%s\"", refresh.repository);
@@ -498,7 +470,6 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	}
 done:
 	depot_tuf_close(client);
-	depot_buffer_free(&root);
 	if (refresh.job_fd >= 0)
 		(void) close(refresh.job_fd);
 	if (metadata_fd >= 0)

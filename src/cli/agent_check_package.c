@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "cli/agent.h"
+#include "cli/agent_trust.h"
 #include "common/archive.h"
 #include "common/control.h"
 #include "common/digest.h"
@@ -141,17 +142,16 @@ load_metadata(DepotAgent *agent, const json_t *command, const char *path, int64_
 
 	if (!depot_agent_get_key_types(command, &key_types, error))
 		return;
-	metadata_fd = depot_agent_open_metadata(agent, command, false, error);
-	if (metadata_fd < 0)
-		return;
 	prepared.check_expiry = check_expiry;
 	prepared.key_types = key_types;
-	prepared.client = depot_tuf_open_restricted(metadata_fd, NULL, 0, reference_time, key_types, error);
-	if (prepared.client != NULL &&
-		!depot_tuf_load_target(prepared.client, path, check_expiry, &prepared.target, error))
+	prepared.client = depot_agent_load_target(agent, command, path, reference_time, check_expiry, &prepared.target,
+											  &metadata_fd, error);
+	if (prepared.client == NULL)
+	{
 		forget_prepared();
-	if (prepared.client != NULL)
-		prepared.withdrawn = depot_agent_read_withdrawn_list(prepared.client, metadata_fd);
+		return;
+	}
+	prepared.withdrawn = depot_agent_read_withdrawn_list(prepared.client, metadata_fd);
 	/* What follows looks into what was read, and others may change the files again. */
 	(void) close(metadata_fd);
 }
@@ -238,7 +238,7 @@ find_signed_target(PackageCheck *check, const json_t *command, DepotError *error
 
 	if (!depot_tuf_slice_has_path(check->role, check->target))
 		return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it is not among the packages for \"%s\"", check->role);
-	if (!is_prepared(check))
+	if (!is_prepared(check) || depot_agent_has_rows(command))
 	{
 		forget_prepared();
 		load_metadata(check->agent, command, check->target, check->reference_time, check->check_expiry, error);
