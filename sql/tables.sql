@@ -72,6 +72,22 @@ COMMENT ON COLUMN depot.repository_role.version IS 'version of its metadata';
 COMMENT ON COLUMN depot.repository_role.seen_at IS 'when this cluster accepted this version: its lifetime counts from then';
 COMMENT ON COLUMN depot.repository_role.expires_at IS 'when it expires';
 
+CREATE TABLE depot.repository_metadata (
+    repository text NOT NULL,
+    role text NOT NULL,
+    version bigint NOT NULL,
+    content bytea NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (repository, role, version)
+);
+ALTER TABLE depot.repository_metadata ALTER COLUMN content SET STORAGE EXTERNAL;
+COMMENT ON TABLE depot.repository_metadata IS 'the signed metadata accepted last, for servers that lack it; each believes only what verifies from its own trusted root';
+COMMENT ON COLUMN depot.repository_metadata.repository IS 'repository it is from';
+COMMENT ON COLUMN depot.repository_metadata.role IS 'TUF role; of root every version of the chain is kept, of others the one in use';
+COMMENT ON COLUMN depot.repository_metadata.version IS 'version of the metadata';
+COMMENT ON COLUMN depot.repository_metadata.content IS 'the signed bytes as they were received';
+COMMENT ON COLUMN depot.repository_metadata.recorded_at IS 'when it was recorded';
+
 CREATE TABLE depot.available (
     repository text NOT NULL,
     target text NOT NULL,

@@ -10,16 +10,22 @@
 #include "postgres.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/cryptohash.h"
 #include "common/files.h"
 #include "common/sha2.h"
 #include "common/store.h"
+#include "common/trusted_roots.h"
+#include "common/tuf_limits.h"
 #include "lib/stringinfo.h"
 #include "server/anchor.h"
 #include "server/applied.h"
 #include "server/errors.h"
+#include "server/settings.h"
+#include "storage/fd.h"
 
 /* Digest of the root that a repository's trusted metadata began with, beside it. */
 #define ANCHOR_FILE "anchor"
@@ -40,6 +46,29 @@ append_sha256(StringInfo out, const char *text, size_t length)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not compute a digest")));
 	for (size_t i = 0; i < sizeof(digest); i++)
 		appendStringInfo(out, "%02x", digest[i]);
+}
+
+/* A root as a file may hold it: as it is, and without and with a newline at the end. */
+#define FORMS 3
+
+static void
+digests_of_root(const char *root, size_t length, char *digests[FORMS])
+{
+	StringInfoData form;
+	StringInfoData digest;
+
+	initStringInfo(&form);
+	appendBinaryStringInfo(&form, root, (int) length);
+	for (int i = 0; i < FORMS; i++)
+	{
+		initStringInfo(&digest);
+		append_sha256(&digest, form.data, (size_t) form.len);
+		digests[i] = digest.data;
+		while (i == 0 && form.len > 0 && isspace((unsigned char) form.data[form.len - 1]))
+			form.len--;
+		if (i == 1)
+			appendStringInfoChar(&form, '\n');
+	}
 }
 
 /*
@@ -127,4 +156,90 @@ depot_anchor_prepare(const DepotRepositoryRow *row)
 								   S_IRUSR | S_IWUSR, &error))
 		depot_errors_raise(ERROR, &error);
 	return true;
+}
+
+/* Reads the file of a pinned root.  It is the administrator's, so a link may lead to it. */
+static void
+read_pinned_file(const char *repository, const char *path, DepotAnchor *anchor)
+{
+	char	   *bytes = palloc(DEPOT_TUF_ROOT_MAX_BYTES + 1);
+	struct stat status;
+	ssize_t		length = -1;
+	DepotError	error;
+	int			fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
+
+	if (fd >= 0 && fstat(fd, &status) == 0)
+	{
+		if (!S_ISREG(status.st_mode))
+			errno = EINVAL;
+		else if (status.st_size > DEPOT_TUF_ROOT_MAX_BYTES)
+			errno = EFBIG;
+		else
+			length = pg_pread(fd, bytes, DEPOT_TUF_ROOT_MAX_BYTES + 1, 0);
+	}
+	if (length < 0)
+	{
+		depot_error_set_errno(&error, errno, "repository \"%s\": could not read its pinned root \"%s\"", repository,
+							  path);
+		depot_error_hint(&error, "Correct \"depot.trusted_roots\" or the file; until then the repository is not used.");
+		depot_errors_raise(ERROR, &error);
+	}
+	CloseTransientFile(fd);
+	anchor->root = bytes;
+	anchor->root_bytes = (size_t) length;
+}
+
+/* Whether one of the forms of one root is one of the other's. */
+static bool
+has_common_digest(char *const *a, char *const *b)
+{
+	for (int i = 0; i < FORMS; i++)
+		for (int j = 0; j < FORMS; j++)
+			if (strcmp(a[i], b[j]) == 0)
+				return true;
+	return false;
+}
+
+void
+depot_anchor_resolve(const DepotRepositoryRow *row, DepotAnchor *anchor)
+{
+	char	   *recorded[FORMS] = {pstrdup(row->root_sha256 != NULL ? row->root_sha256 : "")};
+	char	   *pinned[FORMS];
+	DepotTrustedRoot pin;
+	DepotError	error;
+
+	memset(anchor, 0, sizeof(*anchor));
+	anchor->root = row->trusted_root;
+	anchor->root_bytes = row->trusted_root != NULL ? strlen(row->trusted_root) : 0;
+	anchor->sha256 = row->root_sha256;
+	if (!depot_trusted_roots_check(depot_settings_trusted_roots, &error))
+	{
+		depot_error_prefix(&error, "no repository is used, since \"depot.trusted_roots\" cannot be read");
+		depot_error_hint(&error, "Correct it in the configuration file and reload that.");
+		depot_errors_raise(ERROR, &error);
+	}
+	if (!depot_trusted_roots_find(depot_settings_trusted_roots, row->name, &pin))
+		return;
+
+	anchor->is_pinned = true;
+	recorded[1] = recorded[2] = recorded[0];
+	if (row->trusted_root != NULL)
+		digests_of_root(row->trusted_root, strlen(row->trusted_root), recorded);
+	pinned[0] = pinned[1] = pinned[2] = pin.sha256;
+	if (pin.path[0] != '\0')
+	{
+		read_pinned_file(row->name, pin.path, anchor);
+		digests_of_root(anchor->root, anchor->root_bytes, pinned);
+		anchor->sha256 = NULL;
+	}
+	if (has_common_digest(recorded, pinned))
+		return;
+	depot_error_set(&error, DEPOT_ERROR_ROOT_INVALID,
+					"repository \"%s\" was added with another trusted root than \"depot.trusted_roots\" pins",
+					row->name);
+	depot_error_detail(&error, "It was added with sha256 %s; pinned is %s%s%s.", recorded[2], pinned[0],
+					   pin.path[0] != '\0' ? ", of file " : "", pin.path);
+	depot_error_hint(&error, "If the pinned root is right, drop the repository and add it again with that root; else "
+					 "correct the setting and reload the configuration.");
+	depot_errors_raise(ERROR, &error);
 }

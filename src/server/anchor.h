@@ -22,4 +22,20 @@
  */
 extern bool depot_anchor_prepare(const DepotRepositoryRow *row);
 
+/* Where trust in a repository begins on this server: root, or sha256 of it, the other is NULL. */
+typedef struct DepotAnchor
+{
+	bool		is_pinned;		/* whatever was trusted so far */
+	const char *root;
+	size_t		root_bytes;
+	const char *sha256;
+} DepotAnchor;
+
+/*
+ * Tells where: as depot.trusted_roots pins, else as the row says.  Inside a transaction.  Strings live in the
+ * current memory context or as long as the row.  Raises an error when the setting pins another root than the
+ * repository was added with, or names a file that cannot be read.
+ */
+extern void depot_anchor_resolve(const DepotRepositoryRow *row, DepotAnchor *anchor);
+
 #endif							/* DEPOT_ANCHOR_H */

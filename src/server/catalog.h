@@ -57,6 +57,15 @@ extern void depot_catalog_note_refresh_failure(const char *repository, const cha
 extern int	depot_catalog_count_available(const char *repository);
 
 /*
+ * The accepted metadata of a repository: the rows without content, by role and version; the content of one
+ * (false: it is gone); write one anew or over what was there; remove one.
+ */
+extern int	depot_catalog_read_metadata_rows(const char *repository, DepotMetadataRow **rows);
+extern bool depot_catalog_read_metadata(const char *repository, DepotMetadataRow *row);
+extern void depot_catalog_write_metadata(const char *repository, const DepotMetadataRow *row);
+extern void depot_catalog_remove_metadata(const char *repository, const DepotMetadataRow *row);
+
+/*
  * Reads every build that provides one of names, then those that provide what these need, and so on: all
  * that a plan may have to look at.
  */

@@ -113,6 +113,8 @@ depot_catalog_drop_repository(const char *name)
 
 	depot_catalog_clear_available(name);
 	depot_catalog_write_roles(name, NULL, 0);
+	depot_catalog_execute(SPI_OK_DELETE, "DELETE FROM depot.repository_metadata WHERE repository = $1",
+						  1, types, values, NULL);
 	return depot_catalog_execute(SPI_OK_DELETE, "DELETE FROM depot.repository WHERE name = $1",
 								 1, types, values, NULL) > 0;
 }

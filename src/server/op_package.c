@@ -20,6 +20,7 @@
 #include "server/platform.h"
 #include "server/settings.h"
 #include "server/space.h"
+#include "server/trust.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 
@@ -30,6 +31,7 @@ typedef struct Package
 	DepotPackageRequest request;
 	DepotRepositoryRow repository;
 	DepotJobStep then;
+	DepotTrust *trust;
 	char	   *source;			/* NULL until the package is here */
 	bool		is_preparing;	/* the check agent reads the metadata while the package is fetched */
 	bool		is_checking;	/* the check agent was told to */
@@ -40,7 +42,8 @@ static void on_fetch_message(DepotJob *job, const DepotMessage *message, const c
 static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void fetch_when_free(DepotJob *job);
 static void prepare_check(DepotJob *job);
-static void append_metadata(StringInfo line, const Package *package);
+static void append_metadata(StringInfo line, Package *package);
+static void send_check(DepotJob *job);
 static void send_fetch(DepotJob *job);
 static void check_when_free(DepotJob *job);
 
@@ -53,6 +56,7 @@ depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
 	package->request = *request;
 	package->repository = *repository;
 	package->then = then;
+	package->trust = depot_trust_begin(job, repository);
 	job->operation = package;
 	job->on_message = NULL;
 
@@ -87,7 +91,7 @@ fetch_when_free(DepotJob *job)
 	depot_job_need_agents(job, true);
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, 0, package->request.size_bytes);
 	send_fetch(job);
-	prepare_check(job);
+	depot_job_transact(job, prepare_check);
 }
 
 /*
@@ -104,7 +108,7 @@ prepare_check(DepotJob *job)
 		return;
 	package->is_preparing = true;
 	initStringInfo(&line);
-	appendStringInfoString(&line, "{\"command\":\"prepare\"");
+	appendStringInfo(&line, "{\"command\":\"prepare\",\"job\":\"%s\"", depot_job_staging(job)->name);
 	appendStringInfoString(&line, ",\"target\":");
 	escape_json(&line, package->request.target);
 	append_metadata(&line, package);
@@ -114,7 +118,7 @@ prepare_check(DepotJob *job)
 
 /* Which metadata decides, and as of when. */
 static void
-append_metadata(StringInfo line, const Package *package)
+append_metadata(StringInfo line, Package *package)
 {
 	int64		now = package->request.check_expiry ? depot_platform_reference_time() : (int64) time(NULL);
 
@@ -125,6 +129,7 @@ append_metadata(StringInfo line, const Package *package)
 					 depot_platform_role(), now,
 					 package->request.check_expiry ? "true" : "false",
 					 package->repository.all_key_types ? "true" : "false");
+	depot_trust_append(package->trust, line);
 }
 
 const char *
@@ -214,13 +219,20 @@ static void
 check_when_free(DepotJob *job)
 {
 	Package    *package = job->operation;
-	StringInfoData line;
 
 	if (!depot_job_lock_repository(job, package->request.repository))
 		return;
 	job->on_wake = NULL;
 	depot_space_check(package->request.unpacked_bytes);
-	package->is_checking = true;
+	depot_job_transact(job, send_check);
+}
+
+static void
+send_check(DepotJob *job)
+{
+	Package    *package = job->operation;
+	StringInfoData line;
+
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_CHECKING, 0, package->request.size_bytes);
 
 	initStringInfo(&line);
@@ -239,6 +251,7 @@ check_when_free(DepotJob *job)
 					 "\"libc\":\"glibc\",\"libc_version\":\"%s\"}}",
 					 PG_MAJORVERSION_NUM, depot_platform_minor(), depot_platform_os(),
 					 depot_platform_arch(), depot_platform_libc_version());
+	package->is_checking = true;
 	depot_agent_send(job->check, line.data);
 }
 
@@ -288,6 +301,6 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 		job->on_message = NULL;
 		package->then(job);
 	}
-	else
+	else if (!depot_trust_take_line(package->trust, message, type))
 		depot_job_raise_agent_nonsense(job->check, "an unknown type of line");
 }

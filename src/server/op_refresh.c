@@ -27,12 +27,12 @@
 #include "server/catalog.h"
 #include "server/job.h"
 #include "server/platform.h"
+#include "server/trust.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 
 /* Metadata younger than this is not fetched again before an installation. */
 #define FRESH_SECONDS 3600
-#define INITIAL_ROOT_FILE "initial-root"
 /* The target that lists withdrawn builds (common/withdrawn.h, which the server's headers do not go with). */
 #define WITHDRAWN_TARGET "withdrawn.json"
 /* As many as a slice may have: more is a publisher's mistake, or somebody filling memory. */
@@ -49,6 +49,7 @@ typedef struct Refresh
 	List	   *withdrawn;		/* DepotWithdrawnRow, the last about a build counts */
 	DepotRoleRow *roles;
 	int			role_count;
+	DepotTrust *trust;
 	char		needed_file[64];	/* what the fetch agent is bringing */
 	bool		has_fetch_failed;	/* the check agent was told so, and is going to give up */
 	DepotError	fetch_error;	/* why */
@@ -80,6 +81,7 @@ depot_refresh_begin(DepotJob *job, const DepotRepositoryRow *row, DepotJobStep r
 	refresh->record = record;
 	refresh->then = then;
 	depot_bases_begin(&refresh->bases, &refresh->row);
+	refresh->trust = depot_trust_begin(job, row);
 	job->operation = refresh;
 	job->on_message = NULL;
 	job->on_wake = begin_when_free;
@@ -126,18 +128,7 @@ begin_when_free(DepotJob *job)
 	depot_job_begin_staging(job);
 	depot_job_need_agents(job, true);
 	job->on_agent_error = on_agent_error;
-	send_refresh(job);
-}
-
-/* Gives the check agent the pinned root in a file: a root may be larger than a line. */
-static void
-write_initial_root(DepotJob *job, const char *root)
-{
-	DepotError	error;
-
-	if (!depot_files_write_durable(depot_job_staging(job)->fd, INITIAL_ROOT_FILE, root, strlen(root),
-								   S_IRUSR | S_IWUSR, &error))
-		depot_errors_raise(ERROR, &error);
+	depot_job_transact(job, send_refresh);
 }
 
 static void
@@ -153,16 +144,7 @@ send_refresh(DepotJob *job)
 					 ",\"all_key_types\":%s,\"only_if_changed\":%s",
 					 depot_job_staging(job)->name, depot_platform_role(), depot_platform_reference_time(),
 					 refresh->row.all_key_types ? "true" : "false", refresh->with_targets ? "false" : "true");
-	if (refresh->row.trusted_root != NULL)
-	{
-		write_initial_root(job, refresh->row.trusted_root);
-		appendStringInfoString(&line, ",\"initial_root\":\"" INITIAL_ROOT_FILE "\",\"initial_root_sha256\":null");
-	}
-	else
-	{
-		appendStringInfoString(&line, ",\"initial_root\":null,\"initial_root_sha256\":");
-		escape_json(&line, refresh->row.root_sha256);
-	}
+	depot_trust_append(refresh->trust, &line);
 	appendStringInfoChar(&line, '}');
 	depot_agent_send(job->check, line.data);
 }
@@ -196,7 +178,7 @@ on_agent_error(DepotJob *job, DepotAgent *agent, const DepotError *error)
 	refresh->targets_context = NULL;
 	refresh->targets = NIL;
 	refresh->withdrawn = NIL;
-	send_refresh(job);
+	depot_job_transact(job, send_refresh);
 	return true;
 }
 
@@ -282,7 +264,7 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 	}
 	else if (strcmp(type, "done") == 0)
 		finish(job, message);
-	else if (strcmp(type, "progress") != 0)
+	else if (strcmp(type, "progress") != 0 && !depot_trust_take_line(refresh->trust, message, type))
 		depot_job_raise_agent_nonsense(job->check, "an unknown type of line");
 }
 
@@ -438,12 +420,13 @@ finish(DepotJob *job, const DepotMessage *message)
 	if (!refresh->has_targets && refresh->snapshot_version != refresh->row.snapshot_version)
 	{
 		refresh->with_targets = true;
-		send_refresh(job);
+		depot_job_transact(job, send_refresh);
 		return;
 	}
 	refresh->result.expires_epoch_s = depot_message_integer(message, "expires", 0);
 	job->on_message = NULL;
 	job->on_agent_error = NULL;
+	depot_trust_read_files(refresh->trust, message);
 	depot_job_transact(job, record_refresh);
 }
 
@@ -470,6 +453,7 @@ record_refresh(DepotJob *job)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("repository \"%s\" was dropped meanwhile", refresh->row.name)));
+	depot_trust_record(refresh->trust);
 	refresh->result.target_count = depot_catalog_count_available(refresh->row.name);
 	refresh->result.is_changed = refresh->is_changed ||
 		refresh->snapshot_version != refresh->row.snapshot_version ||
@@ -478,6 +462,7 @@ record_refresh(DepotJob *job)
 	depot_catalog_commit();
 	job->refreshing = NULL;
 	depot_test_point("refresh_after_commit");
+	depot_trust_note_recorded(refresh->trust);
 	if (refresh->result.is_changed)
 		depot_declared_request(true);
 

@@ -36,6 +36,17 @@ typedef struct DepotRepositoryRow
 	bool		has_available;	/* there are such rows */
 } DepotRepositoryRow;
 
+/* A row of depot.repository_metadata. */
+typedef struct DepotMetadataRow
+{
+	const char *role;
+	int64_t		version;
+	const char *stamp;			/* another one when the row has changed */
+	int64_t		size_bytes;
+	char	   *content;		/* NULL: not read */
+	bool		is_refused;		/* it counts for nothing */
+} DepotMetadataRow;
+
 typedef struct DepotAvailableRow
 {
 	const char *repository;

@@ -13,8 +13,10 @@
 
 #include <limits.h>
 
+#include "access/parallel.h"
 #include "common/declaration.h"
 #include "common/name.h"
+#include "common/trusted_roots.h"
 #include "miscadmin.h"
 #include "server/settings.h"
 #include "utils/guc.h"
@@ -28,6 +30,7 @@ int			depot_settings_stall_timeout_ms = 30000;
 char	   *depot_settings_proxy = NULL;
 char	   *depot_settings_ca_file = NULL;
 char	   *depot_settings_credentials_file = NULL;
+char	   *depot_settings_trusted_roots = NULL;
 bool		depot_settings_allow_http = false;
 bool		depot_settings_hold = false;
 int			depot_settings_min_free_mb = 128;
@@ -114,6 +117,28 @@ check_credentials_file(char **newval, void **extra, GucSource source)
 	return check_absolute_path(*newval, "depot.credentials_file");
 }
 
+/*
+ * Refuses a bad list when it is set.  One that stands in the file when the server starts is kept, since in its
+ * place the default would count: no pin.  No repository is used with it (anchor.c).
+ */
+static bool
+check_trusted_roots(char **newval, void **extra, GucSource source)
+{
+	DepotError	error;
+
+	if (depot_trusted_roots_check(*newval, &error))
+		return true;
+	if (process_shared_preload_libraries_in_progress)
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no repository is used, since \"depot.trusted_roots\" cannot be read: %s", error.message),
+				 errhint("Correct it in the configuration file and reload that.")));
+	if (process_shared_preload_libraries_in_progress || InitializingParallelWorker)
+		return true;
+	GUC_check_errdetail("\"depot.trusted_roots\": %s.", error.message);
+	return false;
+}
+
 /* Only what cannot be read as a list at all: a bad entry is a row of depot.desired, and the others count. */
 static bool
 check_extensions(char **newval, void **extra, GucSource source)
@@ -185,6 +210,10 @@ depot_settings_define(void)
 							   "Empty means none. It belongs to the server's user, with mode 0600.",
 							   &depot_settings_credentials_file, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_credentials_file, NULL, NULL);
+	DefineCustomStringVariable("depot.trusted_roots", "Roots that trust in repositories begins at on this server.",
+							   "\"repository = sha256 of root.json, or absolute path of it\", separated by commas.",
+							   &depot_settings_trusted_roots, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_trusted_roots, NULL, NULL);
 	DefineCustomBoolVariable("depot.allow_http", "Allow repositories by http on other hosts than this one.",
 							 "What is installed is verified all the same; an observer sees what it is.",
 							 &depot_settings_allow_http, false,

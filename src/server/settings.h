@@ -27,6 +27,7 @@ extern int	depot_settings_stall_timeout_ms;
 extern char *depot_settings_proxy;
 extern char *depot_settings_ca_file;
 extern char *depot_settings_credentials_file;
+extern char *depot_settings_trusted_roots;
 extern bool depot_settings_allow_http;
 extern bool depot_settings_hold;
 extern int	depot_settings_min_free_mb;

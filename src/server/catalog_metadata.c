@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog_metadata.c
+ *	  The depot's tables: the metadata of repositories that was accepted.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "server/catalog.h"
+#include "server/catalog_spi.h"
+#include "utils/builtins.h"
+
+int
+depot_catalog_read_metadata_rows(const char *repository, DepotMetadataRow **rows)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(repository)};
+	uint64		count;
+
+	count = depot_catalog_execute(SPI_OK_SELECT,
+								  "SELECT role, version::bigint, xmin::text, octet_length(content)::bigint"
+								  " FROM depot.repository_metadata WHERE repository = $1 AND role IS NOT NULL"
+								  " AND version IS NOT NULL AND content IS NOT NULL ORDER BY role, version",
+								  lengthof(types), types, values, NULL);
+	*rows = depot_catalog_alloc(sizeof(DepotMetadataRow) * Max(count, 1));
+	for (uint64 i = 0; i < count; i++)
+	{
+		DepotMetadataRow *row = &(*rows)[i];
+
+		row->role = depot_catalog_text(i, 1);
+		row->version = depot_catalog_int64(i, 2);
+		row->stamp = depot_catalog_text(i, 3);
+		row->size_bytes = depot_catalog_int64(i, 4);
+	}
+	return (int) count;
+}
+
+bool
+depot_catalog_read_metadata(const char *repository, DepotMetadataRow *row)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		values[] = {
+		CStringGetTextDatum(repository), CStringGetTextDatum(row->role), Int64GetDatum(row->version)
+	};
+	bool		is_null;
+	bytea	   *content;
+
+	if (depot_catalog_execute(SPI_OK_SELECT,
+							  "SELECT content FROM depot.repository_metadata"
+							  " WHERE repository = $1 AND role = $2 AND version = $3",
+							  lengthof(types), types, values, NULL) != 1)
+		return false;
+	content = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+	row->size_bytes = VARSIZE_ANY_EXHDR(content);
+	row->content = depot_catalog_alloc(row->size_bytes + 1);
+	memcpy(row->content, VARDATA_ANY(content), row->size_bytes);
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}
+
+void
+depot_catalog_write_metadata(const char *repository, const DepotMetadataRow *row)
+{
+	bytea	   *content = palloc(VARHDRSZ + row->size_bytes);
+	Oid			types[] = {TEXTOID, TEXTOID, INT8OID, BYTEAOID};
+	Datum		values[] = {
+		CStringGetTextDatum(repository), CStringGetTextDatum(row->role), Int64GetDatum(row->version),
+		PointerGetDatum(content)
+	};
+
+	SET_VARSIZE(content, VARHDRSZ + row->size_bytes);
+	memcpy(VARDATA(content), row->content, row->size_bytes);
+	depot_catalog_execute_one(SPI_OK_INSERT,
+							  "INSERT INTO depot.repository_metadata (repository, role, version, content)"
+							  " VALUES ($1, $2, $3, $4) ON CONFLICT (repository, role, version) DO UPDATE"
+							  " SET content = excluded.content, recorded_at = clock_timestamp()",
+							  lengthof(types), types, values);
+	pfree(content);
+}
+
+void
+depot_catalog_remove_metadata(const char *repository, const DepotMetadataRow *row)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		values[] = {
+		CStringGetTextDatum(repository), CStringGetTextDatum(row->role), Int64GetDatum(row->version)
+	};
+
+	depot_catalog_execute(SPI_OK_DELETE,
+						  "DELETE FROM depot.repository_metadata"
+						  " WHERE repository = $1 AND role = $2 AND version = $3",
+						  lengthof(types), types, values, NULL);
+}
