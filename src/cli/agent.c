@@ -185,3 +185,14 @@ depot_agent_get_file(const json_t *command, const char *member, const char **out
 		return depot_error_set(error, DEPOT_ERROR_AGENT, "member \"%s\" is not a plain file name", member);
 	return true;
 }
+
+bool
+depot_agent_get_key_types(const json_t *command, DepotTufKeyTypes *key_types, DepotError *error)
+{
+	bool		all = false;
+
+	if (!depot_json_get_bool(command, "all_key_types", false, &all, DEPOT_ERROR_AGENT, error))
+		return false;
+	*key_types = all ? DEPOT_TUF_ALL_KEY_TYPES : DEPOT_TUF_ED25519_ONLY;
+	return true;
+}

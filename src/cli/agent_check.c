@@ -159,17 +159,6 @@ depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool c
 	return fd;
 }
 
-bool
-depot_agent_get_key_types(const json_t *command, DepotTufKeyTypes *key_types, DepotError *error)
-{
-	bool		all = false;
-
-	if (!depot_json_get_bool(command, "all_key_types", false, &all, DEPOT_ERROR_AGENT, error))
-		return false;
-	*key_types = all ? DEPOT_TUF_ALL_KEY_TYPES : DEPOT_TUF_ED25519_ONLY;
-	return true;
-}
-
 /*----- asking for files ---------------------------------------------------------*/
 
 /* Reads the leader's answer to a need. */
