@@ -246,7 +246,7 @@ open_repository(DepotBundleCommand *command, const char *name, DepotError *error
 	if (!depot_temporary_make(&command->copy, error))
 		return false;
 	command->repository_fd = command->copy.fd;
-	command->download = depot_download_open(command->copy.fd, command->ca_file, error);
+	command->download = depot_download_open(command->copy.fd, command->ca_file, NULL, error);
 	return command->download != NULL;
 }
 
