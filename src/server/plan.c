@@ -385,7 +385,11 @@ is_withdrawn_error(const DepotPlanInput *input, const Wanted *wanted, const char
 		return false;
 	depot_plan_set_withdrawn_error(input, newest, error);
 	if (wanted->needed_by != NULL)
+	{
 		depot_error_prefix(error, "package \"%s\" needs what cannot be had", wanted->needed_by);
+		depot_error_hint(error, "Ask the publisher of package \"%s\" for a version that does without it.",
+						 wanted->needed_by);
+	}
 	return true;
 }
 

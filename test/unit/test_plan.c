@@ -37,6 +37,7 @@ typedef struct Build
 	int			minimum_minor;
 	const char *libc_min;
 	bool		is_preloaded;
+	const char *withdrawn;		/* why */
 }			Build;
 
 /* Memory of the manifests that the builds of one test become. */
@@ -131,7 +132,8 @@ offer(const Build *builds, int count, int available_count)
 				.repository = builds[i].repository,
 					.priority = builds[i].priority,
 					.target = builds[i].package,
-					.manifest = manifest
+					.manifest = manifest,
+					.withdrawn_reason = builds[i].withdrawn
 			};
 		else
 			catalog.installed[i - available_count] = (DepotInstalledRow)
@@ -434,6 +436,46 @@ test_version_by_scripts(void **state)
 	extension_version = NULL;
 }
 
+/* What was withdrawn is passed over; it still makes its repository the owner of the name, and stays installed. */
+static void
+test_withdrawn(void **state)
+{
+	const Build builds[] = {
+		{.repository = "main", .package = "hll", .version = "1", .extension = "hll"},
+		{.repository = "main", .package = "hll", .version = "2", .extension = "hll", .withdrawn = "crashes"},
+		{.repository = "main", .package = "sem", .version = "1", .extension = "sem", .withdrawn = "crashes"},
+		{.repository = "other", .priority = 9, .package = "sem", .version = "1", .extension = "sem"},
+		{
+			.repository = "main", .package = "top", .version = "1", .extension = "top", .depends = "hll",
+			.depends_constraint = "> 1"
+		},
+		{.repository = "main", .package = "hll", .version = "2", .extension = "hll"},
+	};
+	const DepotPlanRequest top = {.name = "top"};
+	DepotPlan	plan;
+	DepotError	error;
+
+	offer(builds, 5, 5);
+	expect("hll", NULL, NULL, "install hll 1", 0);
+	expect("hll", "2", NULL, NULL, DEPOT_ERROR_WITHDRAWN);
+	expect("hll", "3", NULL, NULL, DEPOT_ERROR_UNKNOWN_VERSION);
+	expect("sem", NULL, NULL, NULL, DEPOT_ERROR_WITHDRAWN);
+	expect("sem", NULL, "other", "install sem 1", 0);
+	assert_false(depot_plan_install(&catalog.input, &top, &plan, &error));
+	assert_string_equal(error.message,
+						"package \"top\" needs what cannot be had: package \"hll\" 2 was withdrawn by its publisher");
+	assert_string_equal(error.detail, "Reason: crashes.");
+	assert_string_equal(error.hint, "Ask the publisher of package \"top\" for a version that does without it.");
+
+	offer(builds, 6, 5);
+	expect("hll", NULL, NULL, "keep hll 2", 0);
+	expect("hll", "2", NULL, "keep hll 2", 0);
+	expect("hll", "1", NULL, "update hll 1", 0);
+	is_update = true;
+	expect("hll", NULL, NULL, "keep hll 2", 0);
+	is_update = false;
+}
+
 int
 main(void)
 {
@@ -451,6 +493,7 @@ main(void)
 		cmocka_unit_test(test_dependents),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_withdrawn),
 	};
 
 	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

@@ -277,11 +277,33 @@ test_missing_needs(void **state)
 	assert_error(DEPOT_ERROR_CONFLICT, "package \"stays\" 1.0 needs extension \"base\", which the lock has not");
 }
 
+/* A withdrawn build is refused, unless it is there already. */
+static void
+test_withdrawn(void **state)
+{
+	Package    *bad = make('a', "bad", "1.0", NULL, NULL, NULL);
+
+	(void) state;
+	offer(bad);
+	world.available[0].withdrawn_reason = "crashes";
+	world.available[0].withdrawn_advisory = "CVE-2026-1";
+	name_in_lock(bad);
+	assert_false(plan(false));
+	assert_error(DEPOT_ERROR_WITHDRAWN, "package \"bad\" 1.0 was withdrawn by its publisher");
+	assert_string_equal(world.error.detail, "Reason: crashes. Advisory: CVE-2026-1.");
+	assert_string_equal(world.error.hint, "Update the package where the lock was made, and make a new lock.");
+
+	install(bad);
+	assert_true(plan(false));
+	assert_item(0, "bad", DEPOT_PLAN_KEEP);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_actions, clear),
+		cmocka_unit_test_setup(test_withdrawn, clear),
 		cmocka_unit_test_setup(test_order, clear),
 		cmocka_unit_test_setup(test_unknown_digest, clear),
 		cmocka_unit_test_setup(test_digest_of_another, clear),
