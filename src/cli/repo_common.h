@@ -77,6 +77,7 @@ typedef struct DepotRepo
 	json_t	   *pending;		/* array of {path, role, length, sha256, custom} */
 	const char *request_file;	/* signing.json, relative to fd */
 	bool		waiting;		/* what is next comes from it */
+	bool		request_is_out; /* all that it asks for was published, by one that was killed then */
 }			DepotRepo;
 
 typedef struct DepotRepoKeys

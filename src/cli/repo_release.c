@@ -117,7 +117,8 @@ depot_repo_release(DepotRepo *repo, const DepotRepoKeys *keys, bool *published, 
 	if (!complete)
 		return true;
 	*published = true;
-	return write_all(repo, keys, error) && (!kept || depot_repo_request_remove(repo, error));
+	return write_all(repo, keys, error) &&
+		(!(kept || repo->request_is_out) || depot_repo_request_remove(repo, error));
 }
 
 void

@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,14 +43,13 @@ static const json_t *member(const json_t *request, const char *part, const char 
 bool
 depot_repo_request_load(DepotRepo *repo, DepotError *error)
 {
-	json_t	   *request;
+	json_t	   *request = NULL;
 	bool		ok;
 
 	if (!depot_files_exists(repo->fd, repo->request_file))
 		return true;
-	if (!read_request(repo->fd, repo->request_file, &request, error))
-		return false;
-	ok = apply(repo, request, error);
+	ok = read_request(repo->fd, repo->request_file, &request, error) && apply(repo, request, error);
+	repo->request_is_out = ok && !repo->waiting;
 	if (!ok)
 		depot_error_prefix(error, "%s", repo->request_file);
 	json_decref(request);
@@ -273,15 +273,15 @@ static json_t *
 checked_envelope(const DepotRepoRole *role, const json_t *envelope, DepotError *error)
 {
 	char		what[96];
-	DepotBuffer text;
+	char	   *text = json_dumps(envelope, JSON_COMPACT);
 	json_t	   *result = NULL;
 
 	snprintf(what, sizeof(what), "%s metadata", role->name);
-	depot_buffer_init(&text);
-	if (depot_json_canonical(envelope, &text, DEPOT_ERROR_METADATA_FORMAT, error))
-		result = depot_tuf_parse_metadata(text.data == NULL ? "" : text.data, text.length_bytes,
-										  depot_repo_type(role->name), what, error);
-	depot_buffer_free(&text);
+	if (text == NULL)
+		depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT, "%s: not a JSON object", what);
+	else
+		result = depot_tuf_parse_metadata(text, strlen(text), depot_repo_type(role->name), what, error);
+	free(text);
 	return result;
 }
 
@@ -349,7 +349,7 @@ take_published(DepotRepo *repo, const json_t *request, DepotError *error)
 		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "it does not hold the published root");
 	json_object_foreach(json_object_get(request, "published"), name, envelope)
 	{
-		DepotBuffer text;
+		char	   *text;
 		bool		ok;
 
 		role = depot_repo_find_role(repo, name);
@@ -357,10 +357,10 @@ take_published(DepotRepo *repo, const json_t *request, DepotError *error)
 			role = depot_repo_add_role(repo, name, error);
 		if (role == NULL)
 			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "it holds a role that cannot be");
-		depot_buffer_init(&text);
-		ok = depot_json_canonical(envelope, &text, DEPOT_ERROR_METADATA_FORMAT, error) &&
-			depot_repo_take_published(role, text.data, text.length_bytes, error);
-		depot_buffer_free(&text);
+		text = json_dumps(envelope, JSON_COMPACT);
+		ok = text != NULL ? depot_repo_take_published(role, text, strlen(text), error)
+			: depot_error_set(error, DEPOT_ERROR_METADATA_FORMAT, "published %s is not a JSON object", role->name);
+		free(text);
 		if (!ok)
 			return false;
 	}
