@@ -53,6 +53,7 @@ static bool mark_one(DepotRepo *repo, Search *search, const char *role, const ch
 					 const json_t *length, json_t *custom, DepotError *error);
 static bool add_mark(const Yank *yank, const char *path, json_t *custom, json_t **changed, DepotError *error);
 static json_t *find_pending(const DepotRepo *repo, const char *path);
+static bool write_pending(DepotRepo *repo, DepotError *error);
 static bool change_list(DepotRepo *repo, const Yank *yank, DepotError *error);
 static bool read_list(const DepotRepo *repo, json_t **entries, DepotError *error);
 static bool change_entries(const Yank *yank, json_t *entries, int *changed_count, DepotError *error);
@@ -199,7 +200,7 @@ mark_targets(DepotRepo *repo, const Yank *yank, DepotError *error)
 		return depot_error_hint(error, "Give the target's path, as \"pg_depot repo add\" printed it, or the "
 								"package and its version.");
 	}
-	return search.changed_count == 0 || depot_repo_write_pending(repo, error);
+	return search.changed_count == 0 || write_pending(repo, error);
 }
 
 /* A package's targets are pg15/linux-amd64/PACKAGE/VERSION/FILE. */
@@ -282,6 +283,25 @@ find_pending(const DepotRepo *repo, const char *path)
 			return entry;
 	}
 	return NULL;
+}
+
+/* Writes what is pending, without what has become again as it is published. */
+static bool
+write_pending(DepotRepo *repo, DepotError *error)
+{
+	for (size_t i = json_array_size(repo->pending); i-- > 0;)
+	{
+		const json_t *entry = json_array_get(repo->pending, i);
+		const DepotRepoRole *role = depot_repo_find_role(repo, json_string_value(json_object_get(entry, "role")));
+		const json_t *targets = role == NULL ? NULL : json_object_get(role->body, "targets");
+		const json_t *target = json_object_get(targets, json_string_value(json_object_get(entry, "path")));
+		const json_t *hashes = json_object_get(target, "hashes");
+
+		if (json_equal(json_object_get(hashes, "sha256"), json_object_get(entry, "sha256")) &&
+			json_equal(json_object_get(target, "custom"), json_object_get(entry, "custom")))
+			(void) json_array_remove(repo->pending, i);
+	}
+	return depot_repo_write_pending(repo, error);
 }
 
 /*----- the list --------------------------------------------------------------------*/
@@ -398,7 +418,7 @@ put_list(DepotRepo *repo, json_t *entries, DepotError *error)
 		json_object_set_new(entry, "length", json_integer((json_int_t) text.length_bytes)) != 0)
 		out_of_memory(error);
 	else
-		ok = depot_repo_write_pending(repo, error);
+		ok = write_pending(repo, error);
 
 done:
 	json_decref(document);

@@ -12,7 +12,8 @@
 
 #define KEPT "var/metadata/main/withdrawn.list"
 
-static const char *list_format = "{\"format\":1,\"withdrawn\":[{\"sha256\":\"%s\",\"reason\":\"%s\",\"advisory\":null}]}";
+static const char *list_format =
+"{\"format\":1,\"withdrawn\":[{\"sha256\":\"%s\",\"reason\":\"%s\",\"advisory\":null}]}";
 
 static void
 mark(json_t *custom)
@@ -61,7 +62,8 @@ refresh_withdrawn(Depot *depot)
 	{
 		if (strcmp(agent_string(line, "type"), "withdrawn") == 0)
 			json_array_append_new(withdrawn, json_sprintf("%s %s %s", agent_string(line, "sha256"),
-														  agent_string(line, "reason"), agent_string(line, "advisory")));
+														  agent_string(line, "reason"),
+														  agent_string(line, "advisory")));
 	}
 	json_decref(lines);
 	return withdrawn;
@@ -180,7 +182,8 @@ test_bad_lists(void **state)
 	depot_open(&depot);
 	assert_true(scratch_write(depot.job_fd, "root", depot.fixture.pin));
 	publish_list(&depot, empty, NULL);
-	assert_error_line(run_command(&depot, refresh_command("root", NULL), NULL), "not_found", "lacks the withdrawn.json");
+	assert_error_line(run_command(&depot, refresh_command("root", NULL), NULL), "not_found",
+					  "lacks the withdrawn.json");
 	publish_list(&depot, empty, "{\"format\":1,\"withdrawn\":{}}");
 	assert_error_line(run_command(&depot, refresh_command("root", NULL), NULL), "digest_mismatch",
 					  "withdrawn.json is not the file that was signed");

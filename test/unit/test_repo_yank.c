@@ -108,6 +108,14 @@ mark_and_take_back(void **state)
 	repo_expect(0, "published 0", REPO_PUBLISH);
 	assert_false(look(REPO_ROLE, PATH).is_marked);
 	repo_expect(0, "not withdrawn " PATH, "repo yank repo demo 1.0 --undo");
+
+	/* taken back before it is published, nothing is left of it */
+	repo_expect(0, "withdrawn ", "repo yank repo demo 1.0 --reason x");
+	assert_int_equal(repo_run("repo status repo"), 0);
+	assert_non_null(strstr(output, "added, not published: 1"));
+	repo_expect(0, "offered again ", "repo yank repo demo 1.0 --undo");
+	assert_int_equal(repo_run("repo status repo"), 0);
+	assert_null(strstr(output, "not published"));
 	assert_int_equal(repo_client("new-trust"), 2);
 }
 
