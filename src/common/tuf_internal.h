@@ -161,6 +161,9 @@ extern bool depot_tuf_store_write_root(int directory_fd, int64_t version, const 
 extern bool depot_tuf_store_keep_whole(int directory_fd, const char *const *roles, int role_count,
 									   DepotError *error);
 
+/* Tells whether the last whole set was made with the timestamp that is trusted now. */
+extern bool depot_tuf_store_is_whole_current(int directory_fd);
+
 /* Opens what was kept so; -1 when there is nothing. */
 extern int	depot_tuf_store_open_whole(int directory_fd);
 

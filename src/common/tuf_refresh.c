@@ -105,14 +105,11 @@ keep_whole(const DepotTufClient *client, DepotError *error)
 	static const char *const top_level[] = {"timestamp", "snapshot", "targets"};
 	const char **roles;
 	int			count = 0;
-	int			fd;
 	bool		ok;
 
-	if (!client->changed && (fd = depot_tuf_store_open_whole(client->directory_fd)) >= 0)
-	{
-		(void) close(fd);
+	/* an earlier refresh may have persisted all of it and then failed to keep it */
+	if (!client->changed && depot_tuf_store_is_whole_current(client->directory_fd))
 		return true;
-	}
 	roles = calloc((size_t) client->slice_count + 3, sizeof(roles[0]));
 	if (roles == NULL)
 		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");

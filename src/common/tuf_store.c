@@ -103,6 +103,25 @@ depot_tuf_store_keep_whole(int directory_fd, const char *const *roles, int role_
 	return ok;
 }
 
+bool
+depot_tuf_store_is_whole_current(int directory_fd)
+{
+	DepotBuffer now;
+	DepotBuffer kept;
+	DepotError	ignored;
+	bool		is_current;
+
+	depot_buffer_init(&now);
+	depot_buffer_init(&kept);
+	is_current = depot_files_read(directory_fd, "timestamp.json", DEPOT_TUF_TIMESTAMP_MAX_BYTES, &now, &ignored) &&
+		depot_files_read(directory_fd, WHOLE "/timestamp.json", DEPOT_TUF_TIMESTAMP_MAX_BYTES, &kept, &ignored) &&
+		now.length_bytes > 0 && now.length_bytes == kept.length_bytes &&
+		memcmp(now.data, kept.data, now.length_bytes) == 0;
+	depot_buffer_free(&now);
+	depot_buffer_free(&kept);
+	return is_current;
+}
+
 int
 depot_tuf_store_open_whole(int directory_fd)
 {

@@ -42,6 +42,7 @@ BEGIN
 	}
 }
 
+use DepotAttack;
 use DepotTest;
 use Test::More;
 
@@ -100,6 +101,36 @@ is_full_error('full, another repository',
 is($node->safe_psql('postgres', "SELECT action FROM install_extension('hll')"), 'keep', 'full: what is there is kept');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM verify_extension_files()'), 0, 'full: verify works');
 is($node->safe_psql('postgres', 'CREATE EXTENSION hll; SELECT hll_cardinality(hll_empty()); DROP EXTENSION hll'), 0, 'full: hll works');
+
+# A refresh with something new, from nothing to enough: what was trusted as a whole stays until all of the new is there.
+{
+	my $copy = copy_repository($repository->{directory}, "$ENV{DEPOT_TEST_WORK}/copy");
+	unlink $filler;
+	add_repository($node, $copy, name => 'copy');
+	sign('role', $copy, $repository->{keys}, 'pg15-linux-amd64');
+	my $whole = "$small/depot/var/metadata/copy/whole";
+	my @trusted = ('sh', '-c', 'cd "$1" && sha256sum *', 'sh', $whole);
+	my $before = run_ok(@trusted);
+	my $full = 0;
+	foreach my $step (0 .. 200)
+	{
+		leave_free($step * 4096);
+		my $answer = DepotTest::psql_error($node, 'postgres', "SELECT changed FROM refresh_extension_repository('copy')");
+		if ($answer->{status} == 0)
+		{
+			is($answer->{stdout}, 't', "a refresh with something new: $step pages are enough");
+			isnt(run_ok(@trusted), $before, 'and it is trusted as a whole');
+			last;
+		}
+		$full++;
+		next if $answer->{sqlstate} eq '53100' && run_ok(@trusted) eq $before;
+		fail("a refresh with $step pages free: $answer->{stderr}");
+	}
+	cmp_ok($full, '>', 3, "which it was not $full times");
+	unlink $filler;
+	is($node->safe_psql('postgres', "SELECT action FROM install_extension('ip4r', repository => 'copy')"), 'install', 'and can be installed from');
+	$node->safe_psql('postgres', "SELECT uninstall_extension('ip4r'); SELECT drop_extension_repository('copy')");
+}
 
 # From nearly nothing to enough: each installation is done or leaves everything as it was.
 my %outcomes;

@@ -119,7 +119,7 @@ sub ignore_description
 	publish_hostile(make_hostile($name));
 	my @warnings = warnings_of($refresh);
 	is(scalar @warnings, 1, "description: $name: one warning");
-	like($warnings[0] // '', qr/repository "main": target "\Q$evil\E" is ignored: /, "$name: says which target is ignored");
+	like($warnings[0] // '', qr/repository "main": target "\Q$evil\E" of role "\Q$role\E" is ignored: /, "$name: says which target is ignored");
 	is($node->safe_psql('postgres', 'SELECT DISTINCT package FROM depot.available'), 'depot_demo', "$name: no row of it");
 	refused_ok($node, "description: $name", $install, sqlstate => '42704', message => 'extension "evil" is not available');
 	return;
