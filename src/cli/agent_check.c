@@ -18,11 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/agent.h"
+#include "cli/agent_check_verified.h"
 #include "cli/agent_sandbox.h"
 #include "cli/agent_trust.h"
 #include "common/digest.h"
@@ -37,10 +36,6 @@
 /* Address space; enough for 20 MB of metadata or a package of any size, too little to hurt the server. */
 #define DEFAULT_MEMORY_BYTES (UINT64_C(256) * 1024 * 1024)
 
-/* How long a command waits for another one's refresh, and how often it looks. */
-#define LOCK_PATIENCE_MS 30000
-#define LOCK_NAP_MS 50
-
 #define MAX_WARNINGS 20
 
 /* A target line must fit beside its path and digest. */
@@ -51,6 +46,7 @@ typedef struct Refresh
 	DepotAgent *agent;
 	const char *repository;
 	const char *role;			/* of the server's platform */
+	bool		only_if_changed;
 	int			job_fd;
 	int			metadata_fd;
 	int			need_count;
@@ -79,85 +75,6 @@ const DepotAgentKind depot_agent_check = {
 	.commands = check_commands,
 	.begin = begin_check,
 };
-
-/*----- shared by the commands -------------------------------------------------*/
-
-int
-depot_agent_open_job(const DepotAgent *agent, const json_t *command, DepotError *error)
-{
-	const char *job;
-	const char *staging = strchr(DEPOT_STAGING, '/') + 1;	/* below var, which is the agent's directory */
-	char		path[sizeof(DEPOT_STAGING) + DEPOT_JOB_NAME_BYTES];
-	int			fd;
-
-	if (!depot_json_get_string(command, "job", true, &job, DEPOT_ERROR_AGENT, error))
-		return -1;
-	if (strlen(job) != DEPOT_JOB_NAME_BYTES - 1 ||
-		strspn(job, "0123456789abcdef") != DEPOT_JOB_NAME_BYTES - 1)
-	{
-		depot_error_set(error, DEPOT_ERROR_AGENT, "member \"job\" is not the name of a job");
-		return -1;
-	}
-	snprintf(path, sizeof(path), "%s/%s", staging, job);
-	fd = depot_files_open_directory(agent->directory_fd, path, error);
-	if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0)
-	{
-		depot_error_set_errno(error, errno, "could not lock the job directory");
-		(void) close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
-/*
- * Waits for a lock on a repository's metadata, which a refresh replaces file by file: somebody who reads it
- * in the middle of that would take it for forged.
- */
-static bool
-lock_metadata(int fd, bool exclusive, const char *repository, DepotError *error)
-{
-	const struct timespec nap = {.tv_sec = 0, .tv_nsec = LOCK_NAP_MS * 1000000L};
-	const int	operation = (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB;
-
-	for (int waited_ms = 0; flock(fd, operation) != 0; waited_ms += LOCK_NAP_MS)
-	{
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return depot_error_set_errno(error, errno, "could not lock metadata of repository \"%s\"",
-										 repository);
-		if (waited_ms >= LOCK_PATIENCE_MS)
-		{
-			depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "repository \"%s\" is being refreshed",
-							repository);
-			return depot_error_hint(error, "Repeat the call when the refresh is done.");
-		}
-		(void) nanosleep(&nap, NULL);
-	}
-	return true;
-}
-
-int
-depot_agent_open_metadata(const DepotAgent *agent, const json_t *command, bool change, DepotError *error)
-{
-	int			fd;
-
-	const char *repository;
-	const char *metadata = strchr(DEPOT_METADATA, '/') + 1;
-	char		path[sizeof(DEPOT_METADATA) + DEPOT_NAME_MAX_BYTES + 1];
-
-	if (!depot_json_get_string(command, "repository", true, &repository, DEPOT_ERROR_AGENT, error) ||
-		!depot_name_check_package(repository, "repository", error))
-		return -1;
-	snprintf(path, sizeof(path), "%s/%s", metadata, repository);
-	if (change && !depot_files_make_directories(agent->directory_fd, path, 0700, true, error))
-		return -1;
-	fd = depot_files_open_directory(agent->directory_fd, path, error);
-	if (fd >= 0 && !lock_metadata(fd, change, repository, error))
-	{
-		(void) close(fd);
-		fd = -1;
-	}
-	return fd;
-}
 
 /*----- asking for files ---------------------------------------------------------*/
 
@@ -373,21 +290,51 @@ make_done(const DepotTufRole *roles, int role_count, bool changed)
 /*----- the command ---------------------------------------------------------------------*/
 
 static bool
-finish_refresh(Refresh *refresh, DepotTufClient *client, bool changed, bool only_if_changed,
-			   DepotError *error)
+finish_refresh(Refresh *refresh, const DepotTufRole *roles, int role_count, bool changed, DepotError *error)
+{
+	if (changed || !refresh->only_if_changed)
+		send_warnings(refresh, roles, role_count);
+	return depot_channel_send(&refresh->agent->channel, make_done(roles, role_count, changed)) ||
+		depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the refresh is done");
+}
+
+/* The leader asks for packages by their digests. */
+static bool
+check_layout(const DepotTufClient *client, DepotError *error)
+{
+	return depot_tuf_has_consistent_snapshots(client) ||
+		depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it does not use consistent snapshots");
+}
+
+/*
+ * Runs the workflow; when nothing has changed since it was run last, only as far as that shows.  What was adopted is a
+ * change, too.
+ */
+static bool
+refresh_repository(Refresh *refresh, DepotTufClient *client, int metadata_fd, int64_t reference_time, int key_types,
+				   bool adopted, DepotError *error)
 {
 	DepotTufRole *roles = calloc(DEPOT_TUF_MAX_ROLES, sizeof(DepotTufRole));
-	int			role_count = roles == NULL ? 0 : depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
-	const DepotAgentSource source = {.bring = bring_file, .context = refresh};
+	char		timestamp_sha256[DEPOT_SHA256_HEX_BYTES];
+	int			count = 0;
+	const bool	only_if_changed = refresh->only_if_changed && !adopted;
+	bool		changed = false;
 	bool		ok = roles != NULL || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 
+	if (ok && only_if_changed)
+		count = depot_agent_verified_read(metadata_fd, refresh->role, key_types, reference_time, timestamp_sha256,
+										  roles);
+	if (count > 0)
+		depot_tuf_stop_at_timestamp(client, timestamp_sha256);
+	depot_tuf_visit_slice(client, only_if_changed, send_target, refresh);
+	ok = ok && depot_tuf_refresh(client, refresh->role, fetch_through_leader, refresh, &changed, error) &&
+		check_layout(client, error);
+	if (ok && !depot_tuf_is_unchanged(client))
+		count = depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
 	if (ok && (changed || !only_if_changed))
-	{
-		send_warnings(refresh, roles, role_count);
-		ok = depot_agent_send_withdrawn_list(refresh->agent, client, refresh->metadata_fd, &source, error);
-	}
-	if (ok && !depot_channel_send(&refresh->agent->channel, make_done(roles, role_count, changed)))
-		ok = depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the refresh is done");
+		depot_agent_verified_write(metadata_fd, refresh->role, key_types, depot_tuf_timestamp_sha256(client), roles,
+								   count);
+	ok = ok && finish_refresh(refresh, roles, count, changed || adopted, error);
 	free(roles);
 	return ok;
 }
@@ -405,31 +352,23 @@ add_hint(DepotError *error)
 						 "tell the publisher of the repository.");
 }
 
-/* The leader asks for packages by their digests. */
-static bool
-check_layout(const DepotTufClient *client, DepotError *error)
-{
-	return depot_tuf_has_consistent_snapshots(client) ||
-		depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it does not use consistent snapshots");
-}
-
 bool
 depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *error)
 {
 	Refresh		refresh = {.agent = agent, .job_fd = -1};
 	DepotTufClient *client = NULL;
+	DepotTufKeyTypes key_types;
 	int64_t		reference_time;
 	int			metadata_fd = -1;
-	bool		only_if_changed = false;
 	bool		adopted = false;
-	bool		changed = false;
 	bool		ok = false;
 
 	if (!depot_json_get_string(command, "repository", true, &refresh.repository, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_string(command, "role", true, &refresh.role, DEPOT_ERROR_AGENT, error) ||
 		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, DEPOT_ERROR_AGENT,
 								error) ||
-		!depot_json_get_bool(command, "only_if_changed", false, &only_if_changed, DEPOT_ERROR_AGENT, error))
+		!depot_json_get_bool(command, "only_if_changed", false, &refresh.only_if_changed, DEPOT_ERROR_AGENT, error) ||
+		!depot_agent_get_key_types(command, &key_types, error))
 		goto done;
 	if (!depot_name_is_delegated_role(refresh.role))
 	{
@@ -446,12 +385,8 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	client = depot_agent_open_trusted(command, metadata_fd, refresh.job_fd, reference_time, fetch_initial_root,
 									  &refresh, error);
 	ok = client != NULL &&
-		depot_agent_adopt_rows(agent, command, client, refresh.job_fd, refresh.role, &adopted, error);
-	if (ok)
-		depot_tuf_visit_slice(client, only_if_changed && !adopted, send_target, &refresh);
-	ok = ok && depot_tuf_refresh(client, refresh.role, fetch_through_leader, &refresh, &changed, error) &&
-		check_layout(client, error) &&
-		finish_refresh(&refresh, client, changed || adopted, only_if_changed, error);
+		depot_agent_adopt_rows(agent, command, client, refresh.job_fd, refresh.role, &adopted, error) &&
+		refresh_repository(&refresh, client, metadata_fd, reference_time, (int) key_types, adopted, error);
 	if (!ok)
 	{
 		depot_error_prefix(error, "repository \"%s\"", refresh.repository);

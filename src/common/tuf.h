@@ -102,6 +102,17 @@ extern bool depot_tuf_refresh(DepotTufClient *client, const char *delegated_role
 							  bool *changed, DepotError *error);
 
 /*
+ * Lets the next refresh end after the timestamp when neither root nor timestamp has changed and the file of the trusted
+ * timestamp has this digest: everything else was valid with it, and has not expired.  depot_tuf_is_unchanged
+ * tells whether it did; nothing can be looked up then.
+ */
+extern void depot_tuf_stop_at_timestamp(DepotTufClient *client, const char *timestamp_sha256);
+extern bool depot_tuf_is_unchanged(const DepotTufClient *client);
+
+/* Returns the digest of the trusted timestamp's file after a refresh. */
+extern const char *depot_tuf_timestamp_sha256(const DepotTufClient *client);
+
+/*
  * Loads the trusted timestamp, snapshot, targets and delegated role from disk only,
  * verifying signatures, versions and hashes; expiry is looked at only with check_expiry.
  */

@@ -78,6 +78,9 @@ struct DepotTufClient
 	DepotTufFetch fetch;		/* after a refresh: where roles on demand come from; NULL: disk only */
 	void	   *fetch_context;
 	bool		changed;		/* this refresh persisted something, or leaves a role out */
+	char		timestamp_sha256[65];	/* of the trusted timestamp's file; "" when there is none */
+	char		known_timestamp[65];	/* with which everything is known to be valid, or "" */
+	bool		is_unchanged;	/* the last refresh ended with that timestamp */
 	DepotTufRole *slice;		/* the slice's roles that the last refresh went through, owned */
 	int			slice_count;
 	DepotTufDocument visited;	/* what was visited last: freed when memory is needed, not before there is an answer */

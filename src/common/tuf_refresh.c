@@ -25,6 +25,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "common/digest.h"
+
 static bool update_root(DepotTufClient *client, DepotError *error);
 static bool update_timestamp(DepotTufClient *client, DepotError *error);
 static int64_t announced_snapshot(const DepotTufDocument *timestamp);
@@ -32,6 +34,7 @@ static bool take_timestamp(DepotTufClient *client, const DepotBuffer *bytes, Dep
 						   DepotTufDocument *fresh, DepotError *error);
 static bool update_listed(DepotTufClient *client, const DepotTufExpect *expect, DepotTufDocument *document,
 						  DepotError *error);
+static bool update_the_rest(DepotTufClient *client, const char *delegated_role, DepotError *error);
 static bool keep_whole(const DepotTufClient *client, DepotError *error);
 static bool check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fresh,
 									DepotError *error);
@@ -45,30 +48,58 @@ bool
 depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFetch fetch, void *context,
 				  bool *changed, DepotError *error)
 {
-	DepotTufExpect expect;
 	bool		ok;
 
 	*changed = false;
 	depot_tuf_forget(client);
 	client->check_expiry = true;
 	client->changed = false;
+	client->is_unchanged = false;
 	if (!depot_tuf_lock(client, error))
 		return false;
 	client->fetch = fetch;
 	client->fetch_context = context;
-	ok = update_root(client, error) &&
-		update_timestamp(client, error) &&
-		depot_tuf_expect_top_level(client, "snapshot", &expect, error) &&
-		update_listed(client, &expect, &client->snapshot, error) &&
-		depot_tuf_expect_top_level(client, "targets", &expect, error) &&
-		update_listed(client, &expect, &client->targets, error) &&
-		(delegated_role == NULL || depot_tuf_update_slice(client, delegated_role, error)) &&
-		keep_whole(client, error);
+	ok = update_root(client, error) && update_timestamp(client, error);
+	client->is_unchanged = ok && !client->changed && client->known_timestamp[0] != '\0' &&
+		strcmp(client->known_timestamp, client->timestamp_sha256) == 0;
+	ok = ok && (client->is_unchanged || update_the_rest(client, delegated_role, error));
 	depot_tuf_unlock(client);
 	if (!ok)
 		depot_tuf_forget(client);
 	*changed = client->changed;
 	return ok;
+}
+
+/* What follows from a timestamp. */
+static bool
+update_the_rest(DepotTufClient *client, const char *delegated_role, DepotError *error)
+{
+	DepotTufExpect expect;
+
+	return depot_tuf_expect_top_level(client, "snapshot", &expect, error) &&
+		update_listed(client, &expect, &client->snapshot, error) &&
+		depot_tuf_expect_top_level(client, "targets", &expect, error) &&
+		update_listed(client, &expect, &client->targets, error) &&
+		(delegated_role == NULL || depot_tuf_update_slice(client, delegated_role, error)) &&
+		keep_whole(client, error);
+}
+
+void
+depot_tuf_stop_at_timestamp(DepotTufClient *client, const char *timestamp_sha256)
+{
+	snprintf(client->known_timestamp, sizeof(client->known_timestamp), "%s", timestamp_sha256);
+}
+
+bool
+depot_tuf_is_unchanged(const DepotTufClient *client)
+{
+	return client->is_unchanged;
+}
+
+const char *
+depot_tuf_timestamp_sha256(const DepotTufClient *client)
+{
+	return client->timestamp_sha256;
 }
 
 bool
@@ -174,8 +205,11 @@ update_timestamp(DepotTufClient *client, DepotError *error)
 
 	depot_buffer_init(&bytes);
 	if (!depot_tuf_expect_top_level(client, "timestamp", &expect, error) ||
-		!load_local(client, &expect, &bytes, &local, error) ||
-		!fetch_file(client, "timestamp", 0, &expect, &bytes, &missing, error))
+		!load_local(client, &expect, &bytes, &local, error))
+		goto done;
+	if (local.envelope != NULL)
+		depot_digest_sha256_hex(bytes.data, bytes.length_bytes, client->timestamp_sha256);
+	if (!fetch_file(client, "timestamp", 0, &expect, &bytes, &missing, error))
 		goto done;
 	if (missing)
 	{
@@ -244,6 +278,7 @@ take_timestamp(DepotTufClient *client, const DepotBuffer *bytes, DepotTufDocumen
 	{
 		if (!depot_tuf_store_write(client->directory_fd, "timestamp", bytes, error))
 			return false;
+		depot_digest_sha256_hex(bytes->data, bytes->length_bytes, client->timestamp_sha256);
 		client->changed = true;
 	}
 	client->timestamp = *chosen;

@@ -269,6 +269,81 @@ test_refresh_no_role_for_us(void **state)
 	depot_close(&depot);
 }
 
+/* A refresh only if something has changed; returns its last line and how many files it asked for. */
+static json_t *
+refresh_changes(Depot *depot, int64_t reference_time, int *needs)
+{
+	json_t	   *command = refresh_command(NULL, NULL);
+
+	json_object_set_new(command, "only_if_changed", json_true());
+	json_object_set_new(command, "reference_time", json_integer(reference_time));
+	agent_send(&depot->agent, command);
+	for (*needs = 0;; ++*needs)
+	{
+		json_t	   *line = agent_read(&depot->agent);
+
+		if (strcmp(agent_string(line, "type"), "need") != 0)
+			return line;
+		answer_need(depot, line);
+		json_decref(line);
+	}
+}
+
+/* What was verified before is not read again, as long as all of it is as it was. */
+static void
+test_refresh_unchanged(void **state)
+{
+	static const char *const role_file = "var/metadata/main/" FIXTURE_ROLE ".json";
+	Depot		depot;
+	json_t	   *first;
+	json_t	   *line;
+	int			needs;
+
+	(void) state;
+	depot_open(&depot);
+	assert_true(scratch_write(depot.job_fd, "root", depot.fixture.pin));
+	first = run_command(&depot, refresh_command("root", NULL), NULL);
+	assert_line_type(first, "done");
+
+	line = refresh_changes(&depot, FIXTURE_NOW, &needs);
+	assert_line_type(line, "done");
+	assert_int_equal(needs, 2);
+	assert_true(json_is_false(json_object_get(line, "changed")));
+	assert_true(json_equal(json_object_get(line, "roles"), json_object_get(first, "roles")));
+	assert_true(json_equal(json_object_get(line, "expires"), json_object_get(first, "expires")));
+	json_decref(line);
+
+	/* A file that somebody has changed is fetched again. */
+	assert_true(scratch_write(depot.root.fd, role_file, "{}"));
+	line = refresh_changes(&depot, FIXTURE_NOW, &needs);
+	while (strcmp(agent_string(line, "type"), "target") == 0)
+	{
+		json_decref(line);
+		line = agent_read(&depot.agent);
+	}
+	assert_line_type(line, "done");
+	assert_int_equal(needs, 3);
+	assert_true(json_is_true(json_object_get(line, "changed")));
+	json_decref(line);
+
+	/* Time goes on, and a new timestamp is followed. */
+	line = refresh_changes(&depot, FIXTURE_NOW + 10 * 365 * 86400, &needs);
+	assert_error_line(line, "metadata_expired", "");
+	publish_again(&depot);
+	line = refresh_changes(&depot, FIXTURE_NOW, &needs);
+	assert_true(needs > 2);
+	while (strcmp(agent_string(line, "type"), "target") == 0)
+	{
+		json_decref(line);
+		line = agent_read(&depot.agent);
+	}
+	assert_line_type(line, "done");
+	assert_true(json_is_true(json_object_get(line, "changed")));
+	json_decref(line);
+	json_decref(first);
+	depot_close(&depot);
+}
+
 int
 main(void)
 {
@@ -281,6 +356,7 @@ main(void)
 		cmocka_unit_test(test_refresh_bad_commands),
 		cmocka_unit_test(test_refresh_foreign_targets),
 		cmocka_unit_test(test_refresh_no_role_for_us),
+		cmocka_unit_test(test_refresh_unchanged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
