@@ -26,6 +26,7 @@
 #include "cli/repo_common.h"
 #include "common/files.h"
 #include "common/name.h"
+#include "common/publisher.h"
 #include "common/tuf.h"
 
 #define REQUEST_FORMAT 1
@@ -364,9 +365,20 @@ take_published(DepotRepo *repo, const json_t *request, DepotError *error)
 		if (!ok)
 			return false;
 	}
+	if (!depot_repo_bind_roles(repo, error))
+		return false;
 	role = &repo->roles[DEPOT_REPO_ROOT];
-	return depot_repo_bind_roles(repo, error) &&
-		depot_tuf_verify_envelope(role->envelope, role->keys, role->entry, "published root metadata", error);
+	if (!depot_tuf_verify_envelope(role->envelope, role->keys, role->entry, "published root metadata", error))
+		return false;
+	for (int i = DEPOT_REPO_TARGETS; i < repo->role_count; i++)
+	{
+		if (repo->roles[i].envelope != NULL && repo->roles[i].stale && !repo->roles[i].disowned &&
+			!depot_publisher_is_role(repo->roles[i].name))
+			return depot_error_set(error, DEPOT_ERROR_METADATA_THRESHOLD,
+								   "what it calls the published %s is not signed by the keys of that role",
+								   repo->roles[i].name);
+	}
+	return true;
 }
 
 static const json_t *

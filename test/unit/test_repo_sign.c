@@ -178,6 +178,17 @@ altered_requests_are_refused(void **state)
 	expect_refused(1, "could not open", "repo sign repo --merge absent");
 	expect_refused(2, "one at a time", "repo sign repo --merge signed.json --key targets");
 
+	/* Nor is the published state that it shows changes against anybody's invention. */
+	request = read_request("signed.json");
+	json_object_set_new(json_object_get(json_object_get(json_object_get(request, "published"), "targets"), "signed"),
+						"x", json_integer(1));
+	write_request("copy.json", request);
+	repo_expect(1, "what it calls the published targets is not signed", "repo sign copy.json --key targets2");
+	request = read_request("signed.json");
+	json_object_del(json_object_get(request, "published"), "root");
+	write_request("copy.json", request);
+	repo_expect(1, "it does not hold the published root", "repo sign copy.json --key targets2");
+
 	/* A damaged one can be given up. */
 	assert_true(scratch_write(scratch.fd, "repo/signing.json", "no JSON"));
 	expect_refused(1, "signing.json", "repo publish repo --key targets --key targets2" ONLINE);
@@ -285,6 +296,31 @@ rotations_add_up(void **state)
 	repo_expect(0, "is still a key of role \"timestamp\"",
 				"repo rotate repo snapshot --add timestamp2.pub --remove snapshot.pub --key root --key timestamp2");
 	assert_int_equal(repo_client("trust"), 1);
+}
+
+/* A platform may have keys of its own, and then does not follow targets any more. */
+static void
+delegated_roles_rotate(void **state)
+{
+	repo_expect(0, "", REPO_INIT);
+	repo_make_package("1.0", "SELECT 1;");
+	repo_expect(0, "", "repo add repo out/demo-1.0.tar.zst");
+	repo_expect(0, "", REPO_PUBLISH);
+	expect_refused(0, "targets: version 2 -> 3",
+				   "repo rotate repo pg15-linux-amd64 --add targets2.pub --remove targets.pub --dry-run");
+	assert_null(strstr(output, "root: version"));
+	repo_expect(0, "pg15-linux-amd64         version 2", "repo rotate repo pg15-linux-amd64 --add targets2.pub "
+				"--remove targets.pub --key targets --key targets2" ONLINE);
+	assert_int_equal(repo_client("trust"), 1);
+	repo_expect(0, "targets                  version 4", "repo rotate repo targets --add root2.pub --remove targets.pub "
+				"--key root --key root2" ONLINE);
+	assert_null(strstr(output, "pg15-linux-amd64"));
+	assert_int_equal(repo_client("trust"), 1);
+	repo_make_package("1.1", "SELECT 2;");
+	repo_expect(0, "", "repo add repo out/demo-1.1.tar.zst");
+	repo_expect(0, "published 1 new package\n", "repo publish repo --key targets2" ONLINE);
+	assert_int_equal(repo_client("trust"), 2);
+	repo_expect(0, "0 faults", "repo verify repo");
 }
 
 static void
@@ -399,6 +435,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(root_is_signed_by_old_and_new, set_up, repo_tear_down),
 		cmocka_unit_test_setup_teardown(rotations_that_cannot_be, set_up, repo_tear_down),
 		cmocka_unit_test_setup_teardown(rotations_add_up, set_up, repo_tear_down),
+		cmocka_unit_test_setup_teardown(delegated_roles_rotate, set_up, repo_tear_down),
 		cmocka_unit_test_setup_teardown(killed_after_targets, set_up, repo_tear_down),
 		cmocka_unit_test_setup_teardown(killed_after_snapshot, set_up, repo_tear_down),
 		cmocka_unit_test_setup_teardown(killed_after_root, set_up, repo_tear_down),
