@@ -99,27 +99,25 @@ find_judged(const char *repository)
 	return NULL;
 }
 
-/* Changes whenever one of the files does that say what is trusted; 0: one of them is not there. */
+/* Changes whenever one of the files does that say what is trusted; 0: one is not there that must be. */
 static uint64
 stamp_of_files(const char *repository)
 {
+	/* A repository may have nothing for this platform, and so not the last one. */
 	const char *roles[] = {"root", "timestamp", "snapshot", "targets", depot_platform_role()};
 	uint64		stamp = 1;
 
 	for (size_t i = 0; i < lengthof(roles); i++)
 	{
 		char	   *path = psprintf("metadata/%s/%s.json", repository, roles[i]);
-		struct stat status;
+		struct stat status = {0};
 		bool		is_there = fstatat(depot_applied_var_fd(), path, &status, AT_SYMLINK_NOFOLLOW) == 0;
-		uint64		facts[4];
+		uint64		facts[] = {(uint64) status.st_ino, (uint64) status.st_size, (uint64) status.st_ctim.tv_sec,
+		(uint64) status.st_ctim.tv_nsec};
 
 		pfree(path);
-		if (!is_there)
+		if (!is_there && i < lengthof(roles) - 1)
 			return 0;
-		facts[0] = (uint64) status.st_ino;
-		facts[1] = (uint64) status.st_size;
-		facts[2] = (uint64) status.st_ctim.tv_sec;
-		facts[3] = (uint64) status.st_ctim.tv_nsec;
 		stamp = hash_bytes_extended((const unsigned char *) facts, sizeof(facts), stamp);
 	}
 	return stamp;

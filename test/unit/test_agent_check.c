@@ -83,6 +83,100 @@ test_refresh_root_by_digest(void **state)
 	depot_close(&depot);
 }
 
+/* Writes what the repository serves under a name as a row. */
+static void
+write_row(const Depot *depot, const char *name, const char *served)
+{
+	char		path[96];
+
+	snprintf(path, sizeof(path), "rows-1/%s", name);
+	assert_true(scratch_write(depot->job_fd, path, served));
+}
+
+static json_t *
+rows_command(const char *root_sha256, const char *rows)
+{
+	json_t	   *command = refresh_command(NULL, root_sha256);
+
+	json_object_set_new(command, "rows", json_string(rows));
+	return command;
+}
+
+/* Rows count as far as they verify from the given root, which may be among them; what does not is told of. */
+static void
+test_refresh_rows(void **state)
+{
+	Depot		depot;
+	char		hex[65];
+	json_t	   *lines = json_array();
+	json_t	   *line;
+	DepotError	error;
+
+	(void) state;
+	depot_open(&depot);
+	assert_true(depot_files_make_directories(depot.job_fd, "rows-1", 0700, false, &error));
+	fixture_set_version(depot.fixture.timestamp, 5);
+	fixture_publish_timestamp(&depot.fixture);
+	write_row(&depot, "1.root.json", depot.fixture.pin);
+	write_row(&depot, "5.timestamp.json", fixture_text(&depot.fixture, "timestamp.json"));
+	write_row(&depot, "9.timestamp.json", "{}");
+	fixture_set_version(depot.fixture.timestamp, 4);
+	fixture_publish_timestamp(&depot.fixture);
+	json_object_del(depot.fixture.files, "1.root.json");
+	depot_digest_sha256_hex(depot.fixture.pin, strlen(depot.fixture.pin), hex);
+	assert_error_line(run_command(&depot, rows_command(hex, "rows-1"), lines), "metadata_rollback",
+					  "timestamp metadata version 4, but version 5 was seen before");
+	assert_int_equal(json_array_size(lines), 2);
+	assert_line_type(json_array_get(lines, 0), "refused");
+	assert_string_equal(agent_string(json_array_get(lines, 0), "role"), "timestamp");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(lines, 0), "version")), 9);
+	assert_line_type(json_array_get(lines, 1), "adopted");
+	assert_true(json_is_true(json_object_get(json_array_get(lines, 1), "changed")));
+
+	fixture_set_version(depot.fixture.timestamp, 5);
+	fixture_publish_timestamp(&depot.fixture);
+	line = run_command(&depot, refresh_command(NULL, NULL), NULL);
+	assert_line_type(line, "done");
+	json_decref(line);
+	assert_error_line(run_command(&depot, rows_command(NULL, "../rows-1"), NULL), "agent", "not a plain file name");
+	assert_error_line(run_command(&depot, rows_command(NULL, "absent"), NULL), "file_missing", "absent");
+	json_decref(lines);
+	depot_close(&depot);
+}
+
+/* A pinned root counts whatever is trusted, and each time; one that only its digest says is kept. */
+static void
+test_refresh_pinned(void **state)
+{
+	Depot		depot;
+	char		hex[65];
+	json_t	   *command;
+	json_t	   *line;
+
+	(void) state;
+	depot_open(&depot);
+	refresh(&depot);
+	memset(hex, '0', 64);
+	hex[64] = '\0';
+	command = refresh_command(NULL, hex);
+	json_object_set_new(command, "pinned", json_true());
+	assert_error_line(run_command(&depot, command, NULL), "root_invalid", "first root is not the one");
+	depot_digest_sha256_hex(depot.fixture.pin, strlen(depot.fixture.pin), hex);
+	json_object_del(depot.fixture.files, "1.root.json");
+	for (int i = 0; i < 2; i++)
+	{
+		command = refresh_command(NULL, hex);
+		json_object_set_new(command, "pinned", json_true());
+		line = run_command(&depot, command, NULL);
+		assert_line_type(line, "done");
+		json_decref(line);
+	}
+	command = refresh_command(NULL, NULL);
+	json_object_set_new(command, "pinned", json_true());
+	assert_error_line(run_command(&depot, command, NULL), "root_invalid", "no trusted root");
+	depot_close(&depot);
+}
+
 static void
 test_refresh_refuses(void **state)
 {
@@ -350,6 +444,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_refresh_root_by_digest),
+		cmocka_unit_test(test_refresh_rows),
+		cmocka_unit_test(test_refresh_pinned),
 		cmocka_unit_test(test_refresh_refuses),
 		cmocka_unit_test(test_refresh_plain_snapshots),
 		cmocka_unit_test(test_refresh_bad_answers),
