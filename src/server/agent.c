@@ -285,6 +285,9 @@ depot_agent_receive(DepotAgent *agent)
 {
 	char		chunk[16 * 1024];
 
+	/* Lines were taken off many at a time: what is left of them is moved once. */
+	depot_buffer_consume(&agent->input, agent->taken_bytes);
+	agent->taken_bytes = 0;
 	for (;;)
 	{
 		ssize_t		received = recv(agent->socket, chunk, sizeof(chunk), MSG_DONTWAIT);
@@ -312,22 +315,24 @@ char *
 depot_agent_next_line(DepotAgent *agent)
 {
 	DepotBuffer *input = &agent->input;
-	char	   *end = input->length_bytes > 0 ? memchr(input->data, '\n', input->length_bytes) : NULL;
+	const size_t left_bytes = input->length_bytes - agent->taken_bytes;
+	const char *start = left_bytes > 0 ? input->data + agent->taken_bytes : NULL;
+	const char *end = left_bytes > 0 ? memchr(start, '\n', left_bytes) : NULL;
 	size_t		length;
 	char	   *line;
 
 	if (end == NULL)
 	{
-		if (input->length_bytes > DEPOT_AGENT_LINE_BYTES)
+		if (left_bytes > DEPOT_AGENT_LINE_BYTES)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROTOCOL_VIOLATION),
 					 errmsg("the %s agent sent a line of more than %zu bytes",
 							depot_agent_kind_name(agent->kind), DEPOT_AGENT_LINE_BYTES)));
 		return NULL;
 	}
-	length = (size_t) (end - input->data);
-	line = pnstrdup(input->data, length);
-	depot_buffer_consume(input, length + 1);
+	length = (size_t) (end - start);
+	line = pnstrdup(start, length);
+	agent->taken_bytes += length + 1;
 	return line;
 }
 

@@ -35,6 +35,7 @@ typedef struct DepotAgent
 	pid_t		pid;
 	int			socket;
 	bool		is_at_end;		/* it closed its side */
+	size_t		taken_bytes;	/* of input: lines that were returned */
 	DepotBuffer input;
 }			DepotAgent;
 

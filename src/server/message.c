@@ -10,10 +10,13 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
 #include "server/message.h"
+
+#define TEXT_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY)
 
 static const json_t *
 member_of(const DepotMessage *message, const char *member)
@@ -86,7 +89,23 @@ depot_message_text(const DepotMessage *message, const char *member)
 {
 	const json_t *value = member_of(message, member);
 
-	return value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY) : NULL;
+	char		text[4096];
+	size_t		length;
+	char	   *copy;
+
+	if (value == NULL)
+		return NULL;
+	/* Most fit, and need not grow piece by piece. */
+	length = json_dumpb(value, text, sizeof(text), TEXT_FLAGS);
+	if (length == 0 || length > sizeof(text))
+		return json_dumps(value, TEXT_FLAGS);
+	copy = malloc(length + 1);
+	if (copy != NULL)
+	{
+		memcpy(copy, text, length);
+		copy[length] = '\0';
+	}
+	return copy;
 }
 
 DepotManifest *
