@@ -25,7 +25,7 @@ our @EXPORT_OK = qw(run_page);
 my $seconds = 120;
 
 # What the program says of its progress where there is no terminal, and its notes.
-my $progress = qr/pg_depot: (?:note: .*|compressing|checking[\w ]*)/;
+my $progress = qr/pg_depot: (?:note: .*|compressing|(?:checking|writing)[\w ]*)/;
 
 # ---- bash ----
 

@@ -312,8 +312,8 @@ delegated_roles_rotate(void **state)
 	repo_expect(0, "pg15-linux-amd64         version 2", "repo rotate repo pg15-linux-amd64 --add targets2.pub "
 				"--remove targets.pub --key targets --key targets2" ONLINE);
 	assert_int_equal(repo_client("trust"), 1);
-	repo_expect(0, "targets                  version 4", "repo rotate repo targets --add root2.pub --remove targets.pub "
-				"--key root --key root2" ONLINE);
+	repo_expect(0, "targets                  version 4",
+				"repo rotate repo targets --add root2.pub --remove targets.pub --key root --key root2" ONLINE);
 	assert_null(strstr(output, "pg15-linux-amd64"));
 	assert_int_equal(repo_client("trust"), 1);
 	repo_make_package("1.1", "SELECT 2;");
