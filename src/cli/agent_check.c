@@ -48,7 +48,6 @@ typedef struct Refresh
 	const char *role;			/* of the server's platform */
 	bool		only_if_changed;
 	int			job_fd;
-	int			metadata_fd;
 	int			need_count;
 	int			target_count;
 	int			warning_count;
@@ -318,6 +317,7 @@ refresh_repository(Refresh *refresh, DepotTufClient *client, int metadata_fd, in
 	char		timestamp_sha256[DEPOT_SHA256_HEX_BYTES];
 	int			count = 0;
 	const bool	only_if_changed = refresh->only_if_changed && !adopted;
+	const DepotAgentSource source = {.bring = bring_file, .context = refresh};
 	bool		changed = false;
 	bool		ok = roles != NULL || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 
@@ -331,6 +331,8 @@ refresh_repository(Refresh *refresh, DepotTufClient *client, int metadata_fd, in
 		check_layout(client, error);
 	if (ok && !depot_tuf_is_unchanged(client))
 		count = depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
+	if (ok && (changed || !only_if_changed))
+		ok = depot_agent_send_withdrawn_list(refresh->agent, client, metadata_fd, &source, error);
 	if (ok && (changed || !only_if_changed))
 		depot_agent_verified_write(metadata_fd, refresh->role, key_types, depot_tuf_timestamp_sha256(client), roles,
 								   count);
@@ -378,7 +380,6 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	metadata_fd = depot_agent_open_metadata(agent, command, true, error);
 	if (metadata_fd < 0)
 		goto done;
-	refresh.metadata_fd = metadata_fd;
 	refresh.job_fd = depot_agent_open_job(agent, command, error);
 	if (refresh.job_fd < 0)
 		goto done;
