@@ -94,6 +94,23 @@ make_repository()
 }
 
 # A port that nothing listens on.
+# A repository with ten roles of 10,000 targets each.
+make_large_repository()
+{
+	local role major arch
+
+	as_postgres "$PG_BIN/pg_depot" repo init "$work/large" --root-key "$work/keys/root" \
+		--targets-key "$work/keys/targets" --snapshot-key "$work/keys/snapshot" --timestamp-key "$work/keys/timestamp"
+	for major in 14 15 16 17 18; do
+		for arch in amd64 arm64; do
+			role=$(echo "$work"/repository/metadata/*.pg15-linux-amd64.json)
+			as_postgres "$here/targets" "$role" "$work/large" "$major" "linux-$arch" 10000
+			as_postgres "$PG_BIN/pg_depot" repo publish "$work/large" --key "$work/keys/targets" \
+				--key "$work/keys/snapshot" --key "$work/keys/timestamp"
+		done
+	done
+}
+
 free_port()
 {
 	perl -MIO::Socket::INET -e \
