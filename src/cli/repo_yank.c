@@ -211,10 +211,10 @@ is_meant(const Yank *yank, const char *path)
 	const char *platform = yank->platform != NULL ? yank->platform : "*-*";
 	const char *dash = strchr(platform, '-');
 
+	if (dash == NULL || yank->arguments == NULL)
+		return false;
 	if (yank->argument_count == 1)
 		return strcmp(path, yank->arguments[0]) == 0;
-	if (dash == NULL)
-		return false;
 	snprintf(pattern, sizeof(pattern), "%.*s/%s/%s/%s/*", (int) (dash - platform), platform, dash + 1,
 			 yank->arguments[0], yank->arguments[1]);
 	return depot_tuf_path_matches(pattern, path);
