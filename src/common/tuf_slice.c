@@ -39,6 +39,7 @@ depot_tuf_update_slice(DepotTufClient *client, const char *platform_role, DepotE
 	const json_t *entry;
 	size_t		index;
 	int			publishers = 0;
+	DepotError	missing = {0};
 
 	json_array_foreach(depot_tuf_delegations(client->targets.body), index, entry)
 	{
@@ -55,8 +56,18 @@ depot_tuf_update_slice(DepotTufClient *client, const char *platform_role, DepotE
 			return depot_error_hint(error, "Its owner should delegate paths of one major version and platform "
 									"instead of all, or split it.");
 		}
-		if (!update_role(client, &delegation, is_publisher, error))
+		if (update_role(client, &delegation, is_publisher, error))
+			continue;
+
+		/* What a publisher's missing file has nothing to do with is brought up to date first. */
+		if (!is_publisher || error->code != DEPOT_ERROR_NOT_FOUND)
 			return false;
+		missing = *error;
+	}
+	if (missing.code != DEPOT_OK)
+	{
+		*error = missing;
+		return false;
 	}
 	return client->visit == NULL || !client->visit_only_changed || !client->changed ||
 		visit_the_rest(client, error);

@@ -374,6 +374,33 @@ test_left_out(void **state)
 	fixture_close(&fixture);
 }
 
+/* A file that is missing fails the refresh, but not before the platform's role is there. */
+static void
+test_missing_file(void **state)
+{
+	static const char *const alice[] = {VECTOR, NULL};
+	Fixture		fixture;
+	DepotTufClient *client;
+	DepotTufTarget target;
+	DepotError	error;
+	bool		changed;
+
+	(void) state;
+	fixture_open(&fixture);
+	add_publisher(&fixture, "pub-alice", "*/*/vector/*/*", true, alice, FIXTURE_FUTURE);
+	fixture_publish(&fixture);
+	json_object_del(fixture.files, "1.pub-alice.json");
+	client = depot_tuf_open(fixture.scratch.fd, fixture.pin, strlen(fixture.pin), fixture.now, &error);
+	assert_false(depot_tuf_refresh(client, FIXTURE_ROLE, fixture_fetch, &fixture, &changed, &error));
+	assert_int_equal(error.code, DEPOT_ERROR_NOT_FOUND);
+	assert_non_null(strstr(error.message, "pub-alice"));
+	assert_true(depot_tuf_load_target(client, HLL, true, &target, &error));
+	assert_string_equal(target.role, FIXTURE_ROLE);
+	assert_false(depot_tuf_load_target(client, VECTOR, true, &target, &error));
+	depot_tuf_close(client);
+	fixture_close(&fixture);
+}
+
 /* A role that does not end the search takes precedence only with what it lists. */
 static void
 test_not_terminating(void **state)
@@ -429,6 +456,7 @@ main(void)
 		cmocka_unit_test(test_provides),
 		cmocka_unit_test(test_slice),
 		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_missing_file),
 		cmocka_unit_test(test_not_terminating),
 		cmocka_unit_test(test_too_many_publishers),
 	};
