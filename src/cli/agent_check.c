@@ -319,15 +319,17 @@ refresh_repository(Refresh *refresh, DepotTufClient *client, int metadata_fd, in
 	const bool	only_if_changed = refresh->only_if_changed && !adopted;
 	const DepotAgentSource source = {.bring = bring_file, .context = refresh};
 	bool		changed = false;
-	bool		ok = roles != NULL || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	bool		ok;
 
-	if (ok && only_if_changed)
+	if (roles == NULL)
+		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	if (only_if_changed)
 		count = depot_agent_verified_read(metadata_fd, refresh->role, key_types, reference_time, timestamp_sha256,
 										  roles);
 	if (count > 0)
 		depot_tuf_stop_at_timestamp(client, timestamp_sha256);
 	depot_tuf_visit_slice(client, only_if_changed, send_target, refresh);
-	ok = ok && depot_tuf_refresh(client, refresh->role, fetch_through_leader, refresh, &changed, error) &&
+	ok = depot_tuf_refresh(client, refresh->role, fetch_through_leader, refresh, &changed, error) &&
 		check_layout(client, error);
 	if (ok && !depot_tuf_is_unchanged(client))
 		count = depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
