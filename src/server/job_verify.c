@@ -23,7 +23,7 @@ typedef struct VerifyJob
 	int			row_count;
 	DepotRepositoryRow *repositories;
 	int			repository_count;
-	StringInfoData pending;		/* rows of packages that are recorded but not served */
+	StringInfoData pending;		/* rows of packages that are not what is recorded, as a whole */
 	int			pending_count;
 	DepotVerifyRequest *requests;	/* one per served package */
 	int			package_count;
@@ -70,6 +70,16 @@ row_of(const VerifyJob *state, const char *package)
 	return NULL;
 }
 
+/* Adds a problem of a whole package. */
+static void
+add_pending(VerifyJob *state, const char *package, const char *problem)
+{
+	appendStringInfoString(&state->pending, state->pending.len > 0 ? ",{\"package\":" : "{\"package\":");
+	escape_json(&state->pending, package);
+	appendStringInfo(&state->pending, ",\"path\":null,\"problem\":\"%s\"}", problem);
+	state->pending_count++;
+}
+
 /* What rows name is checked against their digests; what no row names, against what state.json has. */
 static void
 look(DepotJob *job)
@@ -94,24 +104,30 @@ look(DepotJob *job)
 
 		if (!is_recorded(row) || (package != NULL && strcmp(package->digest, row->digest) == 0))
 			continue;
-		appendStringInfoString(&state->pending, state->pending.len > 0 ? ",{\"package\":" : "{\"package\":");
-		escape_json(&state->pending, row->package);
-		appendStringInfoString(&state->pending, ",\"path\":null,\"problem\":\"recorded, but not served here\"}");
-		state->pending_count++;
+		add_pending(state, row->package, "recorded, but not served here");
 		state->damaged[state->damaged_count++] = row;
 	}
 
 	state->requests = palloc(sizeof(DepotVerifyRequest) * (applied->package_count + 1));
+	state->package_count = 0;
 	for (int i = 0; i < applied->package_count; i++)
 	{
 		const DepotAppliedPackage *package = &applied->packages[i];
 		const DepotInstalledRow *row = row_of(state, package->package);
+		DepotVerifyRequest *request = &state->requests[state->package_count];
 
-		state->requests[i].package = pstrdup(package->package);
-		state->requests[i].manifest_sha256 = row != NULL && strcmp(row->digest, package->digest) == 0 ?
+		/* Its files may be some of two versions, so there is no manifest to compare them with. */
+		if (!package->is_complete)
+		{
+			if (row == NULL)
+				add_pending(state, package->package, "removal not finished");
+			continue;
+		}
+		request->package = pstrdup(package->package);
+		request->manifest_sha256 = row != NULL && strcmp(row->digest, package->digest) == 0 ?
 			row->manifest_sha256 : pstrdup(package->manifest_sha256);
+		state->package_count++;
 	}
-	state->package_count = applied->package_count;
 	depot_verify_begin(job, state->requests, state->package_count, judge);
 }
 
