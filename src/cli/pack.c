@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@
 
 #include "cli/cli.h"
 #include "cli/pack.h"
+#include "cli/temporary.h"
 #include "common/archive.h"
 #include "common/control.h"
 #include "common/digest.h"
@@ -33,7 +33,6 @@
 
 #define LICENSE_LIMIT_BYTES ((size_t) 16 * 1024 * 1024)
 
-static volatile sig_atomic_t interrupted = 0;
 
 static bool run(DepotPack *pack, const char *work_path, DepotError *error);
 static bool prepare(DepotPack *pack, const char *work_path, DepotError *error);
@@ -45,8 +44,6 @@ static bool write_archive(DepotPack *pack, int fd, DepotError *error);
 static bool archive_progress(uint64_t bytes_done, void *context);
 static bool print_result(const DepotPack *pack, const char *name, int output_fd, DepotError *error);
 static void print_drops(const DepotPack *pack);
-static void handle_signal(int signal_number);
-static void catch_signals(void);
 static void cleanup(DepotPack *pack, const char *work_path);
 
 int
@@ -67,7 +64,7 @@ depot_cmd_pack(int argc, char **argv)
 	pack.work_fd = pack.source_fd = pack.tree_fd = -1;
 	snprintf(work_path, sizeof(work_path), "%.3000s/pg_depot-pack-XXXXXX",
 			 temporary == NULL || temporary[0] != '/' ? "/tmp" : temporary);
-	catch_signals();
+	depot_temporary_catch_interrupts();
 	if (mkdtemp(work_path) == NULL)
 	{
 		depot_error_set_errno(&error, errno, "could not create the directory \"%s\"", work_path);
@@ -79,32 +76,12 @@ depot_cmd_pack(int argc, char **argv)
 	return ok ? DEPOT_EXIT_OK : depot_cli_report_error(&error);
 }
 
-static void
-handle_signal(int signal_number)
-{
-	(void) signal_number;
-	interrupted = 1;
-}
-
-/* A signal ends the work at its next step, so that no temporary files stay. */
-static void
-catch_signals(void)
-{
-	struct sigaction action = {0};
-
-	action.sa_handler = handle_signal;
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-}
-
 bool
 depot_pack_interrupted(DepotError *error)
 {
-	if (interrupted)
+	if (depot_temporary_is_interrupted())
 		depot_error_set(error, DEPOT_ERROR_CANCELED, "canceled");
-	return interrupted != 0;
+	return depot_temporary_is_interrupted();
 }
 
 void
@@ -287,7 +264,7 @@ archive_progress(uint64_t bytes_done, void *context)
 {
 	if (context != NULL)
 		depot_cli_progress_update(context, bytes_done);
-	return !interrupted;
+	return !depot_temporary_is_interrupted();
 }
 
 /* Writes the package beside its final name, checks it, and renames it. */
