@@ -253,6 +253,9 @@ open_repository(DepotBundleCommand *command, const char *name, DepotError *error
 static bool
 run(DepotBundleCommand *command, const char *name, DepotError *error)
 {
+	command->is_found = calloc((size_t) command->name_count + 1, sizeof(command->is_found[0]));
+	if (command->is_found == NULL)
+		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	if (!open_repository(command, name, error) || !depot_temporary_make(&command->state, error) ||
 		!read_roots(command, error) || !find_platforms(command, error))
 		return false;
@@ -325,9 +328,6 @@ parse_options(int argc, char **argv, DepotBundleCommand *command)
 		return depot_cli_usage_error(COMMAND, "name packages, or give --all");
 	command->names = argv + optind + 1;
 	command->name_count = argc - optind - 1;
-	command->is_found = calloc((size_t) argc, sizeof(command->is_found[0]));
-	if (command->is_found == NULL)
-		return depot_cli_usage_error(COMMAND, "out of memory");
 	return -1;
 }
 
