@@ -39,6 +39,18 @@ sub set_and_reload
 	return;
 }
 
+# Tests that the leader comes to have count agents and keeps the very same: those of a request that has just been
+# answered are still on their way out, and those of one that must wait would be started now.
+sub has_agents_ok
+{
+	my ($leader, $count, $label) = @_;
+	my @agents;
+	DepotTest::wait_until(sub { @agents = sort(agent_pids($leader)); @agents == $count }, 20);
+	is(scalar(@agents), $count, $label);
+	my $is_other = DepotTest::wait_until(sub { join(' ', sort(agent_pids($leader))) ne "@agents" }, 0.5);
+	return ok(!$is_other, "$label: it stays so");
+}
+
 # ---- the caller's own locks, and others' ----
 
 foreach my $case (
@@ -100,11 +112,13 @@ oracle_ok($node, 'one package, three requests');
 my $slow = start_psql($node, 'postgres', "SELECT install_extension('depot_big', repository => 'slow')");
 wait_for_phase('fetching', 1);
 my $second = start_psql($node, 'postgres', "SELECT install_extension('depot_wide', repository => 'slow')");
+DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'depot_wide'") eq '1' }, 20)
+  or die 'the second request is not there';
 wait_for_phase('fetching', 1);
 $answer = finish_psql(start_psql($node, 'postgres', "SELECT action FROM install_extension('semver', repository => 'fast')"), 20);
 is($answer->{stdout}, 'install', 'two requests to a slow repository do not hold up another');
 cmp_ok($answer->{seconds}, '<', 5, 'which is answered at once');
-is(scalar(agent_pids(leader_pid($node))), 2, 'one of the slow ones has agents, the other waits');
+has_agents_ok(leader_pid($node), 2, 'one of the slow ones has agents, the other waits');
 
 # ---- depot.max_agents ----
 
@@ -113,7 +127,7 @@ my $waiting = start_psql($node, 'postgres', "SELECT action FROM install_extensio
 ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'rational'") eq '1' }, 10),
 	'with depot.max_agents = 1 the next request waits');
 my $leader = leader_pid($node);
-is(scalar(agent_pids($leader)), 2, 'without agents');
+has_agents_ok($leader, 2, 'without agents');
 my $refreshing = start_psql($node, 'postgres', "SELECT count(*) FROM refresh_extension_repository('fast')");
 ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'fast'") eq '1' }, 10),
 	'so does a refresh');
