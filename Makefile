@@ -48,7 +48,7 @@ FETCH_LIBS = -lcurl -lsodium -lnettle -ljansson
 
 # One source for what both control files create: the client has no tables, and its views ask the home database.
 SQL_SHARED = sql/local_views.sql sql/view_comments.sql sql/privileges.sql
-SQL_HOME = sql/tables.sql sql/functions.sql sql/views.sql $(SQL_SHARED) sql/home_privileges.sql sql/api.sql
+SQL_HOME = sql/tables.sql sql/triggers.sql sql/functions.sql sql/views.sql $(SQL_SHARED) sql/home_privileges.sql sql/api.sql
 SQL_CLIENT = sql/client.sql sql/functions.sql sql/client_views.sql $(SQL_SHARED) sql/client_privileges.sql sql/api.sql
 
 EXTRA_CLEAN = build

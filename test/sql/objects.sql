@@ -39,6 +39,12 @@ SELECT c.oid::regclass FROM pg_class c
 WHERE relnamespace = 'depot'::regnamespace AND relkind = 'r'
   AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary);
 
+-- tables that rows of another cluster can get into
+SELECT c.oid::regclass FROM pg_class c
+WHERE relnamespace = 'depot'::regnamespace AND relkind = 'r'
+  AND (SELECT count(*) FROM pg_trigger t
+       WHERE t.tgrelid = c.oid AND t.tgfoid = 'depot.refuse_replicated'::regproc AND t.tgenabled = 'A') <> 2;
+
 -- API functions: written in C, never inlined into parallel plans, none of them marked as harmless
 SELECT p.proname, p.provolatile, p.proparallel, p.prosecdef, l.lanname
 FROM pg_proc p JOIN members m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid

@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * triggers.c
+ *	  What keeps rows of another cluster out of the depot's tables.
+ *
+ * A subscription to another cluster's FOR ALL TABLES publication brings that
+ * cluster's rows of the same tables.  They say what that one trusts and has
+ * installed, and must decide nothing here, so they are left out one by one and
+ * the subscription's other tables go on.  Every table of the home database has
+ * these triggers, enabled as ALWAYS because replication fires no others.
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "replication/logicalworker.h"
+#include "server/compat.h"
+#include "utils/rel.h"
+
+DEPOT_SQL_FUNCTION(depot_refuse_replicated);
+
+#define HINT "Leave the tables of schema depot out of the publication; each cluster keeps its own."
+
+/* Said once in a worker's life: a first copy may bring thousands of rows. */
+static void
+warn_once(Relation table)
+{
+	static bool is_said = false;
+
+	if (is_said)
+		return;
+	is_said = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("rows of another cluster's table \"depot.%s\" are left out", RelationGetRelationName(table)),
+			 errdetail("Logical replication brings them; so it is with every table of schema depot."),
+			 errhint(HINT)));
+}
+
+/*
+ * Leaves a row that a logical replication worker brings as it is here, or absent; refuses its TRUNCATE, which no
+ * trigger can leave out.  Whatever else writes goes on.
+ */
+Datum
+depot_refuse_replicated(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("depot.refuse_replicated() must be called as a trigger")));
+	if (IsLogicalWorker() && TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"depot.%s\" must not be truncated by logical replication",
+						RelationGetRelationName(trigger->tg_relation)),
+				 errhint(HINT)));
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		return PointerGetDatum(NULL);
+	if (IsLogicalWorker())
+	{
+		warn_once(trigger->tg_relation);
+		return PointerGetDatum(NULL);
+	}
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
+						   trigger->tg_trigtuple);
+}
