@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "cli/agent.h"
+#include "cli/agent_check_server.h"
 #include "cli/agent_trust.h"
 #include "common/archive.h"
 #include "common/control.h"
@@ -32,20 +33,8 @@
 #include "common/publisher.h"
 #include "common/testpoint.h"
 #include "common/tuf.h"
-#include "common/version.h"
 
 #define TREE "tree"
-
-/* What the server says of itself, from the command. */
-typedef struct ServerFacts
-{
-	int64_t		major;
-	int64_t		minor;
-	const char *os;
-	const char *arch;
-	const char *libc;
-	const char *libc_version;
-}			ServerFacts;
 
 typedef struct PackageCheck
 {
@@ -61,27 +50,12 @@ typedef struct PackageCheck
 	int64_t		max_package_bytes;
 	bool		check_expiry;
 	DepotTufKeyTypes key_types;
-	ServerFacts server;
+	DepotAgentServer server;
 	uint64_t	length_bytes;	/* as signed */
 	char		manifest_sha256[65];	/* as signed */
 	DepotManifest *signed_manifest; /* from the target's custom; no files */
 	json_t	   *delegation;		/* which let its role sign it; NULL for the top-level role */
 }			PackageCheck;
-
-static bool
-parse_server(const json_t *command, ServerFacts *server, DepotError *error)
-{
-	const DepotErrorCode code = DEPOT_ERROR_AGENT;
-	json_t	   *object;
-
-	return depot_json_get_object(command, "server", true, &object, code, error) &&
-		depot_json_get_integer(object, "major", true, 1, &server->major, code, error) &&
-		depot_json_get_integer(object, "minor", true, 0, &server->minor, code, error) &&
-		depot_json_get_string(object, "os", true, &server->os, code, error) &&
-		depot_json_get_string(object, "arch", true, &server->arch, code, error) &&
-		depot_json_get_string(object, "libc", true, &server->libc, code, error) &&
-		depot_json_get_string(object, "libc_version", true, &server->libc_version, code, error);
-}
 
 static bool
 parse_command(const json_t *command, PackageCheck *check, DepotError *error)
@@ -100,7 +74,7 @@ parse_command(const json_t *command, PackageCheck *check, DepotError *error)
 		!depot_json_get_integer(command, "max_package_bytes", true, 1, &check->max_package_bytes, code,
 								error) ||
 		!depot_agent_get_key_types(command, &check->key_types, error) ||
-		!parse_server(command, &check->server, error))
+		!depot_agent_parse_server(command, &check->server, error))
 		return false;
 	if (!depot_name_is_sha256(check->sha256))
 		return depot_error_set(error, code, "member \"sha256\" is not a digest");
@@ -313,52 +287,6 @@ compare_descriptions(const PackageCheck *check, const DepotManifest *manifest, D
 	return ok;
 }
 
-static bool
-refuse_server(const DepotManifest *manifest, DepotError *error)
-{
-	return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "package %s %s is not built for this server",
-						   manifest->package, manifest->version);
-}
-
-/* Decides whether this server can use the package. */
-static bool
-fits_server(const DepotManifest *manifest, const ServerFacts *server, DepotError *error)
-{
-	if (manifest->postgresql_major != server->major || strcmp(manifest->postgresql_flavor, "postgresql") != 0)
-	{
-		refuse_server(manifest, error);
-		return depot_error_detail(error, "It is for %s %d, this server is postgresql %" PRId64 ".",
-								  manifest->postgresql_flavor, manifest->postgresql_major, server->major);
-	}
-	if (manifest->postgresql_minimum_minor > server->minor)
-	{
-		refuse_server(manifest, error);
-		depot_error_detail(error,
-						   "It needs PostgreSQL %d.%d or later, this server is %" PRId64 ".%" PRId64 ".",
-						   manifest->postgresql_major, manifest->postgresql_minimum_minor,
-						   server->major, server->minor);
-		return depot_error_hint(error, "Update the server to the latest minor version.");
-	}
-	if (strcmp(manifest->platform_os, server->os) != 0 ||
-		strcmp(manifest->platform_arch, server->arch) != 0 ||
-		strcmp(manifest->platform_libc, server->libc) != 0)
-	{
-		refuse_server(manifest, error);
-		return depot_error_detail(error, "It is for %s-%s with %s, this server runs on %s-%s with %s.",
-								  manifest->platform_os, manifest->platform_arch, manifest->platform_libc,
-								  server->os, server->arch, server->libc);
-	}
-	if (manifest->platform_libc_min[0] != '\0' &&
-		depot_version_compare(manifest->platform_libc_min, server->libc_version) > 0)
-	{
-		refuse_server(manifest, error);
-		return depot_error_detail(error, "It needs %s %s or later, this server has %s.",
-								  manifest->platform_libc, manifest->platform_libc_min,
-								  server->libc_version);
-	}
-	return true;
-}
-
 /*----- reading and unpacking --------------------------------------------------------*/
 
 static bool
@@ -417,7 +345,7 @@ read_archive(PackageCheck *check, int job_fd, DepotError *error)
 	manifest = depot_archive_read_manifest(archive_fd, &limits, check->manifest_sha256, error);
 	if (manifest == NULL || !compare_descriptions(check, manifest, error) ||
 		!depot_publisher_check_package(check->delegation, manifest, error) ||
-		!fits_server(manifest, &check->server, error))
+		!depot_agent_fits_server(manifest, &check->server, error))
 		goto done;
 	depot_test_point("check_verified");
 	ok = unpack(check, job_fd, archive_fd, manifest, &limits, error);
