@@ -4,12 +4,13 @@
 #   make unit-asan        under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make unit-valgrind   under valgrind
 #   make tools           programs that server tests use
+#   make cluster         clusters of Patroni and pgBackRest, on servers with pg_depot installed; five minutes
 #   make lint             warnings of gcc and clang, clang-tidy, cppcheck, shellcheck,
 #                         who includes whom, what the library exports, style, the manual page,
 #                         whether documented errors are those of the code
 #   make indent           PostgreSQL's C style by pg_bsd_indent
 #
-# Nothing here needs a server or root.
+# Nothing else here needs a server or root.
 
 UNIT_TESTS = $(patsubst test/unit/%.c,%,$(wildcard test/unit/test_*.c))
 UNIT_LIBS = $(CLI_LIBS) -lcurl -lcrypto -lcmocka
@@ -70,6 +71,11 @@ unit-valgrind: $(CLI) $(FETCH) $(PLAIN_TESTS)
 
 # What server tests attack with: programs of their own.
 tools: $(patsubst test/tools/%.c,build/tools/%,$(wildcard test/tools/*.c))
+
+# ---- clusters ----
+
+cluster:
+	DEPOT_TEST_LONG=$(or $(DEPOT_TEST_LONG),1) prove --timer -I test/perl $(sort $(wildcard test/cluster/*.pl))
 
 # ---- lint ----
 
@@ -150,7 +156,7 @@ typedefs: all $(PLAIN_TESTS) tools
 	cat $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) $(wildcard test/fuzz/*.[ch]) | \
 		grep -ow '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u | LC_ALL=C comm -12 - build/typedefs | grep -vx text >typedefs.list
 
-.PHONY: unit unit-asan unit-valgrind tools indent typedefs
+.PHONY: unit unit-asan unit-valgrind tools cluster indent typedefs
 # The library with the headers of another major version in HEADERS, such as usr/include/postgresql/18/server of Debian's
 # postgresql-server-dev-18, unpacked anywhere.  Where they were configured the C library may have had strlcpy.
 lint-major:

@@ -26,6 +26,9 @@ SAMPLE_PACKAGES=(
 	"postgresql-$PG_MAJOR-pgtap" "postgresql-$PG_MAJOR-rational"
 )
 
+# One that takes some time to install.
+LARGE_PACKAGES=("postgresql-$PG_MAJOR-postgis-3" "postgresql-$PG_MAJOR-postgis-3-scripts")
+
 fail()
 {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2

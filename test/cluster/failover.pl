@@ -1,0 +1,129 @@
+# Packages come and go while servers change roles and die (promises 3 and 5).
+#
+# Three servers of Patroni, load on the primary, and a client that installs and removes packages without a pause for
+# whatever happens.  A failover loses what was not replicated yet, rows and files alike: the client begins its change again.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DepotPatroni;
+use DepotReconnect;
+use DepotTest;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use constant {
+	# How long after an event the client may see its errors, and how long files may take once all members stream again.
+	EXPLAINED_SECONDS => 30,
+	AGREE_SECONDS => 10,
+};
+
+my $seed = $ENV{DEPOT_TEST_SEED} // (time ^ $$) & 0xffff;
+note "DEPOT_TEST_SEED=$seed";
+srand $seed;
+
+my $repository = depot_repository();
+my $web = start_web($repository->{directory});
+my $cluster = DepotPatroni->new('depot.ca_file' => $web->{ca_file});
+$cluster->start;
+
+# Changes before and after each event.
+my $changes = is_long() ? 4 : 2;
+my @times;
+
+# Transactions on the primary, wherever it is: pgbench's clients end when they lose it, and others begin.
+sub start_load
+{
+	my $pid = fork() // die "fork: $!";
+	return $pid if $pid != 0;
+	setpgrp;
+	open(STDOUT, '>', "$ENV{DEPOT_TEST_WORK}/pgbench.log");
+	open(STDERR, '>&', \*STDOUT);
+	my $test = getppid();
+	while (getppid() == $test)
+	{
+		system 'pgbench', '-n', '-c', '2', '-T', '5', '-R', '100', $cluster->connstr('load');
+		sleep(0.2);
+	}
+	POSIX::_exit(0);
+}
+
+# Nothing changes meanwhile: files and rows agree on every member, and fresh sessions run what is installed.
+sub agrees_ok
+{
+	my ($client, $label) = @_;
+
+	$client->wait_for_pause;
+	$cluster->wait_for_streaming(60);
+	my $end = time + AGREE_SECONDS;
+	my @packages = $client->packages_there;
+	my $probes = join('; ', map { DepotReconnect::probe($_) } @packages);
+	foreach my $member ($cluster->members)
+	{
+		my $left = $end - time;
+		my $answer = oracle_is_ok($member, $left > 0 ? $left : 0, '--quiet-server');
+		ok($answer eq '', "$label: files equal rows on " . $member->name)
+		  or diag(substr($answer, 0, 2000), "\n", $cluster->end_of_logs);
+		my $probed = psql_error($member, 'postgres', $probes);
+		is($probed->{stderr}, '', "$label: " . $member->name . " runs what is installed (@packages)");
+	}
+	$client->go_on;
+	return;
+}
+
+# Waits for the client to have made some changes more.
+sub wait_for_changes
+{
+	my ($client, $count) = @_;
+	my $before = $client->changes;
+	wait_until(sub { $client->changes >= $before + $count || $client->has_ended || (sleep(0.1), 0)[1] }, 120);
+	return if $client->changes >= $before + $count;
+	die "the client makes no progress\n" . substr(file_contents($client->{file}), -3000) . $cluster->end_of_logs;
+}
+
+# An event in the middle of changes; then everything is as it should be again, on a primary that stays or another one.
+sub survives_ok
+{
+	my ($client, $label, $is_kept, $event) = @_;
+
+	wait_for_changes($client, $changes);
+	my $before = $cluster->primary->name;
+	push @times, time;
+	$event->();
+	wait_for_changes($client, $changes);
+	agrees_ok($client, $label);
+	my $after = $cluster->primary->name;
+	ok($is_kept ? $before eq $after : $before ne $after, "$label: from $before to $after");
+	return;
+}
+
+my $primary = $cluster->primary;
+$primary->safe_psql('postgres', 'CREATE EXTENSION pg_depot');
+$primary->safe_psql('postgres', 'CREATE DATABASE load');
+wait_for_leader($primary);
+add_repository($primary, $web->{https});
+run_ok('pgbench', '-i', '-q', $cluster->connstr('load'));
+my $load = start_load();
+my $client = DepotReconnect->start($cluster->connstr('postgres'), pace => 0.2);
+$client->go_on;
+
+survives_ok($client, 'a switchover', 0, sub { $cluster->switch_over });
+survives_ok($client, 'a killed primary that comes back', 1, sub { $cluster->kill_primary }) if is_long();
+$cluster->configure('master_start_timeout=0');
+survives_ok($client, 'a killed primary that another one replaces', 0, sub { $cluster->kill_primary });
+
+$client->end;
+kill 'KILL', -$load;
+waitpid $load, 0;
+my @made = $client->changes;
+cmp_ok(scalar(@made), '>=', is_long() ? 20 : 6, 'the client installed and removed packages: ' . @made);
+my @unexplained = $client->unexplained(EXPLAINED_SECONDS, @times);
+is(scalar(@unexplained), 0, 'no error but those of a failover')
+  or diag(explain(\@unexplained), explain(\@times), $cluster->end_of_logs);
+my %met = map { ($_->{sqlstate} => 1) } grep { exists $_->{sqlstate} } $client->events;
+note 'SQLSTATEs the client met: ', join(' ', sort keys %met);
+
+done_testing();
