@@ -1,4 +1,4 @@
--- triggers.sql: what keeps rows of another cluster out of the tables
+-- triggers.sql: what keeps rows of another cluster out of the tables, and what pg_dump carries
 
 CREATE FUNCTION depot.refuse_replicated() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'depot_refuse_replicated';
@@ -20,3 +20,17 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Builds are not carried: another server may be of another version or platform, and asks the repositories.
+SELECT pg_catalog.pg_extension_config_dump('depot.repository', '');
+SELECT pg_catalog.pg_extension_config_dump('depot.installed', 'WHERE state = ''installed''');
+
+CREATE FUNCTION depot.note_restored() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'depot_note_restored';
+COMMENT ON FUNCTION depot.note_restored() IS
+    'has the leader look for builds of what COPY has restored';
+
+CREATE TRIGGER note_restored AFTER INSERT ON depot.repository
+    FOR EACH STATEMENT EXECUTE FUNCTION depot.note_restored();
+CREATE TRIGGER note_restored AFTER INSERT ON depot.installed
+    FOR EACH STATEMENT EXECUTE FUNCTION depot.note_restored();

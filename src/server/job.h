@@ -273,6 +273,14 @@ extern TimestampTz depot_declared_next_at(bool is_busy);
 /* The first step of its jobs. */
 extern void depot_declared_start(DepotJob *job);
 
+/*
+ * Packages that are recorded without a build for this server.  request: they are looked for, with repositories asked
+ * for news; next_at: when their next job is due (0: none is planned); start: its first step.
+ */
+extern void depot_builds_request(void);
+extern TimestampTz depot_builds_next_at(void);
+extern void depot_builds_start(DepotJob *job);
+
 /* Has the leader reconcile again after a growing pause: what was recorded could not all be carried out. */
 extern void depot_job_retry_reconcile(void);
 

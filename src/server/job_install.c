@@ -77,6 +77,7 @@ read_request(DepotJob *job, InstallJob *state)
 	const char *version;
 	const char *repository;
 	const char *extension_version;
+	const char *why;
 
 	if (argument == NULL)
 		depot_job_raise(&error);
@@ -84,11 +85,13 @@ read_request(DepotJob *job, InstallJob *state)
 	version = depot_message_string(argument, "version");
 	repository = depot_message_string(argument, "repository");
 	extension_version = depot_message_string(argument, "extension_version");
+	why = depot_message_string(argument, "why");
 	state->request.name = pstrdup(name != NULL ? name : "");
 	state->request.constraint = version != NULL ? pstrdup(version) : NULL;
 	state->request.repository = repository != NULL ? pstrdup(repository) : NULL;
 	state->request.extension_version = extension_version != NULL ? pstrdup(extension_version) : NULL;
 	state->request.is_update = job->kind == DEPOT_REQUEST_UPDATE;
+	state->why = why != NULL ? pstrdup(why) : NULL;
 	state->is_dry_run = depot_message_bool(argument, "dry_run");
 	state->is_optional = depot_message_bool(argument, "optional");
 	state->request.is_extension = state->is_optional;

@@ -40,6 +40,7 @@ typedef struct InstallJob
 	bool		is_pruning;		/* and what it does not name goes */
 	DepotLockfile lock;
 	bool		is_dry_run;
+	char	   *why;			/* recorded of what is asked for, instead of what follows from who asks; or NULL */
 	bool		is_optional;	/* what nobody offers is an answer without rows, not an error */
 	int			rounds;
 	bool		is_refreshed;	/* repositories have been refreshed for this request */

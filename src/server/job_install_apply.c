@@ -168,8 +168,12 @@ cancel_items(DepotJob *job)
 static const char *
 why_of(const DepotJob *job, const DepotPlanItem *item)
 {
+	const InstallJob *state = job->state;
+
 	if (!item->is_requested)
 		return "dependency";
+	if (state->why != NULL)
+		return state->why;
 	if (job->origin != NULL)
 		return "declared";
 	return job->kind == DEPOT_REQUEST_UPDATE && item->installed != NULL ? item->installed->why : "requested";

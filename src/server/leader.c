@@ -102,6 +102,8 @@ loop_once(void)
 {
 	depot_leader_go_when_told();
 	depot_leader_reload_settings();
+	if (depot_shmem_take_restored())
+		depot_builds_request();
 	take_requests();
 	start_due_own();
 	advance_jobs();

@@ -32,6 +32,7 @@ depot_schedule_begin(void)
 {
 	reconcile_at = GetCurrentTimestamp();
 	plan_refresh();
+	depot_builds_request();
 	depot_declared_note_reload();
 	depot_declared_request(false);
 }
@@ -70,11 +71,17 @@ depot_job_retry_reconcile(void)
 	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
 }
 
-/* When something is due for the declared list, which is carried out where pg_depot is active. */
+/* When something is due for the declared list, or for rows without builds: where pg_depot is active. */
 static TimestampTz
 declared_at(bool is_busy)
 {
 	return depot_paths_inactive_reason() == NULL ? depot_declared_next_at(is_busy) : 0;
+}
+
+static TimestampTz
+builds_at(void)
+{
+	return depot_paths_inactive_reason() == NULL ? depot_builds_next_at() : 0;
 }
 
 DepotJob *
@@ -92,6 +99,8 @@ depot_schedule_take(bool is_busy)
 		reconcile_at = 0;
 		begin = depot_reconcile_start;
 	}
+	else if (builds_at() != 0 && builds_at() <= now)
+		begin = depot_builds_start;
 	else if (list_at != 0 && list_at <= now)
 		begin = depot_declared_start;
 	else if (refresh_at != 0 && refresh_at <= now)
@@ -119,7 +128,7 @@ depot_schedule_next_at(bool is_busy)
 {
 	if (depot_settings_hold)
 		return 0;
-	return earlier(reconcile_at, earlier(declared_at(is_busy), refresh_at));
+	return earlier(earlier(reconcile_at, builds_at()), earlier(declared_at(is_busy), refresh_at));
 }
 
 void

@@ -4,9 +4,9 @@
  *	  What the leader does of its own accord, and when.
  *
  * Reconciling the served tree with the rows (at its start, and after a growing pause when
- * something could not be done), the declared list, and a refresh of all repositories once in
- * depot.refresh_interval.  One such job runs at a time; with nothing due the leader sleeps, and with
- * depot.hold all of it waits.
+ * something could not be done), builds for rows that have none, the declared list, and a refresh of all
+ * repositories once in depot.refresh_interval.  One such job runs at a time; with nothing due the leader sleeps,
+ * and with depot.hold all of it waits.
  *
  * SPDX-License-Identifier: PostgreSQL
  *

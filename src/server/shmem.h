@@ -125,6 +125,10 @@ extern int	depot_shmem_count_failed_start(void);
 extern int	depot_shmem_failed_starts(void);
 extern void depot_shmem_clear_failed_starts(void);
 
+/* A session has committed restored rows: notes it and wakes the leader, which takes note of it once. */
+extern void depot_shmem_note_restored(void);
+extern bool depot_shmem_take_restored(void);
+
 /* The end of a reconciliation, and how many in a row could not do all that was to be done. */
 extern void depot_shmem_note_reconcile(int failures);
 /* The last one: how many failures, and when (0: none yet since the server started). */

@@ -195,6 +195,27 @@ depot_shmem_clear_failed_starts(void)
 }
 
 void
+depot_shmem_note_restored(void)
+{
+	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
+	depot_shmem_board->has_restored_rows = true;
+	LWLockRelease(depot_shmem_board_lock);
+	depot_shmem_wake_leader();
+}
+
+bool
+depot_shmem_take_restored(void)
+{
+	bool		is_noted;
+
+	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
+	is_noted = depot_shmem_board->has_restored_rows;
+	depot_shmem_board->has_restored_rows = false;
+	LWLockRelease(depot_shmem_board_lock);
+	return is_noted;
+}
+
+void
 depot_shmem_note_reconcile(int failures)
 {
 	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
