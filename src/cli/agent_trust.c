@@ -140,6 +140,19 @@ find_root(const json_t *command, const Anchor *anchor, int metadata_fd, int job_
 		depot_files_write_durable(metadata_fd, PINNED_ROOT, root->data, root->length_bytes, 0600, error);
 }
 
+/* Fills root with what the chain of roots begins with. */
+static bool
+read_first_root(const json_t *command, const Anchor *anchor, int metadata_fd, int job_fd, DepotAgentFetchRoot fetch,
+				void *context, DepotBuffer *root, DepotError *error)
+{
+	if (anchor->file != NULL)
+		return depot_files_read(job_fd, anchor->file, DEPOT_TUF_ROOT_MAX_BYTES, root, error);
+	if (anchor->sha256 != NULL)
+		return find_root(command, anchor, metadata_fd, job_fd, fetch, context, root, error);
+	depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "this server has no trusted root for it");
+	return depot_error_hint(error, "Drop the repository and add it again with trusted_root or root_sha256.");
+}
+
 DepotTufClient *
 depot_agent_open_trusted(const json_t *command, int metadata_fd, int job_fd, int64_t reference_time_s,
 						 DepotAgentFetchRoot fetch, void *context, DepotError *error)
@@ -148,25 +161,21 @@ depot_agent_open_trusted(const json_t *command, int metadata_fd, int job_fd, int
 	DepotTufKeyTypes key_types;
 	DepotBuffer root;
 	Anchor		anchor;
-	bool		ok;
 
-	depot_buffer_init(&root);
-	ok = read_anchor(command, &anchor, error) && depot_agent_get_key_types(command, &key_types, error);
-	if (ok && (anchor.is_pinned || !depot_files_exists(metadata_fd, "root.json")))
+	if (!read_anchor(command, &anchor, error) || !depot_agent_get_key_types(command, &key_types, error))
+		return NULL;
+	if (!anchor.is_pinned && depot_files_exists(metadata_fd, "root.json"))
 	{
-		if (anchor.file != NULL)
-			ok = depot_files_read(job_fd, anchor.file, DEPOT_TUF_ROOT_MAX_BYTES, &root, error);
-		else if (anchor.sha256 != NULL)
-			ok = find_root(command, &anchor, metadata_fd, job_fd, fetch, context, &root, error);
-		else
-		{
-			ok = depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "this server has no trusted root for it");
-			depot_error_hint(error, "Drop the repository and add it again with trusted_root or root_sha256.");
-		}
+		client = depot_tuf_open_restricted(metadata_fd, NULL, 0, reference_time_s, key_types, error);
+
+		/* A file that is no root any more is as good as none: the chain is walked again from where it began. */
+		if (client != NULL || error->code != DEPOT_ERROR_ROOT_INVALID)
+			return client;
 	}
-	if (ok)
-		client = depot_tuf_open_restricted(metadata_fd, root.length_bytes > 0 ? root.data : NULL,
-										   root.length_bytes, reference_time_s, key_types, error);
+	depot_buffer_init(&root);
+	if (read_first_root(command, &anchor, metadata_fd, job_fd, fetch, context, &root, error))
+		client = depot_tuf_open_restricted(metadata_fd, root.data, root.length_bytes, reference_time_s, key_types,
+										   error);
 	depot_buffer_free(&root);
 	return client;
 }

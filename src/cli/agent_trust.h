@@ -19,7 +19,8 @@ typedef bool (*DepotAgentFetchRoot) (void *context, const char *sha256, DepotBuf
 
 /*
  * Opens the trusted metadata of a repository as the command's members "initial_root", "initial_root_sha256"
- * and "pinned" say: from the given root when it is pinned or none is trusted yet, else from the trusted one.
+ * and "pinned" say: from the given root when it is pinned, none is trusted yet or the trusted one is damaged,
+ * else from the trusted one.
  * A root of which only the digest is known is looked for beside the metadata, among the rows and with fetch
  * (NULL: not).  job_fd may be -1 when the command names no file.  NULL with an error.
  */

@@ -43,6 +43,7 @@ struct DepotTrust
 	DepotMetadataRow *rows;		/* as the table had them */
 	int			row_count;
 	bool		is_pending;		/* the agent was given some of them */
+	bool		has_new_files;	/* they are not known to be those that were judged: one may be damaged */
 	int			given_count;	/* how often it was: each time in a directory of its own */
 	DepotMetadataRow *files;	/* as it shall have them; content only where it is to be written */
 	int			file_count;
@@ -67,7 +68,6 @@ static uint64 stamp_of_files(const char *repository);
 static const DepotMetadataRow *find_row(const DepotMetadataRow *rows, int count, const char *role, int64 version);
 static void note_judged(const char *repository, const DepotMetadataRow *rows, int count);
 static void read_rows(DepotTrust *trust, DepotAnchor *anchor);
-static bool has_root(const char *repository);
 static void write_file(const DepotTrust *trust, const char *path, const char *bytes, size_t length);
 static void write_rows(DepotTrust *trust, const char *directory);
 static void warn_refused(const DepotTrust *trust, const char *role, int64 version, const char *reason);
@@ -183,20 +183,13 @@ depot_trust_append(DepotTrust *trust, StringInfo line)
 		appendStringInfoString(line, ",\"initial_root_sha256\":");
 		escape_json(line, anchor.sha256);
 	}
-	else if (anchor.is_pinned || !has_root(trust->repository.name))
+	else if (anchor.is_pinned || trust->has_new_files)
 	{
 		/* In a file: a root may be larger than a line. */
 		write_file(trust, INITIAL_ROOT_FILE, anchor.root, anchor.root_bytes);
 		appendStringInfoString(line, ",\"initial_root\":\"" INITIAL_ROOT_FILE "\"");
 	}
 	MemoryContextSwitchTo(old_context);
-}
-
-/* Whether this server trusts a root already. */
-static bool
-has_root(const char *repository)
-{
-	return depot_files_exists(depot_applied_var_fd(), psprintf("metadata/%s/root.json", repository));
 }
 
 static bool
@@ -218,6 +211,7 @@ read_rows(DepotTrust *trust, DepotAnchor *anchor)
 
 	if (judged != NULL && (judged->files_stamp == 0 || judged->files_stamp != stamp_of_files(repository)))
 		judged = NULL;
+	trust->has_new_files = judged == NULL;
 	trust->is_pending = false;
 	depot_catalog_begin();
 	/* in the transaction, as the server's digests need one */
