@@ -317,7 +317,7 @@ sub refused_ok
 {
 	my ($node, $label, $sql, %expected) = @_;
 	my $before = oracle_dump($node);
-	my $error = psql_error($node, $expected{database} // 'postgres', $sql, timeout => $expected{timeout} // 60);
+	my $error = psql_error($node, $expected{database} // 'postgres', $sql, timeout => $expected{timeout});
 	my $after = oracle_dump($node);
 	my @staged = staging_entries($node);
 	my @wrong = grep { !matches($error->{$_}, $expected{$_}) } qw(sqlstate message detail hint);

@@ -157,7 +157,7 @@ sub settings_complaint
 	write_file($file, (-e $file ? file_contents($file) : '') . to_real($page, $block->{text}));
 	my $loaded = $node->safe_psql('postgres', 'SELECT pg_conf_load_time()');
 	$node->reload;
-	wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_conf_load_time()') ne $loaded }, 10)
+	wait_until(sub { $node->safe_psql('postgres', 'SELECT pg_conf_load_time()') ne $loaded })
 	  or return 'the server does not reload';
 	if ($node->safe_psql('postgres', 'SELECT count(*) FROM pg_settings WHERE pending_restart') ne '0')
 	{

@@ -83,7 +83,7 @@ my $claimed = 0;
 sub ask
 {
 	my ($node, $database, $sql) = @_;
-	my $answer = eval { psql_error($node, $database, $sql, timeout => 30) };
+	my $answer = eval { psql_error($node, $database, $sql, timeout => 120) };
 	return $answer if defined $answer;
 	my $processes = join("\n", map { "$_ " . title_of($_) } DepotTest::children_of(postmaster_pid($node)));
 	return { status => -1, stdout => '', sqlstate => '', stderr => "$sql: $@\n$processes\n" };
@@ -114,7 +114,7 @@ sub use_at_once
 {
 	my ($node, $database, $sql, $seconds) = @_;
 	start_if_dead($node);
-	wait_until(sub { psql_error($node, $database, 'SELECT 1')->{status} == 0 }, 30);
+	wait_until(sub { psql_error($node, $database, 'SELECT 1')->{status} == 0 });
 	my $session = start_psql($node, $database, $sql);
 	sleep($seconds);
 	stop_psql($session);
@@ -169,7 +169,7 @@ sub is_usable
 {
 	my ($node, $label) = @_;
 	my $trouble;
-	return 1 if wait_until(sub { ($trouble = trouble_with_extensions($node)) eq '' }, 15);
+	return 1 if wait_until(sub { ($trouble = trouble_with_extensions($node)) eq '' });
 	return blame($node, $label, $trouble);
 }
 
@@ -192,12 +192,12 @@ sub recovers_ok
 {
 	my ($node, $label, @oracle_options) = @_;
 	start_if_dead($node);
-	wait_for_leader($node, 60);
+	wait_for_leader($node);
 	my $answer = oracle_is_ok($node, 10, '--quiet-server', @oracle_options);
 	if ($answer ne '')
 	{
 		claim_kept($node);
-		$answer = oracle_is_ok($node, 30, '--quiet-server', @oracle_options);
+		$answer = oracle_is_ok($node, 120, '--quiet-server', @oracle_options);
 	}
 	return blame($node, $label, $answer) if $answer ne '';
 	my $leader;
@@ -218,7 +218,7 @@ sub recovers_ok
 sub free_ok
 {
 	my ($node, $label, $sql) = @_;
-	my $answer = ask($node, 'postgres', "SET statement_timeout = '20s'; $sql");
+	my $answer = ask($node, 'postgres', "SET statement_timeout = '100s'; $sql");
 	return 1 if $answer->{status} == 0 || $answer->{sqlstate} =~ /^(2BP01|55006|42704|42P07|55000)$/;
 	return blame($node, $label, "$sql: $answer->{stderr}");
 }

@@ -30,6 +30,9 @@ use Time::HiRes qw(sleep time);
 
 our ($root_only, $top, $pgxs_tests, %pg);
 
+# As PostgreSQL's own tests have it.
+my $patience_seconds = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 180;
+
 our @EXPORT = qw(
   add_repository agent_pids create_depot depot_repository file_contents is_long is_error leader_pid
   make_tree_package new_depot_node oracle_dump oracle_is_ok oracle_ok pg_config_value processes_gone
@@ -181,11 +184,12 @@ sub run_ok
 	return $output;
 }
 
-# Waits up to seconds for something to be true; returns whether it was.
+# Waits for something to be true; returns whether it was.  A limit of one's own is only for what may well stay
+# untrue, or what proves something by coming so early: a busy machine is slow, and who waits for nothing waits long.
 sub wait_until
 {
 	my ($condition, $seconds) = @_;
-	my $end = time + ($seconds // 30);
+	my $end = time + ($seconds // $patience_seconds);
 	for (;;)
 	{
 		my $value = $condition->();
@@ -395,7 +399,7 @@ sub start_web_again
 	}
 	push @web_servers, $pid;
 	$web->{pid} = $pid;
-	wait_until(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 1) }, 10)
+	wait_until(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port", Timeout => 1) })
 	  or die "nginx does not answer: " . file_contents("$work/output");
 	return;
 }
@@ -451,7 +455,7 @@ sub add_repository
 sub psql_error
 {
 	my ($node, $database, $sql, %options) = @_;
-	my $result = finish_psql(start_psql($node, $database, $sql, stop => 1), $options{timeout} // 60);
+	my $result = finish_psql(start_psql($node, $database, $sql, stop => 1), $options{timeout});
 	my $stderr = $result->{stderr};
 	$result->{message} = $1 if $stderr =~ /(?:ERROR|FATAL):  [0-9A-Z]{5}: (.*)$/m;
 	my $after = defined $result->{message} ? substr($stderr, index($stderr, $result->{message})) : '';
@@ -508,7 +512,7 @@ sub finish_psql
 	my ($session, $seconds) = @_;
 	my $start = time;
 	my $status;
-	if (!wait_until(sub { waitpid($session->{pid}, POSIX::WNOHANG) != 0 && defined($status = $?) }, $seconds // 60))
+	if (!wait_until(sub { waitpid($session->{pid}, POSIX::WNOHANG) != 0 && defined($status = $?) }, $seconds))
 	{
 		stop_psql($session);
 		die 'psql does not end: ' . file_contents("$session->{base}.err");
@@ -547,7 +551,7 @@ sub wait_for_leader
 	my ($node, $seconds) = @_;
 	my $is_there = wait_until(
 		sub { psql_error($node, 'postgres', 'SELECT count(*) FROM verify_extension_files()')->{status} == 0 },
-		$seconds // 30);
+		$seconds);
 	die 'the leader does not answer: ' . substr(file_contents($node->logfile), -3000) if !$is_there;
 	return;
 }
@@ -588,7 +592,7 @@ sub processes_gone
 sub start_again
 {
 	my ($node, $seconds) = @_;
-	my $is_up = wait_until(sub { $node->start(fail_ok => 1) || (sleep(0.1), 0)[1] }, $seconds // 30);
+	my $is_up = wait_until(sub { $node->start(fail_ok => 1) || (sleep(0.1), 0)[1] }, $seconds);
 	die 'the server does not start: ' . substr(file_contents($node->logfile), -3000) if !$is_up;
 	return;
 }

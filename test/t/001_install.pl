@@ -220,7 +220,7 @@ oracle_ok($node, 'after a restart');
 run_ok('rm', $control);
 $node->restart;
 wait_for_leader($node);
-is(oracle_is_ok($node, 30), '', 'a file removed by hand is back after a restart');
+is(oracle_is_ok($node, 120), '', 'a file removed by hand is back after a restart');
 
 # ---- promise 11: nothing vanishes by absence ----
 
@@ -233,7 +233,7 @@ my $tree = tree();
 query('DROP EXTENSION pg_depot');
 is(tree(), $tree, 'DROP EXTENSION pg_depot keeps the files');
 $node->restart;
-ok(DepotTest::wait_until(sub { leader_pid($node) }, 10), 'the leader starts without its tables');
+ok(DepotTest::wait_until(sub { leader_pid($node) }), 'the leader starts without its tables');
 is(query('SELECT hll_cardinality(hll_empty())'), 0, 'hll works without pg_depot\'s tables');
 is(tree(), $tree, 'a restart without the tables keeps the files');
 query('CREATE EXTENSION pg_depot');
@@ -275,7 +275,7 @@ is(tree(), $tree, 'TRUNCATE and install again move no file');
 query('CREATE DATABASE elsewhere');
 $node->append_conf('postgresql.conf', "depot.database = 'elsewhere'");
 $node->restart;
-ok(DepotTest::wait_until(sub { leader_pid($node) }, 10), 'the leader starts in another database');
+ok(DepotTest::wait_until(sub { leader_pid($node) }), 'the leader starts in another database');
 is(query('SELECT hll_cardinality(hll_empty())'), 0, 'hll works with another depot.database');
 is_error($node, 'postgres', "SELECT install_extension('pgtap')", '55000', qr/does not exist in database "elsewhere"/,
 	'install with another depot.database');

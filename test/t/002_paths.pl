@@ -53,7 +53,7 @@ is(query("SELECT count(*) FROM pg_file_settings WHERE name IN ('dynamic_library_
 my $elsewhere = tempdir(CLEANUP => 1);
 my $reload_shows = sub {
 	my ($wanted, $label) = @_;
-	ok(DepotTest::wait_until(sub { query('SHOW dynamic_library_path') eq $wanted }, 10), "$label: what a fresh session sees")
+	ok(DepotTest::wait_until(sub { query('SHOW dynamic_library_path') eq $wanted }), "$label: what a fresh session sees")
 	  or diag(query('SHOW dynamic_library_path'));
 	return;
 };
@@ -138,8 +138,8 @@ sub logged
 
 $node->append_conf('postgresql.conf', "extension_destdir = '$theirs'");
 $node->reload;
-ok(DepotTest::wait_until(sub { query('SHOW extension_destdir') eq $theirs }, 10), 'the administrator\'s extension_destdir stays');
-ok(DepotTest::wait_until(sub { logged() =~ /WARNING:  pg_depot is inactive/ }, 10), 'a WARNING at the reload');
+ok(DepotTest::wait_until(sub { query('SHOW extension_destdir') eq $theirs }), 'the administrator\'s extension_destdir stays');
+ok(DepotTest::wait_until(sub { logged() =~ /WARNING:  pg_depot is inactive/ }), 'a WARNING at the reload');
 my $error = is_error($node, 'postgres', "SELECT install_extension('pgtap')", '55000', qr/pg_depot is inactive/, 'inactive after the reload');
 like($error->{detail} // '', qr/"extension_destdir" is set to "\Q$theirs\E".*Take the setting out/, 'says why and what to do');
 is_error($node, 'postgres', "SELECT uninstall_extension('semver')", '55000', qr/pg_depot is inactive/, 'uninstall, too');
@@ -158,7 +158,7 @@ ok(DepotTest::wait_until(
 is(oracle_dump($node), $before, 'rows and files are as before');
 $node->adjust_conf('postgresql.conf', 'extension_destdir', undef);
 $node->reload;
-ok(DepotTest::wait_until(sub { query('SHOW extension_destdir') eq $depot }, 10), 'ours is back after a reload');
+ok(DepotTest::wait_until(sub { query('SHOW extension_destdir') eq $depot }), 'ours is back after a reload');
 works_ok('extension_destdir taken out, reload');
 ok(DepotTest::wait_until(
 		sub { DepotTest::psql_error($node, 'postgres', "SELECT install_extension('pgtap')")->{status} == 0 }, 10),
@@ -195,7 +195,7 @@ mkdir $away->data_dir . '/some';
 $away->append_conf('postgresql.conf', "depot.directory = '$inside'");
 $away->restart;
 wait_for_leader($away);
-is(oracle_is_ok($away, 30, '--quiet-server'), '', 'in another directory the rows are carried out again');
+is(oracle_is_ok($away, 120, '--quiet-server'), '', 'in another directory the rows are carried out again');
 is($away->safe_psql('postgres', 'SELECT hll_cardinality(hll_empty())'), 0, 'and work there');
 ok(-e "$outside" . pg_config_value('sharedir') . '/extension/hll.control', 'the files of the old place stay');
 $away->stop;
@@ -207,7 +207,7 @@ $away->stop;
 run_ok('rm', '-rf', $away->data_dir . "/$inside");
 $away->start;
 wait_for_leader($away);
-is(oracle_is_ok($away, 30, '--quiet-server'), '', 'a depot directory that was removed is made again');
+is(oracle_is_ok($away, 120, '--quiet-server'), '', 'a depot directory that was removed is made again');
 run_ok('rm', '-rf', $away->data_dir . "/$inside/var/metadata/main");
 is($away->safe_psql('postgres', "SELECT action FROM install_extension('semver')"), 'install', 'trusted metadata that was removed is fetched again');
 oracle_ok($away, 'after that');

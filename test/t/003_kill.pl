@@ -191,7 +191,7 @@ for (my $number = 1; total_of(%kills) < $random_kills && $number <= 3 * $random_
 	sleep($plan->{after});
 	my $postmaster = DepotKill::postmaster_pid($node);
 	$kills{ $plan->{kind} }++ if kill_one($node, $plan->{kind}, $leader);
-	DepotTest::processes_gone(10, $postmaster) if $plan->{kind} =~ /^(postmaster|everything)$/;
+	DepotTest::processes_gone(30, $postmaster) if $plan->{kind} =~ /^(postmaster|everything)$/;
 	stop_psql($_) foreach @sessions;
 	use_at_once($node, 'second', $plan->{used_at_once}, 0.3) if defined $plan->{used_at_once};
 	wait_until_quiet($node);
@@ -323,7 +323,7 @@ sub run_action
 	write_file("$points/$_", '') foreach @names_of_points;
 	my $sql = defined $action->{list} ? join('; ', desire($action->{list}, 'on')) : $action->{run};
 	my $answer = psql_error($node, $action->{database} // 'postgres', $sql);
-	my $is_reached = wait_until(sub { !grep { -e "$points/$_" } @names_of_points }, 20);
+	my $is_reached = wait_until(sub { !grep { -e "$points/$_" } @names_of_points });
 	ok($is_reached, "$label: reached") or diag($answer->{stderr});
 	unlink map { "$points/$_" } @names_of_points;
 	# A worker that was killed takes the session of its caller with it; one that has had its answer does not.
@@ -338,7 +338,7 @@ sub state_is
 	my ($sql, $before, $after) = @$state;
 	my $wanted = $is_after ? $after : $before;
 	my $found = '';
-	wait_until(sub { ($found = psql_error($node, $database, $sql)->{stdout}) eq $wanted }, 20);
+	wait_until(sub { ($found = psql_error($node, $database, $sql)->{stdout}) eq $wanted });
 	is($found, $wanted, "$label: as " . ($is_after ? 'it was to be' : 'it was'));
 	return;
 }
@@ -357,7 +357,7 @@ sub kill_at
 	state_is($label, 'postgres', $action->{state}, $is_after);
 	state_is($label, 'second', $action->{state_second}, $is_after);
 	return if !$is_declared;
-	is(oracle_is_ok($node, 30, '--quiet-server', @oracle_options),
+	is(oracle_is_ok($node, 120, '--quiet-server', @oracle_options),
 		'', "$label: files equal rows when the list is carried out");
 	return;
 }
@@ -387,7 +387,7 @@ run_sql(q{BEGIN; CREATE EXTENSION depot_demo; PREPARE TRANSACTION 'kill'}, 'seco
 my $uninstall = "SELECT uninstall_extension('depot_demo')";
 my $postmaster = DepotKill::postmaster_pid($node);
 kill 'KILL', $postmaster;
-DepotTest::processes_gone(10, $postmaster);
+DepotTest::processes_gone(30, $postmaster);
 DepotKill::start_if_dead($node);
 wait_for_leader($node);
 is_error($node, 'postgres', $uninstall, '55006', qr/by an open transaction/,

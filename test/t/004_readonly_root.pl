@@ -128,7 +128,7 @@ sub start_watch
 		open(STDERR, '>&', \*STDOUT);
 		exec 'nice', '-n', '-10', "$work/watch", '/', $data, '/run', '/dev/shm' or POSIX::_exit(127);
 	}
-	DepotTest::wait_until(sub { -s "$work/watched" }, 10);
+	DepotTest::wait_until(sub { -s "$work/watched" });
 	my $answer = DepotTest::file_contents("$work/watched");
 	die "watch says: $answer" if $answer !~ /^ready$/m;
 	return sub {

@@ -28,8 +28,7 @@ sub start_install
 	DepotTest::wait_until(
 		sub {
 			$node->safe_psql('postgres', "SELECT bytes_done > 0 FROM depot.activity WHERE phase = 'fetching'") eq 't';
-		},
-		20)
+		})
 	  or die 'no installation is running: ' . $node->safe_psql('postgres', 'TABLE depot.activity');
 	return $session;
 }
@@ -117,11 +116,11 @@ sub gives_up_ok
 			my @pids = agent_pids(leader_pid($node));
 			my $start = time;
 			$code->($running);
-			my $answer = finish_psql($running, 20);
+			my $answer = finish_psql($running);
 			is($answer->{sqlstate}, $sqlstate, "$label: $sqlstate");
-			cmp_ok(time - $start, '<', 5, "$label: within seconds");
-			ok(DepotTest::processes_gone(5, @pids), "$label: its agents are gone");
-			ok(DepotTest::wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM depot.activity') eq '0' }, 5),
+			cmp_ok(time - $start, '<', 30, "$label: long before the download ends");
+			ok(DepotTest::processes_gone(30, @pids), "$label: its agents are gone");
+			ok(DepotTest::wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM depot.activity') eq '0' }, 30),
 				"$label: its request is gone");
 		});
 	oracle_ok($node, $label);
@@ -129,8 +128,8 @@ sub gives_up_ok
 }
 
 DepotTest::stop_psql($session);
-ok(DepotTest::processes_gone(5, @agents), 'a client killed with -9: its agents are gone');
-ok(DepotTest::wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM depot.activity') eq '0' }, 5),
+ok(DepotTest::processes_gone(30, @agents), 'a client killed with -9: its agents are gone');
+ok(DepotTest::wait_until(sub { $node->safe_psql('postgres', 'SELECT count(*) FROM depot.activity') eq '0' }),
 	'and its request');
 oracle_ok($node, 'a client killed with -9');
 gives_up_ok('pg_cancel_backend', sub { $node->safe_psql('postgres', 'SELECT pg_cancel_backend(' . caller_pid() . ')') }, '57014');
@@ -142,7 +141,7 @@ unchanged_ok(
 	sub {
 		my $start = time;
 		is_error($node, 'postgres', "SET statement_timeout = '1s'; $install", '57014', qr/statement timeout/, 'statement_timeout');
-		cmp_ok(time - $start, '<', 4, 'statement_timeout: within seconds');
+		cmp_ok(time - $start, '<', 30, 'statement_timeout: long before the download ends');
 	});
 oracle_ok($node, 'statement_timeout');
 
@@ -152,13 +151,13 @@ is($node->safe_psql('postgres', "BEGIN; SAVEPOINT s; SELECT install_extension('h
 
 # Several at once, and two for the same package.
 my @sessions = map { start_psql($node, 'postgres', "SELECT install_extension('$_')") } qw(semver pgtap semver rational);
-my @answers = map { finish_psql($_, 60) } @sessions;
+my @answers = map { finish_psql($_) } @sessions;
 is(join(' ', map { $_->{sqlstate} } @answers), '   ', 'four at once, two of them for the same package') or diag(map { $_->{stderr} } @answers);
 oracle_ok($node, 'four at once');
 
 # More requests than there is room for are told so, none hangs.
-@sessions = map { start_psql($node, 'postgres', "SET statement_timeout = '20s'; SELECT install_extension('hll')") } 1 .. 40;
-@answers = map { finish_psql($_, 60) } @sessions;
+@sessions = map { start_psql($node, 'postgres', "SET statement_timeout = '100s'; SELECT install_extension('hll')") } 1 .. 40;
+@answers = map { finish_psql($_) } @sessions;
 ok(!(grep { $_->{sqlstate} !~ /^(53000)?$/ } @answers), 'forty at once: an answer or 53000')
   or diag(join(' ', map { $_->{sqlstate} } @answers));
 oracle_ok($node, 'forty at once');
@@ -174,7 +173,7 @@ foreach my $kind (qw(fetch check))
 			my $running = start_install();
 			my ($pid) = grep { command_line($_) =~ /agent $kind/ } agent_pids(leader_pid($node));
 			kill 'KILL', $pid;
-			my $answer = finish_psql($running, 20);
+			my $answer = finish_psql($running);
 			is($answer->{sqlstate}, '58000', "a killed $kind agent: 58000");
 			like($answer->{stderr}, qr/the $kind agent ended unexpectedly.*HINT:/s, "a killed $kind agent: says so");
 		});
@@ -188,10 +187,10 @@ $leader = leader_pid($node);
 @agents = agent_pids($leader);
 my $before = oracle_dump($node);
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($leader)");
-my $answer = finish_psql($session, 20);
+my $answer = finish_psql($session);
 is($answer->{sqlstate}, '57P03', 'a terminated leader: 57P03');
-cmp_ok($answer->{seconds}, '<', 5, 'a terminated leader: within seconds');
-ok(DepotTest::processes_gone(5, @agents), 'a terminated leader: its agents are gone');
+cmp_ok($answer->{seconds}, '<', 30, 'a terminated leader: long before the download ends');
+ok(DepotTest::processes_gone(30, @agents), 'a terminated leader: its agents are gone');
 wait_for_leader($node);
 is(oracle_dump($node), $before, 'a terminated leader: rows and files are as before');
 oracle_ok($node, 'a terminated leader');
@@ -200,8 +199,8 @@ oracle_ok($node, 'a terminated leader');
 $session = start_install();
 @agents = agent_pids(leader_pid($node));
 kill 'KILL', leader_pid($node);
-ok(DepotTest::processes_gone(5, @agents), 'a leader killed with -9: its agents are gone');
-DepotTest::finish_psql($session, 20);
+ok(DepotTest::processes_gone(30, @agents), 'a leader killed with -9: its agents are gone');
+DepotTest::finish_psql($session);
 wait_for_leader($node);
 oracle_ok($node, 'a leader killed with -9');
 
@@ -213,7 +212,7 @@ is_error($node, 'postgres', "SET statement_timeout = '2s'; SELECT install_extens
 $session = start_psql($node, 'postgres', "SELECT action FROM install_extension('hll')");
 sleep 1;
 kill 'CONT', $leader;
-is(finish_psql($session, 20)->{stdout}, 'keep', 'a leader that goes on answers');
+is(finish_psql($session)->{stdout}, 'keep', 'a leader that goes on answers');
 oracle_ok($node, 'a stopped leader');
 
 # ---- what fails after the commit ----
@@ -225,18 +224,18 @@ my $late = is_error($node, 'postgres', "SELECT install_extension('ip4r')", '5803
 like($late->{detail} // '', qr/ip4r\.so.*Permission denied/, 'says why');
 is($node->safe_psql('postgres', "SELECT state FROM depot.installed_packages WHERE package = 'ip4r'"), 'pending', 'the row stands');
 chmod 0700, $lib;
-is(oracle_is_ok($node, 30, '--quiet-server'), '', 'the leader carries it out when it can');
+is(oracle_is_ok($node, 120, '--quiet-server'), '', 'the leader carries it out when it can');
 is($node->safe_psql('postgres', "SELECT state FROM depot.installed_packages WHERE package = 'ip4r'"), 'active', 'and shows it');
 chmod 0500, $lib;
 is_error($node, 'postgres', "SELECT uninstall_extension('ip4r')", '58030', qr/removal of "ip4r" is recorded, but its files are still here/,
 	'a removal, too');
 chmod 0700, $lib;
-is(oracle_is_ok($node, 30, '--quiet-server'), '', 'the leader carries that out, too');
+is(oracle_is_ok($node, 120, '--quiet-server'), '', 'the leader carries that out, too');
 chmod 0500, $lib;
 is_error($node, 'postgres', "SELECT install_extension('ip4r')", '58030', qr/not yet active/, 'once more');
 chmod 0700, $lib;
 $node->safe_psql('postgres', "SELECT uninstall_extension('ip4r')");
-is(oracle_is_ok($node, 30, '--quiet-server'), '', 'a removal before the leader comes to it leaves nothing');
+is(oracle_is_ok($node, 120, '--quiet-server'), '', 'a removal before the leader comes to it leaves nothing');
 
 # ---- who, and in which transaction ----
 

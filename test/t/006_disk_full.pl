@@ -175,7 +175,7 @@ foreach my $step (1 .. 60)
 }
 is($removal->{status}, 0, 'a removal with little space') or diag($removal->{stderr});
 unlink $filler;
-is(oracle_is_ok($node, 30, '--quiet-server'), '', 'with space again files equal rows');
+is(oracle_is_ok($node, 120, '--quiet-server'), '', 'with space again files equal rows');
 is($node->safe_psql('postgres', "SELECT action FROM install_extension('depot_big')"), 'install', 'with space again it installs');
 oracle_ok($node, 'in the end');
 $node->stop;

@@ -30,7 +30,7 @@ chomp(my $root_sha256 = run_ok('sh', '-c', 'sha256sum <"$1" | cut -c1-64', 'sh',
 serve($live, "$web/good2");
 my $server = serve_badly($live);
 my $url = $server->{url};
-my $node = new_depot_node('trust', conf => "depot.stall_timeout = 1s\ndepot.connect_timeout = 1s\n");
+my $node = new_depot_node('trust', conf => "depot.stall_timeout = 2s\ndepot.connect_timeout = 5s\n");
 create_depot($node);
 
 sub add_sql
@@ -279,7 +279,7 @@ foreach my $case (@bad_metadata)
 my $package = 'targets/pg15/linux-amd64/depot_demo/1.1/[0-9a-f]{64}\.depot_demo-1\.1\.tar\.zst';
 my $no_package = qr/^could not fetch "$package" from 127\.0\.0\.1: /;
 my $size = -s target_of("$web/good2", 'depot_demo-1\.1');
-my $stalled = [ '08006', qr/${no_package}the transfer stalled$/, qr/^Less than \d+ bytes per second arrived over 1000 ms, after \d+ bytes\.$/,
+my $stalled = [ '08006', qr/${no_package}the transfer stalled$/, qr/^Less than \d+ bytes per second arrived over 2000 ms, after \d+ bytes\.$/,
 	'If the line is slow, raise depot.stall_timeout.' ];
 my $larger = [ '54000', qr/${no_package}it is larger than $size bytes$/, "The signed metadata says that it has $size bytes." ];
 my %bad_transfers = (

@@ -22,7 +22,7 @@ my $role = 'pg15-linux-amd64';
 my $evil = 'pg15/linux-amd64/evil/1.0/evil-1.0.tar.zst';
 
 use constant {
-	SECONDS_LIMIT => 2,
+	SECONDS_LIMIT => 30,
 	MEMORY_LIMIT_KB => 64 * 1024,
 	WRITTEN_LIMIT_BYTES => 1024 * 1024,
 };

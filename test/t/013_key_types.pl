@@ -60,7 +60,7 @@ $node->stop;
 run_ok('rm', '-rf', $node->data_dir . '/pg_depot');
 $node->start;
 wait_for_leader($node);
-is(oracle_is_ok($node, 30, '--quiet-server'), '', 'after the loss of the depot directory the package is fetched again');
+is(oracle_is_ok($node, 120, '--quiet-server'), '', 'after the loss of the depot directory the package is fetched again');
 
 # ---- the choice taken back by hand ----
 

@@ -26,7 +26,7 @@ make_repository($good, $keys, make_tree_package($work, 'depot_demo', '1.0'), mak
 my $old = copy_repository($good, "$web/old");
 serve($live, $good);
 my $server = serve_badly($live);
-my $node = new_depot_node('mirrors', conf => "depot.stall_timeout = 1s\ndepot.connect_timeout = 1s\n");
+my $node = new_depot_node('mirrors', conf => "depot.stall_timeout = 2s\ndepot.connect_timeout = 5s\n");
 create_depot($node);
 add_repository($node, $server->{url}, root => "$good/metadata/1.root.json");
 

@@ -275,7 +275,7 @@ sub memory_has
 write_credentials("$base/slow", $basic);
 my $session = start_psql($node, 'postgres', add_sql("$base/slow", name => 'slow'));
 my @agents;
-wait_until(sub { @agents = agent_pids(leader_pid($node)); @agents == 2 && grep { m{/slow/.* auth="Basic} } sent_to($http) }, 20)
+wait_until(sub { @agents = agent_pids(leader_pid($node)); @agents == 2 && grep { m{/slow/.* auth="Basic} } sent_to($http) })
   or die 'no transfer is running';
 my ($fetch) = grep { file_contents("/proc/$_/cmdline") =~ /\0fetch\0/ } @agents;
 ok(!open(my $environment, '<', "/proc/$fetch/environ"), 'the process that sends them can neither be traced nor dumped');
@@ -287,7 +287,7 @@ SKIP:
 	is($leader_has, 0, 'and nothing that stands in it');
 }
 unlike(join(' ', map { file_contents("/proc/$_/cmdline") } @agents), qr/\Q$secret\E/, 'no secret on a command line');
-finish_psql($session, 60);
+finish_psql($session);
 like(oracle_dump($node), qr/\Q$base\E\/slow/, 'rows have the address');
 unlike(oracle_dump($node), qr/\Q$secret\E/, 'and no secret');
 unlike(file_contents($node->logfile) =~ s/^.*STATEMENT:.*$//mgr, qr/\Q$secret\E(?!\@127\.0\.0\.1\/x)/, 'nor has the log');

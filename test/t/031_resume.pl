@@ -78,21 +78,20 @@ sub bytes_done
 }
 
 my $install = start_psql($node, 'postgres', "SELECT install_extension('depot_big')");
-ok(DepotTest::wait_until(sub { -e $mark }, 30), 'the connection was broken');
+ok(DepotTest::wait_until(sub { -e $mark }), 'the connection was broken');
 my @seen;
 DepotTest::wait_until(
 	sub {
 		my $bytes = bytes_done();
 		push @seen, $bytes if $bytes > 0;
 		return @seen > 0 && $bytes == 0;
-	},
-	60);
+	});
 cmp_ok(scalar @seen, '>', 2, 'depot.activity shows the download after that');
 # progress is told a few times a second, so the last word before the break may be older
 cmp_ok((sort { $a <=> $b } @seen)[0], '>', CUT_BYTES / 2, 'and it did not start again');
 is(join(' ', @seen), join(' ', sort { $a <=> $b } @seen), 'and never went back');
 
-my $result = finish_psql($install, 60);
+my $result = finish_psql($install);
 is($result->{status}, 0, 'the installation succeeds') or diag($result->{stderr});
 is($node->safe_psql('postgres', 'CREATE EXTENSION depot_big; SELECT depot_big_version()'), '1.0', 'with the right bytes');
 
@@ -103,8 +102,7 @@ DepotTest::wait_until(
 	sub {
 		@lines = grep { m{"GET /targets/\S*\.depot_big-} } split /\n/, DepotTest::file_contents($web->{access_log});
 		return @lines > 1;
-	},
-	10);
+	});
 is(scalar @lines, 2, 'two requests for the package');
 my ($status, $sent) = $lines[1] =~ /" (\d+) (\d+) /;
 is($status, 206, 'the second for the rest of it');

@@ -64,7 +64,7 @@ sub states_ok
 			$states = query("SELECT string_agg(name || ' ' || state, ', ' ORDER BY name, state) FROM depot.desired");
 			return $states eq $expected;
 		},
-		$seconds // 30);
+		$seconds);
 	return is($states, $expected, $label);
 }
 
@@ -78,7 +78,7 @@ sub wait_for_log
 {
 	my ($pattern, $offset, $label) = @_;
 	my $log;
-	return ok(wait_until(sub { ($log = substr(file_contents($node->logfile), $offset)) =~ $pattern }, 20), $label)
+	return ok(wait_until(sub { ($log = substr(file_contents($node->logfile), $offset)) =~ $pattern }), $label)
 	  || diag($log);
 }
 
@@ -221,7 +221,7 @@ is(query("SELECT since FROM depot.desired WHERE name = 'hll'"), $since, 'further
 my $warnings = () = substr(file_contents($node->logfile), $offset) =~ /WARNING:  entry/g;
 is($warnings, 1, 'and are not logged again and again');
 start_web_again($web);
-states_ok('hll ok, pgtap ok, plpgsql ok, rational ok, semver ok', 'when it is up again they come by themselves', 60);
+states_ok('hll ok, pgtap ok, plpgsql ok, rational ok, semver ok', 'when it is up again they come by themselves');
 oracle_ok($node, 'after the repository came back');
 
 # ---- after a refresh ----
@@ -263,14 +263,14 @@ is(query("SELECT string_agg(action || ' ' || n, ', ' ORDER BY action)"
 			. " FROM (SELECT action, count(*) n FROM check_extension_list('$many') GROUP BY 1) c"),
 	'keep 1, refused 10000', 'check_extension_list of 10001 entries');
 my $check_seconds = time - $start;
-cmp_ok($check_seconds, '<', 10, sprintf('takes %.2f s', $check_seconds));
+cmp_ok($check_seconds, '<', 60, sprintf('takes %.2f s', $check_seconds));
 $start = time;
 set_list($many);
-ok(wait_until(sub { query('SELECT count(*) FROM depot.declared') == 10_001 }, 60), 'a list of 10001 entries');
+ok(wait_until(sub { query('SELECT count(*) FROM depot.declared') == 10_001 }), 'a list of 10001 entries');
 diag(sprintf('%d entries: check_extension_list %.2f s, list %.2f s', 10_001, $check_seconds, time - $start));
 $start = time;
 query("SELECT * FROM install_extension('plpgsql')");
-cmp_ok(time - $start, '<', 10, 'the leader still answers');
+cmp_ok(time - $start, '<', 60, 'the leader still answers');
 ok( wait_until(
 		sub {
 			query("SELECT string_agg(state || ' ' || n, ', ' ORDER BY state)"
@@ -314,11 +314,11 @@ foreach my $n (0 .. $#lists)
 }
 foreach my $session (@sessions)
 {
-	my $result = finish_psql($session, 120);
+	my $result = finish_psql($session);
 	is($result->{stderr} =~ /ERROR/ ? $result->{stderr} : '', '', 'a session beside it has no error');
 }
 is(join(', ', @gone), '', "what a database uses stays (created $created times)");
-ok(wait_until(sub { entries() eq 'hll ok 2.17, semver ok 0.32.0, depot_demo ok 1.2' }, 60), 'depot.desired ends as the last list says')
+ok(wait_until(sub { entries() eq 'hll ok 2.17, semver ok 0.32.0, depot_demo ok 1.2' }), 'depot.desired ends as the last list says')
   or diag(entries());
 is(query('SELECT count(*) FROM verify_extension_files()'), 0, 'every file is as it should be');
 is(query('SELECT pgtap_version() IS NOT NULL', 'other'), 't', 'and works');
@@ -326,8 +326,7 @@ ok( wait_until(
 		sub {
 			query("SELECT string_agg(package, ' ' ORDER BY package) FROM depot.installed_packages WHERE why = 'declared'") eq
 			  'depot_demo hll pgtap semver';
-		},
-		30),
+		}),
 	'what the list once called for and nobody uses is gone')
   or diag(query('SELECT package, why FROM depot.installed_packages'));
 oracle_ok($node, 'after changes under load');

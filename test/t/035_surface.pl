@@ -144,7 +144,7 @@ query(q(INSERT INTO depot.available (repository, target, package, version, kind,
 my $start = time;
 is(query("SELECT count(*), sum(size_bytes) FROM depot.packages WHERE package LIKE 'package%'", 'app'), '10000|50005000', '10,000 packages are read from another database');
 my $seconds = time - $start;
-cmp_ok($seconds, '<', 10, 'in time');
+cmp_ok($seconds, '<', 60, 'in time');
 note(sprintf('10,000 packages: %d ms', $seconds * 1000));
 query("DELETE FROM depot.available WHERE package LIKE 'package%'");
 
@@ -203,7 +203,7 @@ $node->append_conf('postgresql.conf', 'max_worker_processes = 8');
 
 $node->append_conf('postgresql.conf', "depot.database = 'app'");
 $node->restart;
-ok(DepotTest::wait_until(sub { leader_pid($node) }, 20), 'the leader is in another database');
+ok(DepotTest::wait_until(sub { leader_pid($node) }), 'the leader is in another database');
 is_error($node, 'app', 'CREATE EXTENSION pg_depot', '42710', qr/has extension pg_depot_client already/, 'pg_depot beside pg_depot_client');
 is_error($node, 'postgres', 'CREATE EXTENSION pg_depot_client', '42710', qr/has extension pg_depot already/, 'pg_depot_client beside pg_depot');
 $node->append_conf('postgresql.conf', "depot.database = 'postgres'");

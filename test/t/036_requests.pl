@@ -23,7 +23,7 @@ sub wait_for_phase
 {
 	my ($phase, $count) = @_;
 	DepotTest::wait_until(
-		sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE phase = '$phase'") eq $count }, 20)
+		sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE phase = '$phase'") eq $count })
 	  or die "no $count requests are $phase: " . $node->safe_psql('postgres', 'TABLE depot.activity');
 	return;
 }
@@ -34,8 +34,8 @@ sub set_and_reload
 	$node->safe_psql('postgres', "ALTER SYSTEM SET $name = '$value'");
 	$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
 	ok($node->poll_query_until('postgres', "SELECT setting = '$value' FROM pg_settings WHERE name = '$name'"), "$name = $value");
-	# The leader reads the file a moment later.
-	sleep 0.3;
+	# What the leader answers now it may still answer by the old value, but nothing after that.
+	psql_error($node, 'postgres', "SELECT install_extension('plpgsql', dry_run => true)");
 	return;
 }
 
@@ -45,7 +45,7 @@ sub has_agents_ok
 {
 	my ($leader, $count, $label) = @_;
 	my @agents;
-	DepotTest::wait_until(sub { @agents = sort(agent_pids($leader)); @agents == $count }, 20);
+	DepotTest::wait_until(sub { @agents = sort(agent_pids($leader)); @agents == $count });
 	is(scalar(@agents), $count, $label);
 	my $is_other = DepotTest::wait_until(sub { join(' ', sort(agent_pids($leader))) ne "@agents" }, 0.5);
 	return ok(!$is_other, "$label: it stays so");
@@ -68,18 +68,20 @@ foreach my $case (
 			my $error = is_error($node, 'postgres', "BEGIN; $lock; SELECT install_extension('hll', repository => 'fast')",
 				'55P03', qr/^this session's own transaction holds a lock on table "\Q$table\E"$/, $lock);
 			like($error->{hint}, qr/^Commit or roll back first/, "$lock: says what to do");
-			cmp_ok(time - $start, '<', 5, "$lock: at once");
+			cmp_ok(time - $start, '<', 60, "$lock: long before depot.request_timeout");
 		});
 }
 
-my $holder = start_psql($node, 'postgres', 'BEGIN; LOCK TABLE depot.installed IN EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT');
-DepotTest::wait_until(
-	sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND relation = 'depot.installed'::regclass") eq '1' },
-	10) or die 'the lock is not held';
-my $answer = finish_psql(start_psql($node, 'postgres', "SELECT action FROM install_extension('hll', repository => 'fast')"), 30);
-is($answer->{stdout}, 'install', "another session's lock is waited for") or diag($answer->{stderr});
-cmp_ok($answer->{seconds}, '>', 1, 'for as long as it is held');
-finish_psql($holder, 30);
+my $holder = $node->background_psql('postgres');
+$holder->query_safe('BEGIN; LOCK TABLE depot.installed IN EXCLUSIVE MODE');
+my $locked_out = start_psql($node, 'postgres', "SELECT action FROM install_extension('hll', repository => 'fast')");
+DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'hll'") eq '1' })
+  or die 'the request is not there';
+sleep 1;
+is($node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'hll'"), '1', "another session's lock is waited for");
+$holder->quit;
+my $answer = finish_psql($locked_out);
+is($answer->{stdout}, 'install', 'for as long as it is held') or diag($answer->{stderr});
 oracle_ok($node, "another session's lock");
 
 is_error($node, 'postgres', "BEGIN; ALTER EXTENSION pg_depot ADD TYPE depot_added; SELECT install_extension('hll')", '42704',
@@ -101,10 +103,10 @@ my @sessions = map { start_psql($node, 'postgres', $_) } (
 	"SELECT action FROM install_extension('pgtap', repository => 'slow')",
 	"SET ROLE another; SELECT action FROM install_extension('pgtap', repository => 'slow')",
 	"SELECT action FROM install_extension('pgtap', repository => 'slow', version => '>= 0')");
-my @answers = map { finish_psql($_, 60) } @sessions;
+my @answers = map { finish_psql($_) } @sessions;
 is(join(' ', sort map { $_->{stdout} } @answers), 'install keep keep', 'two roles ask at once: one installs, the others find it')
   or diag(map { $_->{stderr} } @answers);
-ok(DepotTest::wait_until(sub { downloads('pgtap') > 0 }, 5) && downloads('pgtap') == 1, 'and it was fetched once');
+ok(DepotTest::wait_until(sub { downloads('pgtap') > 0 }) && downloads('pgtap') == 1, 'and it was fetched once');
 oracle_ok($node, 'one package, three requests');
 
 # ---- a slow repository ----
@@ -112,33 +114,33 @@ oracle_ok($node, 'one package, three requests');
 my $slow = start_psql($node, 'postgres', "SELECT install_extension('depot_big', repository => 'slow')");
 wait_for_phase('fetching', 1);
 my $second = start_psql($node, 'postgres', "SELECT install_extension('depot_wide', repository => 'slow')");
-DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'depot_wide'") eq '1' }, 20)
+DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'depot_wide'") eq '1' })
   or die 'the second request is not there';
 wait_for_phase('fetching', 1);
-$answer = finish_psql(start_psql($node, 'postgres', "SELECT action FROM install_extension('semver', repository => 'fast')"), 20);
+$answer = finish_psql(start_psql($node, 'postgres', "SELECT action FROM install_extension('semver', repository => 'fast')"));
 is($answer->{stdout}, 'install', 'two requests to a slow repository do not hold up another');
-cmp_ok($answer->{seconds}, '<', 5, 'which is answered at once');
+cmp_ok($answer->{seconds}, '<', 30, 'which is answered long before they are');
 has_agents_ok(leader_pid($node), 2, 'one of the slow ones has agents, the other waits');
 
 # ---- depot.max_agents ----
 
 set_and_reload('depot.max_agents', 1);
 my $waiting = start_psql($node, 'postgres', "SELECT action FROM install_extension('rational', repository => 'fast')");
-ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'rational'") eq '1' }, 10),
+ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'rational'") eq '1' }),
 	'with depot.max_agents = 1 the next request waits');
 my $leader = leader_pid($node);
 has_agents_ok($leader, 2, 'without agents');
 my $refreshing = start_psql($node, 'postgres', "SELECT count(*) FROM refresh_extension_repository('fast')");
-ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'fast'") eq '1' }, 10),
+ok( DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM depot.activity WHERE subject = 'fast'") eq '1' }),
 	'so does a refresh');
 my $fetched = "SELECT bytes_done FROM depot.activity WHERE subject = 'depot_big'";
 my $bytes = $node->safe_psql('postgres', $fetched);
-ok(DepotTest::wait_until(sub { $node->safe_psql('postgres', $fetched) > $bytes }, 10), 'while the one that has agents goes on');
+ok(DepotTest::wait_until(sub { $node->safe_psql('postgres', $fetched) > $bytes }), 'while the one that has agents goes on');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM depot.activity WHERE subject IN (\'depot_big\', \'depot_wide\')');
-is(finish_psql($slow, 20)->{sqlstate}, '57014', 'the slow request is canceled');
-is(finish_psql($second, 20)->{sqlstate}, '57014', 'and the one behind it');
-is(finish_psql($waiting, 20)->{stdout}, 'install', 'and the one that waited has its turn');
-is(finish_psql($refreshing, 20)->{status}, 0, 'so has the refresh');
+is(finish_psql($slow)->{sqlstate}, '57014', 'the slow request is canceled');
+is(finish_psql($second)->{sqlstate}, '57014', 'and the one behind it');
+is(finish_psql($waiting)->{stdout}, 'install', 'and the one that waited has its turn');
+is(finish_psql($refreshing)->{status}, 0, 'so has the refresh');
 set_and_reload('depot.max_agents', 2);
 
 # ---- depot.request_timeout ----
@@ -152,18 +154,18 @@ unchanged_ok(
 			qr/^the request took longer than "depot\.request_timeout"$/, 'depot.request_timeout');
 		is($error->{hint}, 'The call can be repeated.', 'and says that it can be repeated');
 	});
-ok(DepotTest::processes_gone(5, agent_pids($leader)), 'its agents are gone');
+ok(DepotTest::processes_gone(30, agent_pids($leader)), 'its agents are gone');
 
 my $stopped = start_psql($node, 'postgres', "SELECT install_extension('depot_big', repository => 'slow')");
 wait_for_phase('fetching', 1);
 kill 'STOP', agent_pids($leader);
-is(finish_psql($stopped, 20)->{sqlstate}, '57014', 'agents that were stopped: the request ends all the same');
+is(finish_psql($stopped)->{sqlstate}, '57014', 'agents that were stopped: the request ends all the same');
 
 kill 'STOP', $leader;
 my $start = time;
 is_error($node, 'postgres', "SELECT install_extension('ip4r', repository => 'fast')", '57P03',
 	qr/^the pg_depot leader does not answer$/, 'a leader that was stopped');
-cmp_ok(time - $start, '<', 15, 'is not waited for much longer');
+cmp_ok(time - $start, '<', 60, 'is not waited for for ever');
 kill 'CONT', $leader;
 is($node->safe_psql('postgres', "SELECT action FROM install_extension('ip4r', repository => 'fast')"), 'install',
 	'and goes on when it is let');
@@ -210,7 +212,7 @@ wait_for_leader($node);
 sleep 1;
 ok(!-e $control, 'on hold a missing file stays missing');
 set_and_reload('depot.hold', 'off');
-ok(DepotTest::wait_until(sub { -e $control }, 20), 'and is brought back when the hold ends');
-is(oracle_is_ok($node, 20, '--quiet-server'), '', 'files equal rows again');
+ok(DepotTest::wait_until(sub { -e $control }), 'and is brought back when the hold ends');
+is(oracle_is_ok($node, 120, '--quiet-server'), '', 'files equal rows again');
 
 done_testing();

@@ -22,14 +22,12 @@ $node->safe_psql('postgres', 'CREATE DATABASE other');
 mkdir $node->basedir . '/space' or die "mkdir: $!";
 $node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION '" . $node->basedir . "/space'");
 
-# Runs a command from another database and waits until the leader serves again.
+# Runs a command from another database.  PostgreSQL waits five seconds for other sessions to leave, and then fails.
 sub works
 {
 	my ($sql, $label) = @_;
-	my $start = time;
-	my $answer = finish_psql(start_psql($node, 'other', $sql, stop => 1), 60);
+	my $answer = finish_psql(start_psql($node, 'other', $sql, stop => 1));
 	is($answer->{stderr}, '', $label);
-	cmp_ok(time - $start, '<', 5, "$label: without the wait for other sessions");
 	return;
 }
 
@@ -38,9 +36,8 @@ sub serves
 	my ($label) = @_;
 	ok( DepotTest::wait_until(
 			sub {
-				finish_psql(start_psql($node, 'postgres', "SELECT action FROM install_extension('hll')"), 30)->{stdout} eq 'keep';
-			},
-			30),
+				finish_psql(start_psql($node, 'postgres', "SELECT action FROM install_extension('hll')"))->{stdout} eq 'keep';
+			}),
 		"$label: the leader serves again");
 	return;
 }

@@ -95,11 +95,10 @@ refuses($lock, '2BP01', qr/semver/, 'a dry run of it', ', prune => true, dry_run
 $node->safe_psql('user_of_it', 'DROP EXTENSION semver');
 is(apply($node, $lock, ', prune => true, dry_run => true'),
 	'depot_demo 1.1 keep, depot_needs 1.0 keep, hll 2.17 keep, rational 0.0.2 remove, semver 0.32.0 remove', 'a dry run tells what prune would remove');
-my $open = start_psql($node, 'user_of_it', 'BEGIN; CREATE EXTENSION semver; SELECT pg_sleep(3); ROLLBACK');
-ok(DepotTest::wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' AND wait_event = 'PgSleep'") eq '1' }, 10),
-	'a transaction that has made the extension is open');
+my $open = $node->background_psql('user_of_it');
+$open->query_safe('BEGIN; CREATE EXTENSION semver');
 refuses($lock, '55006', qr/semver/, 'prune of what an open transaction uses', ', prune => true');
-finish_psql($open, 20);
+$open->quit;
 is(apply($node, $lock, ', prune => true'), 'depot_demo 1.1 keep, depot_needs 1.0 keep, hll 2.17 keep, rational 0.0.2 remove, semver 0.32.0 remove',
 	'prune removes what the lock does not name');
 is(lock_of($node), $lock, 'which leaves exactly the lock');

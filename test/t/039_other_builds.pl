@@ -49,7 +49,7 @@ create_depot($node);
 my $root = DepotTest::file_contents("$work/repository/metadata/1.root.json");
 my $session = start_psql($node, 'postgres',
 	"SELECT packages FROM add_extension_repository('others', 'file://$work/repository', trusted_root => \$root\$$root\$root\$)");
-my $answer = finish_psql($session, 30);
+my $answer = finish_psql($session);
 is($answer->{stdout}, '0', 'a repository without packages for this server is added');
 my $role = $answer->{stderr} =~ /WARNING:  01000: repository "others": it has no packages for "(pg\d+-linux-\w+)"/ ? $1 : '';
 like($role, qr/^pg15-linux-/, 'with a WARNING that names what it has nothing for');

@@ -57,7 +57,7 @@ sub start_install
 sub installs_ok
 {
 	my ($session, $packages, $label) = @_;
-	my $answer = finish_psql($session, 60);
+	my $answer = finish_psql($session);
 	is($answer->{stdout}, $packages, $label) or diag($answer->{stderr});
 	return;
 }
@@ -75,7 +75,7 @@ installs_ok($sessions[1], 'left_1 right_last', 'beside left, then right');
 
 my $install = start_install('left_2');
 ok(is_running('left_2', 'fetching'), 'a package is being fetched');
-my $answer = finish_psql(start_psql($node, 'postgres', $add_left), 60);
+my $answer = finish_psql(start_psql($node, 'postgres', $add_left));
 is($answer->{stdout}, '1', 'the same repository is added again meanwhile') or diag($answer->{stderr});
 installs_ok($install, 'left_2', 'and the package is installed');
 
@@ -84,7 +84,7 @@ $install = start_install('left_6');
 ok(is_running('left_6', 'fetching'), 'another one is being fetched');
 my $refresh = start_psql($node, 'postgres', "SELECT count(*) FROM refresh_extension_repository('left')");
 installs_ok($install, 'left_6', 'a refresh that waits for it');
-is(finish_psql($refresh, 60)->{stdout}, '1', 'has its turn');
+is(finish_psql($refresh)->{stdout}, '1', 'has its turn');
 
 # ---- rows that change while a package is on its way ----
 
@@ -103,7 +103,7 @@ ok(is_running('left_3', 'fetching'), 'one that has what the next two wait for');
 my $first = start_install('left_4');
 ok(is_running('left_4', 'waiting'), 'the first of them');
 $node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM depot.activity WHERE subject = 'right_1'});
-is(finish_psql($ended, 20)->{sqlstate}, '57014', 'the first request of all has ended');
+is(finish_psql($ended)->{sqlstate}, '57014', 'the first request of all has ended');
 my $second = start_install('left_5');
 ok(is_running('left_5', 'waiting'), 'and the second of them has its place');
 installs_ok($ahead, 'left_3', 'the one ahead is done');

@@ -211,7 +211,7 @@ is_error($node, 'postgres', "SELECT uninstall_extension('depot_slow')", '58030',
 query('CREATE EXTENSION depot_slow', 'other');
 chmod 0700, $extensions;
 my $kept = qr/files of package "depot_slow" stay although its removal is recorded: extension "depot_slow" is used in database "other"/;
-ok(DepotTest::wait_until(sub { DepotTest::file_contents($node->logfile) =~ $kept }, 30), 'the leader leaves what is used since');
+ok(DepotTest::wait_until(sub { DepotTest::file_contents($node->logfile) =~ $kept }), 'the leader leaves what is used since');
 is(query("SELECT state FROM depot.installed_packages WHERE package = 'depot_slow'"), 'unclaimed', 'and shows it');
 is(query('SELECT * FROM verify_extension_files()'), 'depot_slow||removal not finished', 'as verify_extension_files does');
 refused('depot_slow', "2BP01\nextension \"depot_slow\" is used in database \"other\"", 'what is used and unclaimed');

@@ -249,17 +249,17 @@ serve($live, "$work/old");
 refresh_ok($node, 'restored whole: what it knew is accepted while it is valid');
 serve($live, "$work/new");
 copy_repository("$work/new", "$work/brief");
-sign('role', "$work/brief", $keys, 'timestamp', '--expires-in', '10');
-my $expired_at = time + 11;
+sign('role', "$work/brief", $keys, 'timestamp', '--expires-in', '20');
+my $expired_at = time + 21;
 serve($live, "$work/brief");
-refresh_ok($node, 'a timestamp that is valid for ten seconds');
+refresh_ok($node, 'a timestamp that is valid for twenty seconds');
 $node->stop;
 copy_data($node->data_dir, "$work/brief_data");
 $node->start;
 wait_for_leader($node);
 $node->stop;
 copy_data("$work/brief_data", $node->data_dir);
-wait_until(sub { time > $expired_at }, 30);
+wait_until(sub { time > $expired_at });
 $node->start;
 wait_for_leader($node);
 is_error($node, 'postgres', $refresh, 'PD003', qr/^repository "main": timestamp metadata of the repository expired on /,
@@ -280,7 +280,7 @@ sub set_trusted_roots
 	my ($list) = @_;
 	$node->safe_psql('postgres', "ALTER SYSTEM SET depot.trusted_roots = '$list'");
 	$node->reload;
-	wait_until(sub { $node->safe_psql('postgres', 'SHOW depot.trusted_roots') eq $list }, 30) or die 'no reload';
+	wait_until(sub { $node->safe_psql('postgres', 'SHOW depot.trusted_roots') eq $list }) or die 'no reload';
 	wait_for_leader($node);
 	return;
 }
