@@ -11,6 +11,7 @@
 
 #include "mb/pg_wchar.h"
 #include "server/errors.h"
+#include "utils/json.h"
 
 /* Raises report at elevel with its own SQLSTATE, detail and hint. */
 void
@@ -79,4 +80,17 @@ depot_errors_raise_hold(void)
 			 errdetail("\"depot.hold\" is on."),
 			 errhint("Set it to off in the configuration file and reload it.")));
 	pg_unreachable();
+}
+
+void
+depot_errors_append_json(StringInfo out, const char *text)
+{
+	char	   *copy = pstrdup(text);
+
+	if (GetDatabaseEncoding() != PG_UTF8)
+		for (char *c = copy; *c != '\0'; c++)
+			if (IS_HIGHBIT_SET(*c))
+				*c = '?';
+	escape_json(out, copy);
+	pfree(copy);
 }

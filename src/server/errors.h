@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "common/error.h"
+#include "lib/stringinfo.h"
 #include "server/compat.h"
 
 /* An error as it travels through shared memory from the leader to the caller. */
@@ -22,7 +23,7 @@ typedef struct DepotReport
 	char		message[DEPOT_ERROR_MESSAGE_BYTES];
 	char		detail[DEPOT_ERROR_DETAIL_BYTES];
 	char		hint[DEPOT_ERROR_HINT_BYTES];
-}			DepotReport;
+} DepotReport;
 
 /* Raises error at elevel; does not return for ERROR. */
 extern void depot_errors_raise(int elevel, const DepotError *error);
@@ -34,5 +35,11 @@ pg_noreturn extern void depot_errors_raise_hold(void);
 /* Turn an error value, or an error the server raised, into a report. */
 extern void depot_errors_to_report(const DepotError *error, DepotReport *report);
 extern void depot_errors_data_to_report(const ErrorData *error_data, DepotReport *report);
+
+/*
+ * Appends a text as a JSON string, which is UTF-8 whatever the database's encoding.  Where that is
+ * another one what is not ASCII becomes '?': outside a transaction nothing can be converted.
+ */
+extern void depot_errors_append_json(StringInfo out, const char *text);
 
 #endif							/* DEPOT_ERRORS_H */

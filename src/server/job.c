@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "commands/dbcommands.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "server/applied.h"
@@ -241,23 +240,6 @@ depot_job_let_go(DepotJob *job)
 	depot_job_unlock_agents(job);
 }
 
-/*
- * Appends a report's text as a JSON string, which is UTF-8 whatever the database's
- * encoding.  Outside a transaction nothing can be converted, so what is not ASCII becomes '?'.
- */
-static void
-append_text(StringInfo out, const char *text)
-{
-	char	   *copy = pstrdup(text);
-
-	if (GetDatabaseEncoding() != PG_UTF8)
-		for (char *c = copy; *c != '\0'; c++)
-			if (IS_HIGHBIT_SET(*c))
-				*c = '?';
-	escape_json(out, copy);
-	pfree(copy);
-}
-
 /* What the caller shall be told besides the answer; the leader's own jobs tell the log. */
 static void
 append_notice(DepotJob *job, int elevel, const DepotReport *report)
@@ -271,11 +253,11 @@ append_notice(DepotJob *job, int elevel, const DepotReport *report)
 		appendStringInfoChar(&job->notices, ',');
 	appendStringInfo(&job->notices, "{\"is_warning\":%s,\"sqlstate\":\"%s\",\"message\":",
 					 elevel == WARNING ? "true" : "false", report->sqlstate);
-	append_text(&job->notices, report->message);
+	depot_errors_append_json(&job->notices, report->message);
 	appendStringInfoString(&job->notices, ",\"detail\":");
-	append_text(&job->notices, report->detail);
+	depot_errors_append_json(&job->notices, report->detail);
 	appendStringInfoString(&job->notices, ",\"hint\":");
-	append_text(&job->notices, report->hint);
+	depot_errors_append_json(&job->notices, report->hint);
 	appendStringInfoChar(&job->notices, '}');
 }
 

@@ -41,7 +41,7 @@ typedef enum DepotRequestKind
 	DEPOT_REQUEST_VERIFY_FILES,
 	DEPOT_REQUEST_READ_VIEW,
 	DEPOT_REQUEST_CHECK_LIST
-}			DepotRequestKind;
+} DepotRequestKind;
 
 typedef enum DepotSlotState
 {
@@ -52,7 +52,7 @@ typedef enum DepotSlotState
 	DEPOT_SLOT_COMMITTING,		/* too late to cancel */
 	DEPOT_SLOT_RESULT_WAITS,	/* the answer does not fit: the caller shall make a segment */
 	DEPOT_SLOT_ANSWERED
-}			DepotSlotState;
+} DepotSlotState;
 
 typedef enum DepotPhase
 {
@@ -66,7 +66,7 @@ typedef enum DepotPhase
 	DEPOT_PHASE_RECORDING,
 	DEPOT_PHASE_ACTIVATING,
 	DEPOT_PHASE_VERIFYING
-}			DepotPhase;
+} DepotPhase;
 
 /* Copied out whole by readers; every field is guarded by the board's lock. */
 typedef struct DepotSlot
@@ -96,7 +96,24 @@ typedef struct DepotSlot
 	DepotReport report;			/* when has_failed */
 	Size		result_bytes;	/* a JSON object otherwise */
 	char		result[DEPOT_SLOT_RESULT_BYTES];
-}			DepotSlot;
+} DepotSlot;
+
+/*
+ * What this server has applied, as its leader found it last.  For as long as at is 0, nothing else counts.
+ * Files equal the rows of applied_generation; of seen_generation, those packages lack that missing names.
+ */
+typedef struct DepotAppliedReport
+{
+	int64		seen_generation;	/* whose rows were read last */
+	int64		applied_generation;
+	TimestampTz at;
+	bool		is_in_recovery;
+	int			missing_count;
+	char		sqlstate[6];	/* "": no error */
+	char		error[512];
+	char		missing[2048];	/* JSON: [{"package", "version", "reason"}], the first of missing_count that
+								 * fit */
+}			DepotAppliedReport;
 
 /* Hooks for shared memory; called from _PG_init in the postmaster.  database, for messages, is not copied. */
 extern void depot_shmem_register(const char *database);
@@ -115,8 +132,10 @@ extern void depot_shmem_wake_leader(void);
  */
 extern bool depot_shmem_send_away(void);
 extern void depot_shmem_call_back(void);
+
 /* Whether the leader has to stay away; a session that died without calling it back does not count. */
 extern bool depot_shmem_is_sent_away(void);
+
 /* What a caller is told when it has gone: 57P03, repeat the call. */
 extern void depot_shmem_leader_gone_report(DepotReport *report);
 
@@ -131,17 +150,24 @@ extern bool depot_shmem_take_restored(void);
 
 /* The end of a reconciliation, and how many in a row could not do all that was to be done. */
 extern void depot_shmem_note_reconcile(int failures);
+
 /* The last one: how many failures, and when (0: none yet since the server started). */
 extern int	depot_shmem_last_reconcile(TimestampTz *at);
+
+/* Leader: note what is applied.  Anybody: copy what was noted last. */
+extern void depot_shmem_note_applied_report(const DepotAppliedReport * report);
+extern void depot_shmem_read_applied_report(DepotAppliedReport * report);
 
 /* Caller: claim a free slot and its number (-1: none is free), then fill and submit it. */
 extern int	depot_shmem_claim(void);
 extern void depot_shmem_submit(int index, DepotRequestKind kind, const char *subject,
 							   const char *argument, Size argument_bytes, dsm_handle argument_segment);
+
 /* Copies the slot out.  With the answer there it is released by depot_shmem_release. */
 extern void depot_shmem_read(int index, DepotSlot *slot);
 extern void depot_shmem_offer_segment(int index, dsm_handle segment);
 extern void depot_shmem_release(int index);
+
 /* Gives up: releases the slot, or leaves that to the leader when it works on it. */
 extern void depot_shmem_abandon(int index);
 
@@ -149,17 +175,21 @@ extern void depot_shmem_abandon(int index);
 extern int	depot_shmem_take(DepotSlot *slot);
 extern void depot_shmem_set_phase(int index, DepotPhase phase, int64 bytes_done, int64 bytes_total);
 extern bool depot_shmem_is_abandoned(int index);
+
 /* From here on the request cannot be cancelled; false when it was abandoned before. */
 extern bool depot_shmem_begin_commit(int index);
+
 /* No commit came of it: the request can be cancelled again. */
 extern void depot_shmem_cancel_commit(int index);
 extern pid_t depot_shmem_caller(int index);
+
 /*
  * Posts the answer and wakes the caller; an abandoned slot is released.  False: the result does not fit,
  * see RESULT_WAITS.
  */
 extern void depot_shmem_answer_error(int index, const DepotReport *report);
 extern bool depot_shmem_answer(int index, const char *result, Size result_bytes);
+
 /* Copies a result that did not fit into the segment the caller made meanwhile; false: not there yet. */
 extern bool depot_shmem_answer_segment(int index, const char *result, Size result_bytes);
 

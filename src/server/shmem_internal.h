@@ -23,8 +23,9 @@ typedef struct DepotBoard
 	bool		has_restored_rows;	/* sessions have committed some since the leader looked */
 	TimestampTz reconciled_at;	/* last end of it; 0: none since the server started */
 	int			reconcile_failures; /* in a row */
+	DepotAppliedReport applied;
 	DepotSlot	slots[DEPOT_SLOT_COUNT];
-}			DepotBoard;
+} DepotBoard;
 
 /* Set when the server's start gets to shared memory. */
 extern DepotBoard *depot_shmem_board;
