@@ -43,7 +43,7 @@ typedef struct Call
 	uint64		incarnation;	/* of the leader when it was made */
 	dsm_segment *argument_segment;
 	dsm_segment *result_segment;
-}			Call;
+} Call;
 
 /* The transaction that created or altered pg_depot, to refuse its calls. */
 static LocalTransactionId altered_in = InvalidLocalTransactionId;
@@ -106,16 +106,9 @@ check_call(DepotRequestKind kind, bool is_read_only)
 	DepotError	error;
 
 	depot_call_require_preload();
+	/* Who may read a view, the home database's privileges say. */
 	if (kind == DEPOT_REQUEST_READ_VIEW)
-	{
-		/* Who may read a view, the home database's privileges say. */
-		if (RecoveryInProgress())
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("the views of pg_depot cannot be read in this database during recovery"),
-					 errhint("Read them in database \"%s\".", depot_settings_database)));
 		return;
-	}
 	if (!depot_policy_allows(function, superuser(), &error))
 		depot_errors_raise(ERROR, &error);
 	if (RecoveryInProgress())

@@ -23,6 +23,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -244,10 +245,11 @@ depot_catalog_exists(void)
 	return OidIsValid(get_extension_oid("pg_depot", true));
 }
 
-/* The row comes back by itself when somebody has emptied the table. */
+/* The row comes back by itself when somebody has emptied the table.  Leaders hear of the commit (catalog_changes.c). */
 void
 depot_catalog_bump_generation(void)
 {
+	CacheInvalidateRelcacheByRelid(depot_catalog_generation_table());
 	depot_catalog_execute(SPI_OK_INSERT,
 						  "INSERT INTO depot.generation AS g (generation) VALUES (1)"
 						  " ON CONFLICT (singleton) DO UPDATE SET generation = g.generation + 1",

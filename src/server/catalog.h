@@ -33,6 +33,20 @@ extern bool depot_catalog_exists(void);
 extern void depot_catalog_bump_generation(void);
 extern int64 depot_catalog_generation(void);
 
+/* The table's oid, or InvalidOid. */
+extern Oid	depot_catalog_generation_table(void);
+
+/*
+ * Watching for changes of the generation, of this server or replayed from another: begin once in this session,
+ * outside a transaction.  watch_again stands before the statements that read rows: what was changed by then counts as
+ * known.  has_changed: whether the generation moved since, or the extension came or went.
+ * look, outside a transaction and at no cost worth the name: the same, once for each change.
+ */
+extern void depot_catalog_watch_begin(void);
+extern void depot_catalog_watch_again(void);
+extern bool depot_catalog_has_changed(void);
+extern bool depot_catalog_look_for_changes(void);
+
 /* Repositories by priority and name; name NULL: all. Returns how many. */
 extern int	depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows);
 extern void depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by);
@@ -151,7 +165,7 @@ typedef struct DepotUsageRequest
 	const char *extensions;
 	const char *libraries;
 	const char *library_directory;	/* of the depot, absolute, with a slash at the end */
-}			DepotUsageRequest;
+} DepotUsageRequest;
 
 typedef enum DepotUserKind
 {
@@ -159,7 +173,7 @@ typedef enum DepotUserKind
 	DEPOT_USER_FUNCTION,
 	DEPOT_USER_SETTING,
 	DEPOT_USER_SLOT
-}			DepotUserKind;
+} DepotUserKind;
 
 typedef struct DepotUserRow
 {
@@ -168,7 +182,7 @@ typedef struct DepotUserRow
 	const char *library;		/* of an extension: NULL */
 	const char *role;			/* of a setting: whose it is, and where; or NULL */
 	const char *database;
-}			DepotUserRow;
+} DepotUserRow;
 
 /*
  * Read who uses it in this database; in settings of roles, databases and the server, and in slots.  Of *count users
@@ -177,13 +191,16 @@ typedef struct DepotUserRow
 extern int	depot_catalog_read_users(const DepotUsageRequest *request, DepotUserRow **rows, int *count);
 extern int	depot_catalog_read_shared_users(const DepotUsageRequest *request, DepotUserRow **rows, int *count);
 
+/* The same of what this server alone has, and no other of its cluster: settings of its configuration, and slots. */
+extern int	depot_catalog_read_local_users(const DepotUsageRequest *request, DepotUserRow **rows, int *count);
+
 /* A transaction that holds the lock of an extension (use.h). */
 typedef struct DepotHolderRow
 {
 	const char *gid;			/* of a prepared transaction, or NULL */
 	const char *pid;			/* of a session, or NULL */
 	const char *database;
-}			DepotHolderRow;
+} DepotHolderRow;
 
 extern int	depot_catalog_read_holders(Oid lock_oid, DepotHolderRow **rows);
 

@@ -36,6 +36,36 @@
 	" FROM (SELECT DISTINCT * FROM (" users ") u (kind, name, library, role, database)) d" \
 	" ORDER BY kind, name, library, role, database LIMIT 20"
 
+/*
+ * The server's own settings.  The file may say what the server, not yet restarted, does not.  With a file that
+ * cannot be read, its view has no settings.
+ */
+#define SERVER_SETTINGS \
+	"SELECT name, setting, NULL, NULL FROM pg_catalog.pg_settings" \
+	" UNION ALL" \
+	" (SELECT DISTINCT ON (name) name, setting, NULL, NULL" \
+	" FROM pg_catalog.pg_file_settings ORDER BY name, seqno DESC)"
+
+#define ROLE_SETTINGS \
+	"SELECT split_part(c, '=', 1), substr(c, strpos(c, '=') + 1), r.rolname, d.datname" \
+	" FROM pg_catalog.pg_db_role_setting x CROSS JOIN unnest(x.setconfig) c" \
+	" LEFT JOIN pg_catalog.pg_authid r ON r.oid = x.setrole" \
+	" LEFT JOIN pg_catalog.pg_database d ON d.oid = x.setdatabase"
+
+/* Users among settings, given as name, value, role, database. */
+#define SETTING_USERS(settings) \
+	"SELECT 2, l.setting, l.library, l.role, l.database" \
+	" FROM (SELECT s.setting, s.role, s.database, " LIBRARY_OF("s.item") " AS library" \
+	" FROM (SELECT v.setting, v.role, v.database, btrim(i, E' \\t\\n\"') AS item" \
+	" FROM (" settings ") v (setting, value, role, database)" \
+	" CROSS JOIN regexp_split_to_table(v.value, ',') i" \
+	" WHERE lower(v.setting) IN " SETTINGS ") s) l" \
+	" WHERE l.library = ANY (" LIBRARIES ")"
+
+#define SLOT_USERS \
+	"SELECT 3, slot_name, plugin, NULL, NULL FROM pg_catalog.pg_replication_slots" \
+	" WHERE plugin IS NOT NULL AND " LIBRARY_OF("plugin::text") " = ANY (" LIBRARIES ")"
+
 /* Runs a statement of FIRST_USERS. */
 static int
 read_users(const char *sql, const DepotUsageRequest *request, DepotUserRow **rows, int *count)
@@ -85,32 +115,16 @@ depot_catalog_read_users(const DepotUsageRequest *request, DepotUserRow **rows, 
 int
 depot_catalog_read_shared_users(const DepotUsageRequest *request, DepotUserRow **rows, int *count)
 {
-	StaticAssertStmt(DEPOT_USER_SETTING == 2 && DEPOT_USER_SLOT == 3, "the statement has their numbers");
+	StaticAssertStmt(DEPOT_USER_SETTING == 2 && DEPOT_USER_SLOT == 3, "the statements have their numbers");
 
-	/*
-	 * The file may say what the server, not yet restarted, does not.  With a file that cannot be read, its
-	 * view has no settings.
-	 */
-	return read_users(FIRST_USERS("SELECT 2, l.setting, l.library, l.role, l.database"
-								  " FROM (SELECT s.setting, s.role, s.database, " LIBRARY_OF("s.item") " AS library"
-								  " FROM (SELECT v.setting, v.role, v.database, btrim(i, E' \\t\\n\"') AS item"
-								  " FROM (SELECT name, setting, NULL, NULL FROM pg_catalog.pg_settings"
-								  " UNION ALL"
-								  " (SELECT DISTINCT ON (name) name, setting, NULL, NULL"
-								  " FROM pg_catalog.pg_file_settings ORDER BY name, seqno DESC)"
-								  " UNION ALL"
-								  " SELECT split_part(c, '=', 1), substr(c, strpos(c, '=') + 1), r.rolname, d.datname"
-								  " FROM pg_catalog.pg_db_role_setting x CROSS JOIN unnest(x.setconfig) c"
-								  " LEFT JOIN pg_catalog.pg_authid r ON r.oid = x.setrole"
-								  " LEFT JOIN pg_catalog.pg_database d ON d.oid = x.setdatabase"
-								  ") v (setting, value, role, database)"
-								  " CROSS JOIN regexp_split_to_table(v.value, ',') i"
-								  " WHERE lower(v.setting) IN " SETTINGS ") s) l"
-								  " WHERE l.library = ANY (" LIBRARIES ")"
-								  " UNION ALL"
-								  " SELECT 3, slot_name, plugin, NULL, NULL FROM pg_catalog.pg_replication_slots"
-								  " WHERE plugin IS NOT NULL AND " LIBRARY_OF("plugin::text") " = ANY (" LIBRARIES ")"),
-					  request, rows, count);
+	return read_users(FIRST_USERS(SETTING_USERS(SERVER_SETTINGS " UNION ALL " ROLE_SETTINGS)
+								  " UNION ALL " SLOT_USERS), request, rows, count);
+}
+
+int
+depot_catalog_read_local_users(const DepotUsageRequest *request, DepotUserRow **rows, int *count)
+{
+	return read_users(FIRST_USERS(SETTING_USERS(SERVER_SETTINGS) " UNION ALL " SLOT_USERS), request, rows, count);
 }
 
 int

@@ -241,6 +241,12 @@ extern void depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, con
 extern void depot_usage_begin(DepotJob *job, const List *extensions, const List *libraries, bool is_forced,
 							  DepotJobStep then);
 
+/*
+ * Looks at once for what uses extensions and libraries in this server's own configuration and slots alone; users are
+ * made in the current memory context.  May ereport.
+ */
+extern void depot_usage_find_local(const List *extensions, const List *libraries, DepotUsers *users);
+
 /* What it found, until the next operation of the job. */
 extern const DepotUsers *depot_usage_found(DepotJob *job);
 
@@ -284,6 +290,9 @@ extern void depot_builds_start(DepotJob *job);
 /* Has the leader reconcile again after a growing pause: what was recorded could not all be carried out. */
 extern void depot_job_retry_reconcile(void);
 
+/* Likewise soon, because replay was in the way. */
+extern void depot_job_repeat_reconcile(void);
+
 /* Kinds of jobs. */
 extern void depot_install_start(DepotJob *job);
 extern void depot_read_lock_start(DepotJob *job);
@@ -296,5 +305,6 @@ extern void depot_verify_files_start(DepotJob *job);
 extern void depot_read_view_start(DepotJob *job);
 extern void depot_check_list_start(DepotJob *job);
 extern void depot_reconcile_start(DepotJob *job);
+extern void depot_report_applied_start(DepotJob *job);
 
 #endif							/* DEPOT_JOB_H */

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "server/catalog.h"
 #include "server/job.h"
 #include "storage/lwlock.h"
@@ -108,6 +109,8 @@ depot_refresh_note_failure(DepotJob *job, const DepotReport *report)
 	if (repository == NULL)
 		return;
 	job->refreshing = NULL;
+	if (RecoveryInProgress())
+		return;
 	PG_TRY();
 	{
 		depot_catalog_begin();

@@ -3,6 +3,8 @@
  * leader.c
  *	  The one background worker of pg_depot on each server: an event loop.
  *
+ * It runs on primaries and in hot standby, and from the one to the other.  On a standby it follows the rows
+ * that are replayed, writes none, and takes no requests but for views.
  * It takes requests from shared memory, lets each go on as a job when what it
  * waits for is there, and never blocks on any one of them.  What it does of its own
  * accord, one job at a time beside the requests, schedule.c says.
@@ -46,6 +48,10 @@
 /* How often dismissed agents are looked for. */
 #define REAP_PAUSE_MS 50
 
+/* How often a standby looks for changes, and for its promotion, of which no signal tells. */
+#define RECOVERY_POLL_MS 200
+
+static bool is_primary = false;
 static DepotJob *jobs[JOBS_MAX + 1];	/* one place more for the leader's own */
 
 static void loop_once(void);
@@ -73,9 +79,9 @@ depot_leader_main(Datum argument)
 	BackgroundWorkerInitializeConnection(depot_settings_database, NULL, BGWORKER_BYPASS_ALLOWCONN);
 
 	depot_catalog_pin_session();
+	depot_catalog_watch_begin();
 	pgstat_report_appname("pg_depot leader");
 	pgstat_report_activity(STATE_IDLE, NULL);
-	depot_leader_wait_for_promotion();
 	was_active = depot_paths_inactive_reason() == NULL;
 	if (depot_paths_is_made())
 	{
@@ -102,6 +108,9 @@ loop_once(void)
 {
 	depot_leader_go_when_told();
 	depot_leader_reload_settings();
+	is_primary = depot_schedule_is_primary();
+	if (depot_catalog_look_for_changes())
+		depot_schedule_note_change();
 	if (depot_shmem_take_restored())
 		depot_builds_request();
 	take_requests();
@@ -438,6 +447,7 @@ wait_ms(void)
 			note_due(&due, job->blocked_until);
 	}
 	if (due == 0)
-		return -1;
-	return Min(Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due), 1), LONGEST_WAIT_MS);
+		return is_primary ? -1 : RECOVERY_POLL_MS;
+	return Min(Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due), 1),
+			   is_primary ? LONGEST_WAIT_MS : RECOVERY_POLL_MS);
 }

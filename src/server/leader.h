@@ -21,9 +21,6 @@ extern PGDLLEXPORT void depot_leader_main(Datum argument);
 /* Waits out the pause after starts that failed, and commands that want the home database alone. */
 extern void depot_leader_wait_for_start(void);
 
-/* Waits for the end of recovery. */
-extern void depot_leader_wait_for_promotion(void);
-
 /*
  * Ends this process when the server shuts down or somebody terminates it, and when a session's command needs the
  * home database alone; the postmaster starts another.

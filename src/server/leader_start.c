@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -27,8 +26,6 @@
 #define RESTART_SECONDS 1
 #define LONGEST_START_PAUSE_MS 60000
 #define START_POLL_MS 500
-/* In recovery there is nothing to serve yet, and no signal tells when it ends. */
-#define RECOVERY_POLL_MS 1000
 
 void
 depot_leader_register(void)
@@ -80,25 +77,6 @@ depot_leader_go_when_told(void)
 	ereport(LOG,
 			(errmsg("pg_depot leader leaves the home database to a command that needs it alone")));
 	proc_exit(1);
-}
-
-/* A standby's files follow its rows once it has been promoted. */
-void
-depot_leader_wait_for_promotion(void)
-{
-	bool		is_said = false;
-
-	while (RecoveryInProgress())
-	{
-		if (!is_said)
-			ereport(LOG, (errmsg("pg_depot leader waits for the end of recovery")));
-		is_said = true;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RECOVERY_POLL_MS,
-						 depot_compat_wait_event("DepotRecovery"));
-		ResetLatch(MyLatch);
-		go_on_shutdown();
-		depot_leader_reload_settings();
-	}
 }
 
 void

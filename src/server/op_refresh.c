@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/xlog.h"
 #include "common/fetch.h"
 #include "common/files.h"
 #include "common/name.h"
@@ -436,6 +437,14 @@ record_refresh(DepotJob *job)
 	Refresh    *refresh = job->operation;
 	ListCell   *cell;
 
+	/* On a standby the agent's files are all that is kept: rows come from the primary. */
+	if (RecoveryInProgress())
+	{
+		job->refreshing = NULL;
+		depot_job_let_go(job);
+		refresh->then(job);
+		return;
+	}
 	depot_catalog_begin();
 	depot_job_check_may_change(job);
 	if (refresh->record != NULL)

@@ -44,10 +44,11 @@ typedef struct Usage
 	int			next;
 	uint64		number;			/* of the look in flight */
 	bool		is_looking;		/* there is one */
-}			Usage;
+} Usage;
 
 /* The job whose worker is in flight: shared memory has room for one look. */
 static const DepotJob *usage_owner = NULL;
+
 /* The last one that was started; it may not have ended when its answer is there. */
 static BackgroundWorkerHandle *last_worker = NULL;
 
@@ -128,6 +129,25 @@ depot_usage_begin(DepotJob *job, const List *extensions, const List *libraries, 
 	look_into_next(job);
 }
 
+void
+depot_usage_find_local(const List *extensions, const List *libraries, DepotUsers *users)
+{
+	DepotUsageRequest request = {
+		.extensions = join_names(extensions),
+		.libraries = join_names(libraries),
+		.library_directory = library_directory()
+	};
+	DepotUserRow *rows;
+	int			row_count;
+	int			user_count;
+
+	depot_users_init(users);
+	depot_catalog_begin();
+	row_count = depot_catalog_read_local_users(&request, &rows, &user_count);
+	depot_catalog_commit();
+	depot_users_add_rows(users, rows, row_count, user_count);
+}
+
 const DepotUsers *
 depot_usage_found(DepotJob *job)
 {
@@ -165,7 +185,7 @@ lock_extensions(const Usage *usage)
 
 	foreach(cell, usage->extensions)
 		if (!depot_use_try_lock(lfirst(cell)))
-			raise_open(lfirst(cell));
+		raise_open(lfirst(cell));
 }
 
 static void

@@ -17,13 +17,17 @@
 #include "utils/timestamp.h"
 
 #define LONGEST_RECONCILE_PAUSE_MS 300000
+#define REPEAT_PAUSE_MS 250
 
 /* Times are 0 when nothing is planned. */
 static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;
 static TimestampTz refresh_at = 0;
 static int	planned_interval_s = 0; /* what refresh_at was planned by */
+static bool is_report_due = false;
+static bool is_primary = false; /* as far as has been noticed */
 
+static void begin_on_primary(void);
 static void plan_refresh(void);
 static void refresh_start(DepotJob *job);
 
@@ -31,18 +35,52 @@ void
 depot_schedule_begin(void)
 {
 	reconcile_at = GetCurrentTimestamp();
+	is_primary = !RecoveryInProgress();
+	if (is_primary)
+		begin_on_primary();
+}
+
+/* What a primary alone does. */
+static void
+begin_on_primary(void)
+{
 	plan_refresh();
 	depot_builds_request();
 	depot_declared_note_reload();
 	depot_declared_request(false);
 }
 
+bool
+depot_schedule_is_primary(void)
+{
+	if (!is_primary && !RecoveryInProgress())
+	{
+		ereport(LOG, (errmsg("pg_depot leader serves requests: recovery has ended")));
+		is_primary = true;
+		reconcile_at = GetCurrentTimestamp();
+		begin_on_primary();
+	}
+	return is_primary;
+}
+
 void
 depot_schedule_note_reload(void)
 {
+	if (!is_primary)
+		return;
 	if (depot_settings_refresh_interval_s != planned_interval_s)
 		plan_refresh();
 	depot_declared_note_reload();
+}
+
+/* What a primary's own jobs record they apply themselves. */
+void
+depot_schedule_note_change(void)
+{
+	if (!is_primary)
+		reconcile_at = GetCurrentTimestamp();
+	if (is_primary || depot_settings_hold)
+		is_report_due = true;
 }
 
 /*
@@ -71,17 +109,23 @@ depot_job_retry_reconcile(void)
 	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
 }
 
+void
+depot_job_repeat_reconcile(void)
+{
+	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPEAT_PAUSE_MS);
+}
+
 /* When something is due for the declared list, or for rows without builds: where pg_depot is active. */
 static TimestampTz
 declared_at(bool is_busy)
 {
-	return depot_paths_inactive_reason() == NULL ? depot_declared_next_at(is_busy) : 0;
+	return is_primary && depot_paths_inactive_reason() == NULL ? depot_declared_next_at(is_busy) : 0;
 }
 
 static TimestampTz
 builds_at(void)
 {
-	return depot_paths_inactive_reason() == NULL ? depot_builds_next_at() : 0;
+	return is_primary && depot_paths_inactive_reason() == NULL ? depot_builds_next_at() : 0;
 }
 
 DepotJob *
@@ -92,9 +136,11 @@ depot_schedule_take(bool is_busy)
 	DepotJobStep begin = NULL;
 	DepotJob   *job;
 
-	if (depot_settings_hold)
+	if (is_report_due)
+		begin = depot_report_applied_start;
+	else if (depot_settings_hold)
 		return NULL;
-	if (reconcile_at != 0 && reconcile_at <= now)
+	else if (reconcile_at != 0 && reconcile_at <= now)
 	{
 		reconcile_at = 0;
 		begin = depot_reconcile_start;
@@ -110,6 +156,7 @@ depot_schedule_take(bool is_busy)
 	}
 	if (begin == NULL)
 		return NULL;
+	is_report_due = false;
 	job = depot_job_create(-1, NULL);
 	job->begin = begin;
 	return job;
@@ -126,6 +173,8 @@ earlier(TimestampTz a, TimestampTz b)
 TimestampTz
 depot_schedule_next_at(bool is_busy)
 {
+	if (is_report_due)
+		return GetCurrentTimestamp();
 	if (depot_settings_hold)
 		return 0;
 	return earlier(earlier(reconcile_at, builds_at()), earlier(declared_at(is_busy), refresh_at));

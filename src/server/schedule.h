@@ -22,6 +22,15 @@
 /* Plans what is due at the leader's start. */
 extern void depot_schedule_begin(void);
 
+/*
+ * Looks whether this server is a primary.  When it has just become one, what a primary does of its own
+ * accord is planned.
+ */
+extern bool depot_schedule_is_primary(void);
+
+/* What is installed has changed: a standby reconciles, a primary reports what it has applied itself. */
+extern void depot_schedule_note_change(void);
+
 /* Looks at settings that were read again. */
 extern void depot_schedule_note_reload(void);
 

@@ -54,8 +54,6 @@ check_leader(ReturnSetInfo *result)
 
 	if (depot_shmem_leader(NULL) != 0)
 		add_check(result, "leader", "ok", "running", NULL);
-	else if (RecoveryInProgress())
-		add_check(result, "leader", "ok", "waits for the end of recovery", NULL);
 	else if (depot_shmem_is_sent_away())
 		add_check(result, "leader", "warning", "waits for a command on the home database",
 				  "wait for that command to end");
@@ -84,8 +82,8 @@ check_reconcile(ReturnSetInfo *result)
 	int			failures = depot_shmem_last_reconcile(&at);
 
 	if (at == 0)
-		add_check(result, "reconcile", RecoveryInProgress() ? "ok" : "warning", "not yet since the server started",
-				  RecoveryInProgress() ? NULL : "see the server's log, if this lasts");
+		add_check(result, "reconcile", "warning", "not yet since the server started",
+				  "see the server's log, if this lasts");
 	else if (failures == 0)
 		add_check(result, "reconcile", "ok", psprintf("done at %.19s", timestamptz_to_str(at)), NULL);
 	else
