@@ -264,12 +264,13 @@ sub make_own_packages
 	return @files;
 }
 
-sub debian_packages
+# Files of Debian's packages of these extensions.
+sub download_debian
 {
-	my ($work) = @_;
+	my ($work, @extensions) = @_;
 	my $major = PostgreSQL::Test::Utils::slurp_file(pg_config_value('includedir-server') . '/pg_config.h') =~
 	  /PG_MAJORVERSION_NUM (\d+)/ ? $1 : die 'no PG_MAJORVERSION_NUM';
-	my @names = map { "postgresql-$major-$_" } @debian_extensions;
+	my @names = map { "postgresql-$major-$_" } @extensions;
 	my $debs = $ENV{DEPOT_TEST_DEBS};
 	if (!defined $debs)
 	{
@@ -278,6 +279,12 @@ sub debian_packages
 		run_ok('sh', '-c', 'cd "$1" && shift && exec apt-get -q download "$@"', 'sh', $debs, @names);
 	}
 	return map { my ($file) = glob("$debs/${_}_*.deb"); $file // die "$debs holds no $_" } @names;
+}
+
+sub debian_packages
+{
+	my ($work) = @_;
+	return download_debian($work, @debian_extensions);
 }
 
 sub build_repository
