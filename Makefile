@@ -15,7 +15,7 @@ MODULE_big = pg_depot
 
 # What the server links: no libcurl, libsodium, libarchive (no threads, no
 # parsers of foreign bytes in a backend).
-SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer name version declaration trusted_roots json fetch_url lockfile testpoint flush) \
+SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer evidence name version declaration trusted_roots json fetch_url lockfile testpoint flush) \
 	$(wildcard src/common/files*.c) $(wildcard src/common/manifest*.c) $(wildcard src/common/store*.c)
 SERVER_SOURCES = $(wildcard src/server/*.c) $(SERVER_COMMON)
 OBJS = $(SERVER_SOURCES:.c=.o)

@@ -22,7 +22,7 @@
 
 #include "cli/agent.h"
 #include "cli/agent_check_server.h"
-#include "cli/agent_trust.h"
+#include "cli/agent_check_target.h"
 #include "common/archive.h"
 #include "common/control.h"
 #include "common/digest.h"
@@ -85,82 +85,6 @@ parse_command(const json_t *command, PackageCheck *check, DepotError *error)
 
 /*----- what was signed ------------------------------------------------------------*/
 
-/* Metadata that "prepare" has verified, for the next "package" of the same target; client NULL: none. */
-typedef struct Prepared
-{
-	DepotTufClient *client;
-	DepotTufTarget target;		/* borrows from client */
-	char		repository[DEPOT_NAME_MAX_BYTES + 1];
-	bool		check_expiry;
-	DepotTufKeyTypes key_types;
-	json_t	   *withdrawn;		/* entries of the list that is kept; NULL: none */
-}			Prepared;
-
-static Prepared prepared;
-
-static void
-forget_prepared(void)
-{
-	depot_tuf_close(prepared.client);
-	json_decref(prepared.withdrawn);
-	memset(&prepared, 0, sizeof(prepared));
-}
-
-/* Verifies the trusted metadata on disk again from its root, down to the role that the target belongs to. */
-static void
-load_metadata(DepotAgent *agent, const json_t *command, const char *path, int64_t reference_time, bool check_expiry,
-			  DepotError *error)
-{
-	DepotTufKeyTypes key_types;
-	int			metadata_fd;
-
-	if (!depot_agent_get_key_types(command, &key_types, error))
-		return;
-	prepared.check_expiry = check_expiry;
-	prepared.key_types = key_types;
-	prepared.client = depot_agent_load_target(agent, command, path, reference_time, check_expiry, &prepared.target,
-											  &metadata_fd, error);
-	if (prepared.client == NULL)
-	{
-		forget_prepared();
-		return;
-	}
-	prepared.withdrawn = depot_agent_read_withdrawn_list(prepared.client, metadata_fd);
-	/* What follows looks into what was read, and others may change the files again. */
-	(void) close(metadata_fd);
-}
-
-bool
-depot_agent_check_prepare(DepotAgent *agent, const json_t *command, DepotError *error)
-{
-	const DepotErrorCode code = DEPOT_ERROR_AGENT;
-	const char *repository;
-	const char *target;
-	int64_t		reference_time;
-	bool		check_expiry;
-	DepotError	ignored;
-
-	forget_prepared();
-	if (!depot_json_get_string(command, "repository", true, &repository, code, error) ||
-		!depot_json_get_string(command, "target", true, &target, code, error) ||
-		!depot_json_get_integer(command, "reference_time", true, 0, &reference_time, code, error) ||
-		!depot_json_get_bool(command, "check_expiry", true, &check_expiry, code, error))
-		return false;
-	/* What is wrong with it is told by "package", which knows for what it is needed. */
-	load_metadata(agent, command, target, reference_time, check_expiry, &ignored);
-	snprintf(prepared.repository, sizeof(prepared.repository), "%s", repository);
-	return depot_channel_send(&agent->channel, json_pack("{s:s}", "type", "prepared")) ||
-		depot_error_set(error, code, "could not tell the leader that the metadata is loaded");
-}
-
-static bool
-is_prepared(const PackageCheck *check)
-{
-	return prepared.client != NULL && strcmp(prepared.repository, check->repository) == 0 &&
-		strcmp(prepared.target.path, check->target) == 0 && prepared.check_expiry == check->check_expiry &&
-		prepared.key_types == check->key_types;
-}
-
 /* Compares the signed target with what was asked for, and reads its description. */
 static bool
 use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
@@ -204,25 +128,31 @@ use_target(PackageCheck *check, const DepotTufTarget *target, DepotError *error)
 	return true;
 }
 
-/* Finds the target in metadata that was verified for this command, or before it by "prepare". */
+/* Finds the target in metadata that is verified for this command, or proves it from evidence. */
 static bool
-find_signed_target(PackageCheck *check, const json_t *command, DepotError *error)
+find_signed_target(PackageCheck *check, const json_t *command, int job_fd, DepotError *error)
 {
+	const DepotAgentWanted wanted = {
+		.repository = check->repository,
+		.path = check->target,
+		.reference_time = check->reference_time,
+		.check_expiry = check->check_expiry,
+		.key_types = check->key_types
+	};
+	const DepotTufTarget *target;
+	const json_t *withdrawn;
 	bool		ok;
 
 	if (!depot_tuf_slice_has_path(check->role, check->target))
 		return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it is not among the packages for \"%s\"", check->role);
-	if (!is_prepared(check) || depot_agent_has_rows(command))
-	{
-		forget_prepared();
-		load_metadata(check->agent, command, check->target, check->reference_time, check->check_expiry, error);
-	}
-	ok = prepared.client != NULL && use_target(check, &prepared.target, error) &&
+	target = depot_agent_find_target(check->agent, command, &wanted, job_fd, &withdrawn, error);
+	ok = target != NULL && use_target(check, target, error) &&
 		/* what is installed already is fetched again without a look at freshness, withdrawn or not */
-		(!check->check_expiry || depot_agent_refuse_withdrawn(prepared.withdrawn, &prepared.target, error));
-	check->delegation = json_incref((json_t *) prepared.target.delegation);
+		(!check->check_expiry || depot_agent_refuse_withdrawn(withdrawn, target, error));
+	if (target != NULL)
+		check->delegation = json_incref((json_t *) target->delegation);
 	/* metadata may take ten times its size; given back, it does not add up with what an archive takes */
-	forget_prepared();
+	depot_agent_forget_target();
 	(void) malloc_trim(0);
 	return ok;
 }
@@ -375,7 +305,7 @@ depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *
 	job_fd = depot_agent_open_job(agent, command, error);
 	if (job_fd < 0)
 		goto done;
-	if (!find_signed_target(&check, command, error) || !verify_file(&check, job_fd, error))
+	if (!find_signed_target(&check, command, job_fd, error) || !verify_file(&check, job_fd, error))
 	{
 		char		shown[256];
 

@@ -14,6 +14,9 @@
  */
 #include "cli/agent_trust.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -178,6 +181,120 @@ depot_agent_open_trusted(const json_t *command, int metadata_fd, int job_fd, int
 										   error);
 	depot_buffer_free(&root);
 	return client;
+}
+
+/*----- the pin of this server -----------------------------------------------------------*/
+
+/* The lowest version of the roots that are kept is the first one that was trusted.  A DepotFilesVisit. */
+static bool
+note_first_root(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
+				DepotError *error)
+{
+	int64_t    *first = context;
+	const size_t digits = strspn(path, "0123456789");
+	int64_t		version;
+
+	(void) directory_fd;
+	(void) size_bytes;
+	(void) error;
+	if (!S_ISREG(mode) || digits == 0 || digits > 18 || strcmp(path + digits, ROOT_SUFFIX) != 0)
+		return true;
+	version = strtoll(path, NULL, 10);
+	if (version > 0 && (*first == 0 || version < *first))
+		*first = version;
+	return true;
+}
+
+/* Reads the first root that this server remembers; nothing where it remembers none. */
+static bool
+read_first_root(int metadata_fd, DepotBuffer *root, DepotError *error)
+{
+	int64_t		first = 0;
+	char		path[64];
+
+	if (depot_files_exists(metadata_fd, ROOT_HISTORY) &&
+		!depot_files_walk(metadata_fd, ROOT_HISTORY, note_first_root, &first, error))
+		return false;
+	if (first == 0)
+		return !depot_files_exists(metadata_fd, "root.json") ||
+			depot_files_read(metadata_fd, "root.json", DEPOT_TUF_ROOT_MAX_BYTES, root, error);
+	snprintf(path, sizeof(path), ROOT_HISTORY "/%" PRId64 ROOT_SUFFIX, first);
+	return depot_files_read(metadata_fd, path, DEPOT_TUF_ROOT_MAX_BYTES, root, error);
+}
+
+/* Looks for a root by its digest among what is kept here, then among the evidence. */
+static bool
+search_root(const char *sha256, int metadata_fd, int evidence_fd, DepotBuffer *root, DepotError *error)
+{
+	Search		search = {.sha256 = sha256,.root = root};
+	char		file[DEPOT_EVIDENCE_FILE_BYTES];
+
+	if (metadata_fd >= 0 && (!try_root(&search, metadata_fd, PINNED_ROOT, error) ||
+							 !search_directory(&search, metadata_fd, ROOT_HISTORY, error)))
+		return false;
+	depot_evidence_file(sha256, file);
+	if (!search.is_found && !try_root(&search, evidence_fd, file, error))
+		return false;
+	if (search.is_found)
+		return true;
+	depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "the root to begin with is neither on this server nor among the"
+					" evidence");
+	return depot_error_detail(error, "Its sha256 is %s.", sha256);
+}
+
+/* Opens what is trusted of the repository; -1 where there is nothing, or with an error. */
+static int
+open_known_metadata(DepotAgent *agent, const json_t *command, DepotError *error)
+{
+	int			fd = depot_agent_open_metadata(agent, command, false, error);
+
+	if (fd < 0 && error->code == DEPOT_ERROR_FILE_MISSING)
+		error->code = DEPOT_OK;
+	return fd;
+}
+
+bool
+depot_agent_find_pin(DepotAgent *agent, const json_t *command, int job_fd, int evidence_fd, DepotAgentPin *pin,
+					 DepotError *error)
+{
+	Anchor		anchor;
+	int			metadata_fd = -1;
+	bool		ok;
+
+	pin->is_new = false;
+	error->code = DEPOT_OK;
+	ok = read_anchor(command, &anchor, error) &&
+		((metadata_fd = open_known_metadata(agent, command, error)) >= 0 || error->code == DEPOT_OK);
+	if (ok && !anchor.is_pinned && metadata_fd >= 0)
+		ok = read_first_root(metadata_fd, &pin->root, error);
+	if (ok && pin->root.length_bytes == 0)
+	{
+		pin->is_new = !anchor.is_pinned;
+		if (anchor.file != NULL)
+			ok = depot_files_read(job_fd, anchor.file, DEPOT_TUF_ROOT_MAX_BYTES, &pin->root, error);
+		else if (anchor.sha256 != NULL)
+			ok = search_root(anchor.sha256, metadata_fd, evidence_fd, &pin->root, error);
+		else
+			ok = depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "this server has no trusted root for it");
+	}
+	if (metadata_fd >= 0)
+		(void) close(metadata_fd);
+	return ok;
+}
+
+bool
+depot_agent_remember_pin(DepotAgent *agent, const json_t *command, const DepotAgentPin *pin,
+						 DepotTufKeyTypes key_types, DepotError *error)
+{
+	int			metadata_fd = depot_agent_open_metadata(agent, command, true, error);
+	DepotTufClient *client = NULL;
+
+	if (metadata_fd < 0)
+		return false;
+	client = depot_tuf_open_restricted(metadata_fd, pin->root.data, pin->root.length_bytes, 0, key_types, error);
+	(void) close(metadata_fd);
+	depot_tuf_close(client);
+	return client != NULL;
 }
 
 /*----- what the rows remember ---------------------------------------------------------*/

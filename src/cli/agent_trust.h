@@ -28,6 +28,25 @@ extern DepotTufClient *depot_agent_open_trusted(const json_t *command, int metad
 												int64_t reference_time_s, DepotAgentFetchRoot fetch,
 												void *context, DepotError *error);
 
+/* The root with which trust in a repository begins on this server. */
+typedef struct DepotAgentPin
+{
+	DepotBuffer root;
+	bool		is_new;			/* the first that was ever seen of it here */
+} DepotAgentPin;
+
+/*
+ * Finds it, from the same members: the pinned root; else the first one that this server remembers; else the one that is
+ * given.  A root of which only the digest is known may be among the documents in evidence_fd.  pin->root is
+ * empty before.  ROOT_INVALID where there is none.
+ */
+extern bool depot_agent_find_pin(DepotAgent *agent, const json_t *command, int job_fd, int evidence_fd,
+								 DepotAgentPin *pin, DepotError *error);
+
+/* Remembers a pin that is new, durably: from now on it takes a proper chain to replace it. */
+extern bool depot_agent_remember_pin(DepotAgent *agent, const json_t *command, const DepotAgentPin *pin,
+									 DepotTufKeyTypes key_types, DepotError *error);
+
 /* Tells whether the command comes with rows of depot.repository_metadata. */
 extern bool depot_agent_has_rows(const json_t *command);
 

@@ -21,6 +21,7 @@
 
 #include "common/buffer.h"
 #include "common/error.h"
+#include "common/evidence.h"
 #include "common/json.h"
 #include "common/tuf_limits.h"
 
@@ -147,6 +148,35 @@ extern bool depot_tuf_adopt(DepotTufClient *client, const char *delegated_role, 
  */
 extern bool depot_tuf_find_target(DepotTufClient *client, const char *path, DepotTufTarget *target,
 								  DepotError *error);
+
+/*
+ * Proves listed->target from documents in documents_fd ("<sha256>.json") alone: a chain of roots from pin on, each
+ * version signed by the keys of the one before and by its own; top-level targets signed under the version
+ * that listed->root_version names, or the pin where that is newer; delegated roles signed under their delegators,
+ * that may speak for the path.  Versions and expiry are not asked.  Fills *used (to be freed) with
+ * those documents that were relied on, as listed may hold others, and *target, which borrows from the client
+ * that is returned, for depot_tuf_close.  Nothing is written.  NULL with an error: ROOT_INVALID for a pin or chain
+ * that is none, METADATA_*, DIGEST_MISMATCH for a document that is not what it is called, TARGET_UNKNOWN.
+ */
+extern DepotTufClient *depot_tuf_prove(const DepotEvidence *listed, int documents_fd, const char *pin,
+									   size_t pin_bytes, DepotTufKeyTypes key_types, DepotEvidence *used,
+									   DepotTufTarget *target, DepotError *error);
+
+/* Where documents are kept: what is not in kept_fd (-1: nothing) is written to new_fd. */
+typedef struct DepotTufKeep
+{
+	int			kept_fd;
+	int			new_fd;
+} DepotTufKeep;
+
+/*
+ * After depot_tuf_load_target: keeps the documents that prove the target, read again from metadata_fd, and in new_fd
+ * the list of them, DEPOT_EVIDENCE_LIST, durably.  *evidence, to be freed, is that list.  METADATA_MISMATCH where
+ * a file is no longer the one that was verified.
+ */
+extern bool depot_tuf_keep_evidence(const DepotTufClient *client, int metadata_fd, const char *repository,
+									const DepotTufTarget *target, const DepotTufKeep *keep,
+									DepotEvidence *evidence, DepotError *error);
 
 /* Tells whether the repository of the newest root has consistent snapshots. */
 extern bool depot_tuf_has_consistent_snapshots(const DepotTufClient *client);

@@ -12,6 +12,7 @@
  * tuf_client.c		what is trusted, in memory, and loading it
  * tuf_refresh.c	the workflow that decides what becomes trusted
  * tuf_adopt.c		the same for what another place remembers
+ * tuf_evidence.c	the same from the documents that prove one target
  * tuf_delegation.c	which role a delegation means, and for which paths
  * tuf_lookup.c		targets of what is trusted, and the search for one
  * tuf_target.c		where a target's file is, and whether it is what was signed
@@ -34,6 +35,8 @@
 /* What errors call a piece of metadata: "snapshot metadata". */
 #define DEPOT_TUF_LABEL_BYTES 96
 
+typedef struct DepotTufProof DepotTufProof;
+
 /* One verified piece of metadata.  envelope NULL: none. */
 typedef struct DepotTufDocument
 {
@@ -41,6 +44,7 @@ typedef struct DepotTufDocument
 	const json_t *body;			/* its "signed" */
 	int64_t		version;
 	int64_t		expires_epoch_s;
+	char		sha256[65];		/* of its file */
 } DepotTufDocument;
 
 /* Who delegates what to whom.  All is borrowed. */
@@ -67,6 +71,7 @@ struct DepotTufClient
 {
 	int			directory_fd;	/* the caller's */
 	int			whole_fd;		/* where what is loaded comes from instead, or -1 */
+	const DepotTufProof *proof; /* or from evidence alone; else NULL */
 	int64_t		reference_time_s;
 	DepotTufDocument root;
 	DepotTufDocument timestamp;
@@ -157,6 +162,9 @@ extern bool depot_tuf_store_read_root(int directory_fd, int64_t version, DepotBu
 extern bool depot_tuf_store_write_root(int directory_fd, int64_t version, const DepotBuffer *bytes,
 									   DepotError *error);
 
+/* Names the file of a root below the trusted metadata; false for a version that is none. */
+extern bool depot_tuf_root_path(int64_t version, char path[64]);
+
 /*
  * Keeps copies of these roles' files as the last set that was whole: a refresh
  * replaces file by file, and one that fails halfway leaves files of two times.
@@ -200,6 +208,10 @@ extern bool depot_tuf_delegation_covers(const DepotTufDelegation *delegation, co
 extern const DepotTufDelegated *depot_tuf_load_delegated(DepotTufClient *client,
 														 const DepotTufDelegation *delegation,
 														 DepotError *error);
+
+/* tuf_evidence.c: takes a delegated role from evidence. */
+extern bool depot_tuf_prove_delegated(DepotTufClient *client, const DepotTufDelegation *delegation,
+									  DepotTufDocument *document, DepotError *error);
 
 /*
  * tuf_refresh.c: brings a delegated role to what the snapshot announces, from disk when that is it, else by

@@ -57,8 +57,16 @@ depot_tuf_store_read_root(int directory_fd, int64_t version, DepotBuffer *bytes,
 {
 	char		path[64];
 
-	snprintf(path, sizeof(path), ROOT_HISTORY "/%" PRId64 ".root.json", version);
-	return read_optional(directory_fd, path, DEPOT_TUF_ROOT_MAX_BYTES, bytes, present, error);
+	*present = false;
+	return !depot_tuf_root_path(version, path) ||
+		read_optional(directory_fd, path, DEPOT_TUF_ROOT_MAX_BYTES, bytes, present, error);
+}
+
+bool
+depot_tuf_root_path(int64_t version, char path[64])
+{
+	snprintf(path, 64, ROOT_HISTORY "/%" PRId64 ".root.json", version);
+	return version > 0;
 }
 
 /* History first: a root.json that history does not reach could not be checked from the pinned root. */
@@ -67,7 +75,7 @@ depot_tuf_store_write_root(int directory_fd, int64_t version, const DepotBuffer 
 {
 	char		path[64];
 
-	snprintf(path, sizeof(path), ROOT_HISTORY "/%" PRId64 ".root.json", version);
+	(void) depot_tuf_root_path(version, path);
 	return depot_files_make_directories(directory_fd, ROOT_HISTORY, 0700, true, error) &&
 		depot_files_write_durable(directory_fd, path, bytes->data, bytes->length_bytes, FILE_MODE, error) &&
 		depot_tuf_store_write(directory_fd, "root", bytes, error);

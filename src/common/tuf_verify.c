@@ -66,6 +66,7 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 						 "\"pg_depot repo status\".");
 		goto failed;
 	}
+	depot_digest_sha256_hex(bytes->data == NULL ? "" : bytes->data, bytes->length_bytes, fresh.sha256);
 	depot_tuf_document_free(document);
 	*document = fresh;
 	return true;

@@ -282,56 +282,6 @@ test_package_names_not_given(void **state)
 	depot_close(&depot);
 }
 
-static void
-prepare(Depot *depot, const char *target, bool check_expiry, int64_t reference_time)
-{
-	json_t	   *line;
-
-	agent_send(&depot->agent, json_pack("{s:s, s:s, s:s, s:I, s:b}", "command", "prepare", "repository", "main",
-										"target", target, "reference_time", (json_int_t) reference_time,
-										"check_expiry", check_expiry));
-	line = agent_read(&depot->agent);
-	assert_line_type(line, "prepared");
-	json_decref(line);
-}
-
-/* What was prepared serves one command, and only that which asks for the same. */
-static void
-test_prepare(void **state)
-{
-	Depot		depot;
-	json_t	   *command;
-
-	(void) state;
-	depot_open(&depot);
-	refresh(&depot);
-	prepare(&depot, FIXTURE_TARGET, true, FIXTURE_NOW);
-	assert_checks(&depot);
-	assert_checks(&depot);
-
-	/* Without the files on disk: from what was read before, once. */
-	prepare(&depot, FIXTURE_TARGET, true, FIXTURE_NOW);
-	assert_int_equal(renameat(depot.root.fd, "var/metadata/main", depot.root.fd, "var/metadata/away"), 0);
-	assert_checks(&depot);
-	assert_error_line(run_command(&depot, package_command(&depot), NULL), "file_missing", "");
-	assert_int_equal(renameat(depot.root.fd, "var/metadata/away", depot.root.fd, "var/metadata/main"), 0);
-
-	/* Expired, another target, expiry not asked: each is read anew, or refused as if nothing was prepared. */
-	prepare(&depot, FIXTURE_TARGET, false, 1830000000);
-	command = package_command(&depot);
-	json_object_set_new(command, "reference_time", json_integer(1830000000));
-	assert_error_line(run_command(&depot, command, NULL), "metadata_expired", "");
-	prepare(&depot, FIXTURE_TARGET, true, 1830000000);
-	assert_checks(&depot);
-	prepare(&depot, "pg16/linux-amd64/hll/2.17/hll-2.17.tar.zst", true, FIXTURE_NOW);
-	assert_checks(&depot);
-	prepare(&depot, FIXTURE_TARGET, true, FIXTURE_NOW);
-	command = package_command(&depot);
-	json_object_set_new(command, "repository", json_string("other"));
-	assert_error_line(run_command(&depot, command, NULL), "file_missing", "");
-	depot_close(&depot);
-}
-
 /* Killed on the way, the next agent begins anew. */
 static void
 test_package_test_points(void **state)
@@ -477,7 +427,6 @@ main(void)
 		cmocka_unit_test(test_package_bad_control_file),
 		cmocka_unit_test(test_package_waits_for_refresh),
 		cmocka_unit_test(test_package_names_not_given),
-		cmocka_unit_test(test_prepare),
 		cmocka_unit_test(test_package_test_points),
 		cmocka_unit_test(test_verify_files),
 	};
