@@ -143,7 +143,44 @@ find_root(const json_t *command, const Anchor *anchor, int metadata_fd, int job_
 		depot_files_write_durable(metadata_fd, PINNED_ROOT, root->data, root->length_bytes, 0600, error);
 }
 
-/* Fills root with what the chain of roots begins with. */
+/* The lowest version of the roots that are kept is the first one that was trusted.  A DepotFilesVisit. */
+static bool
+note_first_root(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
+				DepotError *error)
+{
+	int64_t    *first = context;
+	const size_t digits = strspn(path, "0123456789");
+	int64_t		version;
+
+	(void) directory_fd;
+	(void) size_bytes;
+	(void) error;
+	if (!S_ISREG(mode) || digits == 0 || digits > 18 || strcmp(path + digits, ROOT_SUFFIX) != 0)
+		return true;
+	version = strtoll(path, NULL, 10);
+	if (version > 0 && (*first == 0 || version < *first))
+		*first = version;
+	return true;
+}
+
+/* Reads the first root that this server remembers; nothing where it remembers none. */
+static bool
+read_remembered_root(int metadata_fd, DepotBuffer *root, DepotError *error)
+{
+	int64_t		first = 0;
+	char		path[64];
+
+	if (depot_files_exists(metadata_fd, ROOT_HISTORY) &&
+		!depot_files_walk(metadata_fd, ROOT_HISTORY, note_first_root, &first, error))
+		return false;
+	if (first == 0)
+		return !depot_files_exists(metadata_fd, "root.json") ||
+			depot_files_read(metadata_fd, "root.json", DEPOT_TUF_ROOT_MAX_BYTES, root, error);
+	snprintf(path, sizeof(path), ROOT_HISTORY "/%" PRId64 ROOT_SUFFIX, first);
+	return depot_files_read(metadata_fd, path, DEPOT_TUF_ROOT_MAX_BYTES, root, error);
+}
+
+/* Fills root with what the chain of roots begins with, as the command says. */
 static bool
 read_first_root(const json_t *command, const Anchor *anchor, int metadata_fd, int job_fd, DepotAgentFetchRoot fetch,
 				void *context, DepotBuffer *root, DepotError *error)
@@ -176,7 +213,11 @@ depot_agent_open_trusted(const json_t *command, int metadata_fd, int job_fd, int
 			return client;
 	}
 	depot_buffer_init(&root);
-	if (read_first_root(command, &anchor, metadata_fd, job_fd, fetch, context, &root, error))
+	if (!anchor.is_pinned && read_remembered_root(metadata_fd, &root, error) && root.length_bytes > 0)
+		client = depot_tuf_open_restricted(metadata_fd, root.data, root.length_bytes, reference_time_s, key_types,
+										   error);
+	depot_buffer_reset(&root);
+	if (client == NULL && read_first_root(command, &anchor, metadata_fd, job_fd, fetch, context, &root, error))
 		client = depot_tuf_open_restricted(metadata_fd, root.data, root.length_bytes, reference_time_s, key_types,
 										   error);
 	depot_buffer_free(&root);
@@ -184,43 +225,6 @@ depot_agent_open_trusted(const json_t *command, int metadata_fd, int job_fd, int
 }
 
 /*----- the pin of this server -----------------------------------------------------------*/
-
-/* The lowest version of the roots that are kept is the first one that was trusted.  A DepotFilesVisit. */
-static bool
-note_first_root(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
-				DepotError *error)
-{
-	int64_t    *first = context;
-	const size_t digits = strspn(path, "0123456789");
-	int64_t		version;
-
-	(void) directory_fd;
-	(void) size_bytes;
-	(void) error;
-	if (!S_ISREG(mode) || digits == 0 || digits > 18 || strcmp(path + digits, ROOT_SUFFIX) != 0)
-		return true;
-	version = strtoll(path, NULL, 10);
-	if (version > 0 && (*first == 0 || version < *first))
-		*first = version;
-	return true;
-}
-
-/* Reads the first root that this server remembers; nothing where it remembers none. */
-static bool
-read_first_root(int metadata_fd, DepotBuffer *root, DepotError *error)
-{
-	int64_t		first = 0;
-	char		path[64];
-
-	if (depot_files_exists(metadata_fd, ROOT_HISTORY) &&
-		!depot_files_walk(metadata_fd, ROOT_HISTORY, note_first_root, &first, error))
-		return false;
-	if (first == 0)
-		return !depot_files_exists(metadata_fd, "root.json") ||
-			depot_files_read(metadata_fd, "root.json", DEPOT_TUF_ROOT_MAX_BYTES, root, error);
-	snprintf(path, sizeof(path), ROOT_HISTORY "/%" PRId64 ROOT_SUFFIX, first);
-	return depot_files_read(metadata_fd, path, DEPOT_TUF_ROOT_MAX_BYTES, root, error);
-}
 
 /* Looks for a root by its digest among what is kept here, then among the evidence. */
 static bool
@@ -266,7 +270,7 @@ depot_agent_find_pin(DepotAgent *agent, const json_t *command, int job_fd, int e
 	ok = read_anchor(command, &anchor, error) &&
 		((metadata_fd = open_known_metadata(agent, command, error)) >= 0 || error->code == DEPOT_OK);
 	if (ok && !anchor.is_pinned && metadata_fd >= 0)
-		ok = read_first_root(metadata_fd, &pin->root, error);
+		ok = read_remembered_root(metadata_fd, &pin->root, error);
 	if (ok && pin->root.length_bytes == 0)
 	{
 		pin->is_new = !anchor.is_pinned;

@@ -121,7 +121,7 @@ start_from_root(DepotTufClient *client, const char *pin, size_t pin_bytes, Depot
 	bool		ok;
 
 	depot_buffer_init(&bytes);
-	ok = depot_buffer_append(&bytes, pin, pin_bytes) ||
+	ok = depot_buffer_append(&bytes, pin_bytes > 0 ? pin : "", pin_bytes) ||
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	if (ok && !depot_tuf_accept(&expect, &bytes, &client->root, error))
 	{
