@@ -47,6 +47,12 @@ extern void depot_catalog_watch_again(void);
 extern bool depot_catalog_has_changed(void);
 extern bool depot_catalog_look_for_changes(void);
 
+/*
+ * Looks, in a process that is connected to no database and outside a transaction, whether there is one of this name.
+ * It looks again only when something about databases has changed, so asking often costs nothing.
+ */
+extern bool depot_catalog_database_came(const char *name);
+
 /* Repositories by priority and name; name NULL: all. Returns how many. */
 extern int	depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows);
 extern void depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by);

@@ -75,9 +75,7 @@ depot_leader_main(Datum argument)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 
-	depot_leader_wait_for_start();
-	BackgroundWorkerInitializeConnection(depot_settings_database, NULL, BGWORKER_BYPASS_ALLOWCONN);
-
+	depot_leader_connect();
 	depot_catalog_pin_session();
 	depot_catalog_watch_begin();
 	pgstat_report_appname("pg_depot leader");
@@ -113,7 +111,8 @@ loop_once(void)
 		depot_schedule_note_change();
 	if (depot_shmem_take_restored())
 		depot_builds_request();
-	take_requests();
+	if (depot_leader_may_serve())
+		take_requests();
 	start_due_own();
 	advance_jobs();
 	wait_for_events();

@@ -18,8 +18,14 @@ extern void depot_leader_register(void);
 /* Entry point of the background worker, found by name in the library. */
 extern PGDLLEXPORT void depot_leader_main(Datum argument);
 
-/* Waits out the pause after starts that failed, and commands that want the home database alone. */
-extern void depot_leader_wait_for_start(void);
+/*
+ * Connects to the home database: after the pause that starts that failed call for, and when no command wants that
+ * database alone.  While there is no such database this process waits for it, and then ends.
+ */
+extern void depot_leader_connect(void);
+
+/* Whether requests can be taken: not before the first reconciliation where nobody could look at rows in recovery. */
+extern bool depot_leader_may_serve(void);
 
 /*
  * Ends this process when the server shuts down or somebody terminates it, and when a session's command needs the

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "server/compat.h"
 #include "server/errors.h"
+#include "server/owner.h"
 #include "server/paths.h"
 #include "server/settings.h"
 #include "storage/fd.h"
@@ -38,7 +39,7 @@ static char directory[MAXPGPATH];
 static char system_share[MAXPGPATH];
 static DepotLayout layout;
 static int	data_prefix_bytes = 0;
-static char start_reason[512];	/* why the depot was found unusable at start */
+static char start_reason[2 * MAXPGPATH + 256];	/* why the depot was found unusable at start */
 static char probe_reason[512];	/* why files of it cannot be executed */
 
 static void find_directories(void);
@@ -132,7 +133,7 @@ make_tree(void)
 	if (!ok)
 		snprintf(start_reason, sizeof(start_reason), "Could not make the served tree: %s.", error.message);
 	close(root_fd);
-	return ok;
+	return ok && depot_owner_take(directory, start_reason, sizeof(start_reason));
 }
 
 /*

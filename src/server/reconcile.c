@@ -22,6 +22,7 @@
 #include "server/catalog.h"
 #include "server/paths.h"
 #include "server/reconcile_internal.h"
+#include "server/settings.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 
@@ -37,6 +38,19 @@ static void note_failure(DepotJob *job, const DepotReport *report);
 static void go_on(DepotJob *job);
 static void retry_later(DepotJob *job);
 static void finish(DepotJob *job);
+
+/* Once for each time that the extension is not there. */
+static void
+note_extension(bool exists)
+{
+	static bool is_said = false;
+
+	if (!exists && !is_said)
+		ereport(LOG,
+				(errmsg("extension pg_depot does not exist in database \"%s\"; files that are installed stay",
+						depot_settings_database)));
+	is_said = !exists;
+}
 
 /* Whoever asks knows from the beginning what newer rows want and is not here yet. */
 static void
@@ -77,6 +91,7 @@ depot_reconcile_start(DepotJob *job)
 	state->is_damaged = palloc0(sizeof(bool) * (state->row_count + 1));
 	state->reasons = palloc0(sizeof(char *) * (state->row_count + 1));
 	state->has_rows = exists;
+	note_extension(exists);
 
 	activate_staged(state);
 	report_change(state);

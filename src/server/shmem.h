@@ -144,6 +144,10 @@ extern int	depot_shmem_count_failed_start(void);
 extern int	depot_shmem_failed_starts(void);
 extern void depot_shmem_clear_failed_starts(void);
 
+/* Whether the last start of a leader found no home database. */
+extern void depot_shmem_note_home_missing(bool is_missing);
+extern bool depot_shmem_is_home_missing(void);
+
 /* A session has committed restored rows: notes it and wakes the leader, which takes note of it once. */
 extern void depot_shmem_note_restored(void);
 extern bool depot_shmem_take_restored(void);

@@ -19,6 +19,7 @@ typedef struct DepotBoard
 	uint64		incarnation;
 	uint64		last_request_id;
 	int			failed_starts;
+	bool		is_home_missing;
 	pid_t		sent_away_by;	/* the session that wants no leader in the home database; 0: none */
 	bool		has_restored_rows;	/* sessions have committed some since the leader looked */
 	TimestampTz reconciled_at;	/* last end of it; 0: none since the server started */

@@ -54,14 +54,22 @@ depot_shmem_leader_gone_report(DepotReport *report)
 	memset(report, 0, sizeof(*report));
 	strlcpy(report->sqlstate, "57P03", sizeof(report->sqlstate));
 	strlcpy(report->message, "the pg_depot leader is not running", sizeof(report->message));
+	if (depot_shmem_board->is_home_missing)
+	{
+		snprintf(report->detail, sizeof(report->detail), "It waits for database \"%s\", which does not exist.",
+				 depot_shmem_home_database);
+		strlcpy(report->hint, "Create it, or correct \"depot.database\" and restart the server.",
+				sizeof(report->hint));
+		return;
+	}
 	if (depot_shmem_board->failed_starts > 1)
 	{
 		snprintf(report->detail, sizeof(report->detail),
 				 "It could not start %d times in a row; the server's log has the reason.",
 				 depot_shmem_board->failed_starts);
 		snprintf(report->hint, sizeof(report->hint),
-				 "It needs database \"%s\": if that does not exist, create it, or correct \"depot.database\" "
-				 "and restart the server.", depot_shmem_home_database);
+				 "It needs database \"%s\" and the depot's state: the log says which of them it could not have.",
+				 depot_shmem_home_database);
 		return;
 	}
 	if (depot_shmem_board->incarnation == 0 && depot_shmem_board->failed_starts == 0)
@@ -213,6 +221,25 @@ depot_shmem_take_restored(void)
 	depot_shmem_board->has_restored_rows = false;
 	LWLockRelease(depot_shmem_board_lock);
 	return is_noted;
+}
+
+void
+depot_shmem_note_home_missing(bool is_missing)
+{
+	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
+	depot_shmem_board->is_home_missing = is_missing;
+	LWLockRelease(depot_shmem_board_lock);
+}
+
+bool
+depot_shmem_is_home_missing(void)
+{
+	bool		is_missing;
+
+	LWLockAcquire(depot_shmem_board_lock, LW_SHARED);
+	is_missing = depot_shmem_board->is_home_missing;
+	LWLockRelease(depot_shmem_board_lock);
+	return is_missing;
 }
 
 void

@@ -41,7 +41,8 @@ CONF
 	return $node;
 }
 
-# A started streaming standby of a server, made by pg_basebackup.  Options: conf; start => 0: not started.
+# A started streaming standby of a server, made by pg_basebackup.  Options: conf; start => 0: not started;
+# depot => 0: the depot is elsewhere.
 my $backup_number = 0;
 
 sub create_standby
@@ -55,7 +56,7 @@ sub create_standby
 	# The framework's own copy loses the modes of directories.
 	my $depot = $node->data_dir . '/pg_depot';
 	run_ok('rm', '-rf', $depot);
-	run_ok('cp', '-a', $source->backup_dir . "/$backup/pg_depot", $depot);
+	run_ok('cp', '-a', $source->backup_dir . "/$backup/pg_depot", $depot) if $options{depot} // 1;
 	$node->append_conf('postgresql.conf', "primary_slot_name = ''\ncluster_name = '$name'\n");
 	$node->append_conf('postgresql.conf', $options{conf}) if defined $options{conf};
 	$node->start if $options{start} // 1;
