@@ -81,3 +81,13 @@ CREATE FUNCTION pg_catalog.apply_extension_lock(lock jsonb, prune boolean DEFAUL
     AS 'MODULE_PATHNAME', 'depot_apply_extension_lock';
 COMMENT ON FUNCTION pg_catalog.apply_extension_lock(jsonb, boolean, boolean) IS
     'brings the server to exactly what a lock names, all of it or nothing; prune removes what it does not name';
+
+CREATE FUNCTION pg_catalog.extension_files_ready(OUT ready boolean, OUT reason text, OUT missing text[])
+    RETURNS record LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+    AS $$
+    SELECT r.ready, r.reason, ARRAY(SELECT pg_catalog.json_extract_path_text(m, 'package')
+                                    FROM pg_catalog.json_array_elements(r.missing::pg_catalog.json) m)
+    FROM depot.local_files_ready(depot.current_generation()) r
+    $$;
+COMMENT ON FUNCTION pg_catalog.extension_files_ready() IS
+    'whether this server has the files that its rows ask for, on a standby the rows replayed so far';

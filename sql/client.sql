@@ -13,6 +13,11 @@ COMMENT ON FUNCTION depot.check_client_database() IS
     'raises an error if the library is not preloaded, or if this is the database that depot.database names';
 REVOKE ALL ON FUNCTION depot.check_client_database() FROM PUBLIC;
 
+CREATE FUNCTION depot.current_generation() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS 'SELECT NULL::bigint';
+COMMENT ON FUNCTION depot.current_generation() IS 'generation of the rows; null where they are in another database';
+
 CREATE FUNCTION depot.home_rows(view text) RETURNS json
     LANGUAGE c STRICT STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'depot_home_rows';
 COMMENT ON FUNCTION depot.home_rows(text) IS

@@ -22,3 +22,9 @@ CREATE FUNCTION depot.local_conflicts(OUT package text, OUT kind text, OUT path 
     RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'depot_local_conflicts';
 COMMENT ON FUNCTION depot.local_conflicts() IS 'what both a served package and the server installation have';
+
+CREATE FUNCTION depot.local_files_ready(generation bigint, OUT ready boolean, OUT reason text, OUT missing text)
+    RETURNS record LANGUAGE c VOLATILE PARALLEL SAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_local_files_ready';
+COMMENT ON FUNCTION depot.local_files_ready(bigint) IS
+    'what extension_files_ready answers, with rows of this generation; null: as the leader last saw them';

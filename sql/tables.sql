@@ -224,6 +224,11 @@ COMMENT ON COLUMN depot.history.role_name IS 'who asked: a role, or the setting 
 COMMENT ON COLUMN depot.history.database_name IS 'from which database';
 COMMENT ON COLUMN depot.history.duration_ms IS 'time from the request to the record';
 
+CREATE FUNCTION depot.current_generation() RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+    AS 'SELECT generation FROM depot.generation';
+COMMENT ON FUNCTION depot.current_generation() IS 'generation of the rows; null where they are in another database';
+
 -- How the views judge versions and builds.  What is no version or no description has an answer, too.
 
 CREATE FUNCTION depot.compare_versions(a text, b text) RETURNS integer

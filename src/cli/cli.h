@@ -48,6 +48,7 @@ extern int	depot_cmd_inspect(int argc, char **argv);
 extern int	depot_cmd_verify(int argc, char **argv);
 extern int	depot_cmd_repo(int argc, char **argv);
 extern int	depot_cmd_tuf(int argc, char **argv);
+extern int	depot_cmd_ready(int argc, char **argv);
 
 /*
  * Runs the command of table (ended by a NULL name) that argv[1] names.  prefix is what stands before it on

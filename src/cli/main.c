@@ -27,6 +27,7 @@ static const DepotCommand commands[] = {
 	{"repo", depot_cmd_repo, "make and maintain a repository"},
 	{"bundle", depot_cmd_bundle, "put packages and their proof into one file"},
 	{"tuf", depot_cmd_tuf, "follow any repository of The Update Framework"},
+	{"ready", depot_cmd_ready, "tell whether a server has the files of its packages"},
 	{"agent", run_check_agent, NULL},
 	{NULL, NULL, NULL}
 };

@@ -97,8 +97,8 @@ extern bool depot_store_sweep_directories(int root_fd, const DepotLayout *layout
 
 /*
  * Reads var/state.json.  Absent, unreadable, of another format or with another
- * stamp: an empty state with *fresh true; stamp is copied in.  Fails only when
- * reading failed; the state is then empty too.
+ * stamp: an empty state with *fresh true; stamp is copied in.  stamp NULL: any will do, for a look from
+ * outside.  Fails only when reading failed; the state is then empty too.
  */
 extern bool depot_store_load_state(int root_fd, const DepotStamp *stamp, DepotState *state, bool *fresh,
 								   DepotError *error);
@@ -108,6 +108,9 @@ extern bool depot_store_save_state(int root_fd, const DepotState *state, DepotEr
 
 /* Frees what state holds and leaves it empty; the stamp stays. */
 extern void depot_store_free_state(DepotState *state);
+
+/* Tells whether every file of a package is there in its size: a cheap look, not a check. */
+extern bool depot_store_is_whole(int root_fd, const DepotAppliedPackage *package);
 
 /* Returns the entry of a package, or NULL. */
 extern const DepotAppliedPackage *depot_store_find(const DepotState *state, const char *package);

@@ -12,9 +12,11 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/files.h"
 #include "common/json.h"
@@ -440,7 +442,7 @@ read_state(const DepotBuffer *text, const DepotStamp *stamp, DepotState *state, 
 		depot_error_set(error, FORMAT_CODE, "another format");
 		goto done;
 	}
-	if (!has_stamp(document, stamp, error) ||
+	if ((stamp != NULL && !has_stamp(document, stamp, error)) ||
 		!depot_json_get_array(document, "packages", true, &packages, FORMAT_CODE, error))
 		goto done;
 	ok = read_packages(packages, state, error);
@@ -459,7 +461,8 @@ depot_store_load_state(int root_fd, const DepotStamp *stamp, DepotState *state, 
 	bool		ok = true;
 
 	memset(state, 0, sizeof(*state));
-	state->stamp = *stamp;
+	if (stamp != NULL)
+		state->stamp = *stamp;
 	*fresh = false;
 	depot_buffer_init(&text);
 	if (!depot_files_read(root_fd, DEPOT_STATE_FILE, STATE_MAX_BYTES, &text, &read_error))
@@ -477,4 +480,19 @@ depot_store_load_state(int root_fd, const DepotStamp *stamp, DepotState *state, 
 		*error = read_error;
 	depot_buffer_free(&text);
 	return ok;
+}
+
+bool
+depot_store_is_whole(int root_fd, const DepotAppliedPackage *package)
+{
+	for (int i = 0; i < package->file_count; i++)
+	{
+		const DepotAppliedFile *file = &package->files[i];
+		struct stat status;
+
+		if (fstatat(root_fd, file->path, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+			!S_ISREG(status.st_mode) || (uint64_t) status.st_size != file->size_bytes)
+			return false;
+	}
+	return true;
 }

@@ -10,7 +10,6 @@
 #include "postgres.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
@@ -96,22 +95,7 @@ depot_applied_find(const char *package)
 bool
 depot_applied_is_whole(const DepotAppliedPackage *package)
 {
-	return depot_applied_is_whole_below(root_fd, package);
-}
-
-bool
-depot_applied_is_whole_below(int directory_fd, const DepotAppliedPackage *package)
-{
-	for (int i = 0; i < package->file_count; i++)
-	{
-		const DepotAppliedFile *file = &package->files[i];
-		struct stat status;
-
-		if (fstatat(directory_fd, file->path, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
-			!S_ISREG(status.st_mode) || (uint64_t) status.st_size != file->size_bytes)
-			return false;
-	}
-	return true;
+	return depot_store_is_whole(root_fd, package);
 }
 
 DepotManifest *

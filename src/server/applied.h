@@ -30,8 +30,6 @@ extern const DepotAppliedPackage *depot_applied_find(const char *package);
 
 /* Whether every file of a package is there in its size: a cheap look, not a check. */
 extern bool depot_applied_is_whole(const DepotAppliedPackage *package);
-/* The same where the leader's descriptor is not at hand: directory_fd is the depot directory. */
-extern bool depot_applied_is_whole_below(int directory_fd, const DepotAppliedPackage *package);
 
 /*
  * Names of the extensions whose control files a package serves, and of its libraries, relative to the

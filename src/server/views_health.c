@@ -119,7 +119,7 @@ check_files(ReturnSetInfo *result, const DepotState *state)
 	for (int i = 0; i < state->package_count; i++)
 	{
 		file_count += state->packages[i].file_count;
-		if (!depot_applied_is_whole_below(root_fd, &state->packages[i]))
+		if (!depot_store_is_whole(root_fd, &state->packages[i]))
 			damaged_count++;
 	}
 	close(root_fd);
