@@ -174,6 +174,21 @@ COMMENT ON COLUMN depot.installed_build.unpacked_bytes IS 'size of its files';
 COMMENT ON COLUMN depot.installed_build.extensions IS 'extensions it provides';
 COMMENT ON COLUMN depot.installed_build.custom IS 'custom.pg_depot of the target when it was installed';
 
+CREATE TABLE depot.payload (
+    digest bytea NOT NULL,
+    chunk integer NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (digest, chunk)
+) WITH (toast_tuple_target = 8160);
+-- A row fills a page: nothing of it is compressed, which it is already, or moved to another table.
+ALTER TABLE depot.payload ALTER COLUMN digest SET STORAGE PLAIN, ALTER COLUMN data SET STORAGE PLAIN;
+-- The leader writes it past logical decoding: to subscribers these rows mean nothing, and their removal neither.
+ALTER TABLE depot.payload REPLICA IDENTITY NOTHING;
+COMMENT ON TABLE depot.payload IS 'the packages that are installed, byte for byte, for servers that lack them; each verifies what it takes from here';
+COMMENT ON COLUMN depot.payload.digest IS 'sha256 of the package';
+COMMENT ON COLUMN depot.payload.chunk IS 'number of the piece, from 0';
+COMMENT ON COLUMN depot.payload.data IS '8000 bytes of it; the last piece has the rest';
+
 CREATE TABLE depot.declared (
     ordinal integer PRIMARY KEY,
     name text NOT NULL,

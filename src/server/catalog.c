@@ -81,6 +81,14 @@ depot_catalog_commit(void)
 	MemoryContextSwitchTo(result_context);
 }
 
+void
+depot_catalog_commit_unflushed(void)
+{
+	(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0,
+							 false);
+	depot_catalog_commit();
+}
+
 uint64
 depot_catalog_commit_count(void)
 {

@@ -27,6 +27,11 @@ extern void depot_catalog_pin_session(void);
 extern void depot_catalog_begin(void);
 extern void depot_catalog_commit(void);
 
+/*
+ * The same without waiting until the WAL is on disk, which it is at the latest when a later commit has waited.
+ */
+extern void depot_catalog_commit_unflushed(void);
+
 /* Whether the extension exists in this database: nothing else may be called when it does not. */
 extern bool depot_catalog_exists(void);
 
@@ -107,6 +112,21 @@ extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
  * first of these stays.
  */
 extern void depot_catalog_record_install(const DepotAvailableRow *row, const char *why);
+
+/*
+ * Packages byte for byte, by digest (64 hexadecimal digits), in pieces: how many rows there are of one; write bytes
+ * as the pieces from first_chunk on; read at most limit pieces that follow each other, as far as they fit, and return
+ * their length; remove at most limit, and return how many; the next digest after one ("": the first) that no
+ * installed package's build has, or NULL.
+ */
+#define DEPOT_PAYLOAD_CHUNK_BYTES INT64CONST(8000)
+
+extern int64 depot_catalog_count_payload(const char *digest);
+extern void depot_catalog_add_payload(const char *digest, int first_chunk, const char *bytes, Size length);
+extern Size depot_catalog_read_payload(const char *digest, int first_chunk, int limit, char *bytes,
+									   Size capacity);
+extern int	depot_catalog_remove_payload(const char *digest, int limit);
+extern char *depot_catalog_unnamed_payload(const char *after);
 
 /* Notes that a person asked for what was there by the declared list or as a dependency. */
 extern void depot_catalog_note_requested(const char *package);

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_database.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000
@@ -109,6 +110,17 @@ depot_compat_owns_database(Oid database, Oid role)
 	return object_ownercheck(DatabaseRelationId, database, role);
 #else
 	return pg_database_ownercheck(database, role);
+#endif
+}
+
+/* 16 added a parameter for updates that touch summarizing indexes only. */
+static inline List *
+depot_compat_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *state)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(target, slot, state, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(target, slot, state, false, false, NULL, NIL);
 #endif
 }
 

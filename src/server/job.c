@@ -234,6 +234,7 @@ void
 depot_job_let_go(DepotJob *job)
 {
 	job->on_agent_error = NULL;
+	job->is_eager = false;
 	depot_job_stop_agents(job);
 	end_stagings(job);
 	depot_job_unlock_repository(job);
@@ -322,6 +323,7 @@ end(DepotJob *job)
 	job->blocked_step = NULL;
 	depot_job_let_go(job);
 	depot_job_unlock_packages(job);
+	depot_job_release_payloads(job);
 }
 
 void

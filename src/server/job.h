@@ -57,6 +57,7 @@ struct DepotJob
 	/* what it waits for */
 	void		(*on_message) (DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 	DepotJobStep on_wake;		/* called whenever the leader wakes */
+	bool		is_eager;		/* on_wake is work: the leader looks at everything else and comes back at once */
 	/* takes an agent's error, or returns false: then it is raised; NULL: it is raised */
 	bool		(*on_agent_error) (DepotJob *job, DepotAgent *agent, const DepotError *error);
 	void		(*on_error) (DepotJob *job, const DepotReport *report); /* NULL: the job fails */
@@ -78,6 +79,7 @@ struct DepotJob
 	/* what it has for itself (job_locks.c) */
 	char	   *locked_repository;	/* whose metadata, or NULL */
 	List	   *locked_packages;	/* names of packages it installs */
+	List	   *held_payloads;	/* digests of payloads that no row may name yet */
 	char	   *agents_repository;	/* for which repository it may have agents ("": none), or NULL: it may
 									 * not */
 	const char *refreshing;		/* whose refresh has begun and not succeeded yet, or NULL */
@@ -94,6 +96,7 @@ struct DepotJob
 	void	   *state;			/* of the kind of job */
 	void	   *operation;		/* of the operation that runs (refresh, package, usage) */
 	void	   *restore;		/* of op_restore, which runs other operations */
+	void	   *payload;		/* of op_payload, which others run beside their own */
 };
 
 /* Makes a job in its own memory context; the loop starts it with depot_job_begin. */
@@ -160,6 +163,11 @@ extern void depot_job_unlock_repository(DepotJob *job);
 extern bool depot_job_lock_packages(DepotJob *job, const char *const *packages, int count);
 extern void depot_job_unlock_packages(DepotJob *job);
 
+/* Keeps a payload from being removed because no row names it, until the job ends. */
+extern void depot_job_hold_payload(DepotJob *job, const char *digest);
+extern bool depot_job_is_payload_held(const char *digest);
+extern void depot_job_release_payloads(DepotJob *job);
+
 /*
  * No more than depot.max_agents jobs have agents at a time, of which one repository ("": none) has all but
  * one.  false: it is another's turn.  Given back by depot_job_let_go at the latest.
@@ -193,6 +201,25 @@ extern bool depot_refresh_is_stale(const DepotRepositoryRow *row);
 /* Tells whether this server holds trusted metadata of a repository, without which no package of it can be checked. */
 extern bool depot_refresh_has_metadata(const char *repository);
 
+/*
+ * Payloads: packages in depot.payload, moved in transactions of at most 1 MB while other jobs go on.
+ *
+ * Store writes what a staging directory holds and was checked there, unless it is in the table already; with
+ * is_damaged what is there goes first.  With depot.replicate_payloads off it does nothing.  The job holds the payload.
+ * Load brings it into a staging directory; depot_payload_is_loaded then tells whether all of it was there.
+ */
+extern void depot_payload_store_begin(DepotJob *job, const char *digest, int64 size_bytes, int directory_fd,
+									  bool is_damaged, DepotJobStep then);
+extern void depot_payload_load_begin(DepotJob *job, const char *digest, int64 size_bytes, int directory_fd,
+									 DepotJobStep then);
+extern bool depot_payload_is_loaded(DepotJob *job);
+
+/* The file in a staging directory that holds the package as it was fetched. */
+#define DEPOT_PACKAGE_FILE "package"
+
+/* Has the leader look soon for payloads that no row names, and remove them. */
+extern void depot_payload_request_tidy(void);
+
 /* Fetches a package and has it checked and unpacked into a new staging directory. */
 typedef struct DepotPackageRequest
 {
@@ -203,6 +230,7 @@ typedef struct DepotPackageRequest
 	int64		size_bytes;
 	int64		unpacked_bytes;
 	bool		check_expiry;
+	bool		is_payload;		/* depot.payload has it, rather than the repository */
 } DepotPackageRequest;
 
 extern void depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
@@ -306,5 +334,6 @@ extern void depot_read_view_start(DepotJob *job);
 extern void depot_check_list_start(DepotJob *job);
 extern void depot_reconcile_start(DepotJob *job);
 extern void depot_report_applied_start(DepotJob *job);
+extern void depot_payload_tidy_start(DepotJob *job);
 
 #endif							/* DEPOT_JOB_H */

@@ -24,6 +24,7 @@ typedef struct InstalledItem
 	DepotManifest *manifest;	/* of the staged tree, malloc'd */
 	char	   *digest;			/* of what was staged */
 	char	   *source;
+	bool		is_stored;		/* depot.payload has it, or need not */
 	bool		is_prepared;	/* its directories are made; taken back unless a commit follows */
 }			InstalledItem;
 

@@ -28,6 +28,8 @@ static void adopt_or_fetch(DepotJob *job);
 static void adopt_if_whole(DepotJob *job);
 static void fetch_package(DepotJob *job);
 static void note_package(DepotJob *job);
+static void store_payloads(DepotJob *job);
+static void note_stored(DepotJob *job);
 static void record_and_activate(DepotJob *job);
 static void cancel_items(DepotJob *job);
 
@@ -41,10 +43,46 @@ depot_install_apply(DepotJob *job)
 		state->next_item++;
 	if (state->next_item < state->plan->count)
 		adopt_or_fetch(job);
+	else
+	{
+		/* Nothing is left for them to do, and others may wait for theirs. */
+		depot_agent_dismiss(job->check);
+		job->check = NULL;
+		depot_job_unlock_agents(job);
+		state->next_item = 0;
+		store_payloads(job);
+	}
+}
+
+/* Before anything names them, what standbys take the packages from is written, one package after the other. */
+static void
+store_payloads(DepotJob *job)
+{
+	InstallJob *state = job->state;
+
+	while (state->next_item < state->plan->count &&
+		   (state->items[state->next_item].staging == NULL || state->items[state->next_item].is_stored))
+		state->next_item++;
+	if (state->next_item < state->plan->count)
+	{
+		const DepotAvailableRow *build = state->plan->items[state->next_item].build;
+
+		depot_payload_store_begin(job, build->sha256, build->size_bytes,
+								  state->items[state->next_item].staging->fd, false, note_stored);
+	}
 	else if (depot_install_has_removals(state))
 		depot_install_look_for_use(job, record_and_activate);
 	else
 		depot_job_transact(job, record_and_activate);
+}
+
+static void
+note_stored(DepotJob *job)
+{
+	InstallJob *state = job->state;
+
+	state->items[state->next_item].is_stored = true;
+	store_payloads(job);
 }
 
 /* Files that are served already and named by no row are adopted, once they have been verified. */
@@ -234,6 +272,7 @@ record_items(DepotJob *job)
 	depot_install_begin_removals(state);
 	depot_test_point("record_before_commit");
 	depot_catalog_commit();
+	depot_payload_request_tidy();
 	if (job->origin == NULL)
 		depot_declared_note_change();
 	depot_test_point("record_after_commit");
@@ -271,18 +310,12 @@ record_and_activate(DepotJob *job)
 	if (!record_items(job))
 	{
 		cancel_items(job);
-		/* What was fetched stays, but nobody keeps agents while waiting for packages. */
-		depot_job_stop_agents(job);
-		depot_job_unlock_agents(job);
 		depot_job_transact(job, depot_install_resolve);
 		return;
 	}
 	job->on_failure = NULL;
 	job->on_blocked = NULL;
 
-	/* Nothing is left for it to do. */
-	depot_agent_dismiss(job->check);
-	job->check = NULL;
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_ACTIVATING, 0, 0);
 	if (!depot_install_remove(state, &error))
 		first_error = error;

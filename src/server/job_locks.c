@@ -26,7 +26,7 @@
 #include "storage/latch.h"
 #include "utils/memutils.h"
 
-/* Jobs that hold something: each at most one repository, one permit for agents, and any packages. */
+/* Jobs that hold something: each at most one repository, one permit for agents, and any packages and payloads. */
 static List *holders = NIL;
 
 /* Jobs that want agents, in the order in which they asked. */
@@ -45,7 +45,8 @@ note_holder(DepotJob *job)
 static void
 note_release(DepotJob *job)
 {
-	if (job->locked_repository == NULL && job->locked_packages == NIL && job->agents_repository == NULL)
+	if (job->locked_repository == NULL && job->locked_packages == NIL && job->agents_repository == NULL &&
+		job->held_payloads == NIL)
 		holders = list_delete_ptr(holders, job);
 	SetLatch(MyLatch);
 }
@@ -132,6 +133,50 @@ depot_job_unlock_packages(DepotJob *job)
 	list_free(job->locked_packages);
 	job->locked_packages = NIL;
 	note_release(job);
+}
+
+static bool
+holds_payload(const DepotJob *job, const char *digest)
+{
+	ListCell   *cell;
+
+	foreach(cell, job->held_payloads)
+		if (strcmp(lfirst(cell), digest) == 0)
+			return true;
+	return false;
+}
+
+void
+depot_job_hold_payload(DepotJob *job, const char *digest)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(job->context);
+
+	if (!holds_payload(job, digest))
+		job->held_payloads = lappend(job->held_payloads, pstrdup(digest));
+	MemoryContextSwitchTo(old_context);
+	note_holder(job);
+}
+
+bool
+depot_job_is_payload_held(const char *digest)
+{
+	ListCell   *cell;
+
+	foreach(cell, holders)
+		if (holds_payload(lfirst(cell), digest))
+			return true;
+	return false;
+}
+
+/* Nobody else looks after what was stored for rows that did not come. */
+void
+depot_job_release_payloads(DepotJob *job)
+{
+	if (job->held_payloads == NIL)
+		return;
+	job->held_payloads = NIL;
+	note_release(job);
+	depot_payload_request_tidy();
 }
 
 /* Whether the limits leave agents for a job that wants them for a repository. */

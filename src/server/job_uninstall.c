@@ -322,6 +322,7 @@ remove_package(DepotJob *job)
 	depot_applied_begin_move(state->package);
 	depot_test_point("remove_before_commit");
 	depot_catalog_commit();
+	depot_payload_request_tidy();
 	if (job->origin == NULL)
 		depot_declared_note_change();
 	depot_test_point("remove_after_commit");

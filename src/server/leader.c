@@ -425,7 +425,7 @@ note_due(TimestampTz *due, TimestampTz at)
 		*due = at;
 }
 
-/* How long nothing is due; -1: until something happens. */
+/* How long nothing is due; -1: until something happens.  A set latch would keep sockets from being looked at. */
 static long
 wait_ms(void)
 {
@@ -441,6 +441,8 @@ wait_ms(void)
 
 		if (job == NULL || job->is_finished)
 			continue;
+		if (job->is_eager && job->blocked_step == NULL)
+			return 0;
 		note_due(&due, deadline_of(job));
 		if (job->blocked_step != NULL)
 			note_due(&due, job->blocked_until);

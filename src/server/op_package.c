@@ -24,8 +24,6 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 
-#define PACKAGE_FILE "package"
-
 typedef struct Package
 {
 	DepotPackageRequest request;
@@ -41,6 +39,7 @@ static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *mes
 static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void fetch_when_free(DepotJob *job);
+static void note_loaded(DepotJob *job);
 static void prepare_check(DepotJob *job);
 static void append_metadata(StringInfo line, Package *package);
 static void send_check(DepotJob *job);
@@ -88,10 +87,30 @@ fetch_when_free(DepotJob *job)
 	job->on_message = on_message;
 	depot_space_check(package->request.size_bytes + package->request.unpacked_bytes);
 	depot_job_begin_staging(job);
-	depot_job_need_agents(job, true);
+	depot_job_need_agents(job, !package->request.is_payload);
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, 0, package->request.size_bytes);
-	send_fetch(job);
+	if (!package->request.is_payload)
+		send_fetch(job);
 	depot_job_transact(job, prepare_check);
+	if (package->request.is_payload)
+		depot_payload_load_begin(job, package->request.sha256, package->request.size_bytes,
+								 depot_job_staging(job)->fd, note_loaded);
+}
+
+static void
+note_loaded(DepotJob *job)
+{
+	Package    *package = job->operation;
+	DepotError	error;
+
+	if (!depot_payload_is_loaded(job))
+	{
+		depot_error_set(&error, DEPOT_ERROR_DIGEST_MISMATCH, "depot.payload does not hold all of it");
+		depot_job_raise(&error);
+	}
+	package->source = "depot.payload";
+	job->on_wake = check_when_free;
+	check_when_free(job);
 }
 
 /*
@@ -158,7 +177,7 @@ send_fetch(DepotJob *job)
 	depot_job_append_bases(&line, &package->repository);
 	appendStringInfoString(&line, ",\"path\":");
 	escape_json(&line, path.data);
-	appendStringInfo(&line, ",\"file\":\"" PACKAGE_FILE "\",\"max_bytes\":" INT64_FORMAT
+	appendStringInfo(&line, ",\"file\":\"" DEPOT_PACKAGE_FILE "\",\"max_bytes\":" INT64_FORMAT
 					 ",\"expected_bytes\":" INT64_FORMAT
 					 ",\"sha256\":\"%s\"}",
 					 package->request.size_bytes, package->request.size_bytes, package->request.sha256);
@@ -242,7 +261,7 @@ send_check(DepotJob *job)
 	escape_json(&line, package->request.target);
 	appendStringInfoString(&line, ",\"sha256\":");
 	escape_json(&line, package->request.sha256);
-	appendStringInfo(&line, ",\"job\":\"%s\",\"file\":\"" PACKAGE_FILE "\""
+	appendStringInfo(&line, ",\"job\":\"%s\",\"file\":\"" DEPOT_PACKAGE_FILE "\""
 					 ",\"max_unpacked_bytes\":" INT64_FORMAT ",\"max_package_bytes\":" INT64_FORMAT,
 					 depot_job_staging(job)->name,
 					 depot_settings_max_unpacked_mb * DEPOT_MEGABYTE,

@@ -4,8 +4,8 @@
  *	  Operation: bring the files of a recorded build back.
  *
  * For what the rows name and this server does not serve, or not undamaged.
- * The build is fetched from its repository by the recorded digest; whether it is still on
- * offer, or its metadata fresh, is not asked.
+ * The build comes from depot.payload or, where that does not have it or not undamaged, from its
+ * repository by the recorded digest; whether it is still on offer, or its metadata fresh, is not asked.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -13,21 +13,33 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
+#include "miscadmin.h"
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 
 typedef struct Restore
 {
 	const DepotInstalledRow *row;
-	const DepotRepositoryRow *repository;
+	const DepotRepositoryRow *repository;	/* NULL: it was dropped */
 	DepotJobStep then;
+	bool		has_payload;	/* depot.payload has something under its digest */
+	bool		is_from_payload;
+	DepotReport report;			/* why that cannot be used */
+	void		(*on_error) (DepotJob *job, const DepotReport *report); /* of the job, meanwhile */
 }			Restore;
 
+static void look_for_payload(DepotJob *job);
+static void note_payload_error(DepotJob *job, const DepotReport *report);
+static void give_up_payload(DepotJob *job);
+static void ask_repository(DepotJob *job);
 static void fetch(DepotJob *job);
 static bool is_still_wanted(const DepotInstalledRow *row);
 static void activate(DepotJob *job);
+static void end(DepotJob *job);
 
 void
 depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, const DepotRepositoryRow *repositories,
@@ -47,9 +59,87 @@ depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, const DepotRepo
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("repository \"%s\" does not exist", row->repository),
 				 errhint("Add it again, or uninstall package \"%s\".", row->package)));
+	depot_job_transact(job, look_for_payload);
+}
 
+/* What the cluster has itself needs no network; the same check decides about it. */
+static void
+look_for_payload(DepotJob *job)
+{
+	Restore    *restore = job->restore;
+
+	depot_catalog_begin();
+	restore->has_payload = depot_catalog_exists() && depot_catalog_count_payload(restore->row->digest) > 0;
+	depot_catalog_commit();
+	if (!restore->has_payload)
+	{
+		ask_repository(job);
+		return;
+	}
+	restore->is_from_payload = true;
+	restore->on_error = job->on_error;
+	job->on_error = note_payload_error;
+	fetch(job);
+}
+
+/* Whether it is the package that did not pass, rather than something that has nothing to do with it. */
+static bool
+is_about_package(const DepotReport *report)
+{
+	return strncmp(report->sqlstate, "PD", 2) == 0;
+}
+
+/* Rows that somebody has damaged are no reason to be without the package. */
+static void
+note_payload_error(DepotJob *job, const DepotReport *report)
+{
+	Restore    *restore = job->restore;
+
+	job->on_error = restore->on_error;
+	if (!is_about_package(report))
+	{
+		if (job->on_error == NULL)
+			depot_job_fail(job, report);
+		else
+			job->on_error(job, report);
+		return;
+	}
+	depot_job_let_go(job);
+	restore->report = *report;
+	restore->is_from_payload = false;
+	job->on_message = NULL;
+	job->on_wake = give_up_payload;
+	SetLatch(MyLatch);
+}
+
+static void
+give_up_payload(DepotJob *job)
+{
+	Restore    *restore = job->restore;
+	const DepotInstalledRow *row = restore->row;
+	DepotReport warning = restore->report;
+
+	/* Of a package that is wanted no more, the payload goes while it is read. */
+	if (!is_still_wanted(row))
+	{
+		end(job);
+		return;
+	}
+	snprintf(warning.message, sizeof(warning.message), "payload %s of package \"%s\" cannot be used: %s", row->digest,
+			 row->package, restore->report.message);
+	snprintf(warning.hint, sizeof(warning.hint), "Repository \"%s\" is asked for it instead.", row->repository);
+	depot_errors_raise_report(WARNING, &warning);
+	ask_repository(job);
+}
+
+static void
+ask_repository(DepotJob *job)
+{
+	Restore    *restore = job->restore;
+
+	job->on_wake = NULL;
 	/* Trusted metadata that is gone: the depot directory was lost, trust starts again at the recorded root. */
-	if (!depot_refresh_has_metadata(row->repository))
+	if (!depot_refresh_has_metadata(restore->row->repository))
 		depot_refresh_begin(job, restore->repository, NULL, fetch);
 	else
 		fetch(job);
@@ -67,7 +157,8 @@ fetch(DepotJob *job)
 		.manifest_sha256 = row->manifest_sha256,
 		.size_bytes = row->size_bytes,
 		.unpacked_bytes = row->unpacked_bytes,
-		.check_expiry = false
+		.check_expiry = false,
+		.is_payload = restore->is_from_payload
 	};
 
 	depot_package_begin(job, &request, restore->repository, activate);
@@ -125,10 +216,28 @@ activate(DepotJob *job)
 	Restore    *restore = job->restore;
 	const DepotInstalledRow *row = restore->row;
 
-	if (is_still_wanted(row))
+	if (restore->is_from_payload)
+		job->on_error = restore->on_error;
+	if (!is_still_wanted(row))
 	{
-		read_and_activate(row, depot_job_staging(job)->name);
-		ereport(LOG, (errmsg("pg_depot: fetched and activated package \"%s\" %s", row->package, row->version)));
+		end(job);
+		return;
 	}
-	restore->then(job);
+	read_and_activate(row, depot_job_staging(job)->name);
+	ereport(LOG, (errmsg("pg_depot: %s and activated package \"%s\" %s",
+						 restore->is_from_payload ? "took from depot.payload" : "fetched", row->package,
+						 row->version)));
+	/* What a standby would look for in vain is stored again. */
+	if (!restore->is_from_payload && !RecoveryInProgress())
+		depot_payload_store_begin(job, row->digest, row->size_bytes, depot_job_staging(job)->fd,
+								  restore->has_payload, end);
+	else
+		end(job);
+}
+
+static void
+end(DepotJob *job)
+{
+	job->on_wake = NULL;
+	((Restore *) job->restore)->then(job);
 }

@@ -259,7 +259,8 @@ fetch_missing(DepotJob *job)
 		ereport(WARNING,
 				(errcode(ERRCODE_UNDEFINED_FILE),
 				 errmsg("files of package \"%s\" %s are missing or damaged", row->package, row->version),
-				 errdetail("They are fetched again from repository \"%s\".", row->repository)));
+				 errdetail("They are brought back from depot.payload, or else from repository \"%s\".",
+						   row->repository)));
 	depot_restore_begin(job, row, state->repositories, state->repository_count, note_restored);
 }
 

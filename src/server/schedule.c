@@ -23,6 +23,7 @@
 static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;
 static TimestampTz refresh_at = 0;
+static TimestampTz tidy_at = 0; /* only a primary tidies up */
 static int	planned_interval_s = 0; /* what refresh_at was planned by */
 static bool is_report_due = false;
 static bool is_primary = false; /* as far as has been noticed */
@@ -44,6 +45,7 @@ depot_schedule_begin(void)
 static void
 begin_on_primary(void)
 {
+	depot_payload_request_tidy();
 	plan_refresh();
 	depot_builds_request();
 	depot_declared_note_reload();
@@ -115,6 +117,12 @@ depot_job_repeat_reconcile(void)
 	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPEAT_PAUSE_MS);
 }
 
+void
+depot_payload_request_tidy(void)
+{
+	tidy_at = GetCurrentTimestamp();
+}
+
 /* When something is due for the declared list, or for rows without builds: where pg_depot is active. */
 static TimestampTz
 declared_at(bool is_busy)
@@ -149,6 +157,11 @@ depot_schedule_take(bool is_busy)
 		begin = depot_builds_start;
 	else if (list_at != 0 && list_at <= now)
 		begin = depot_declared_start;
+	else if (tidy_at != 0 && tidy_at <= now && is_primary)
+	{
+		tidy_at = 0;
+		begin = depot_payload_tidy_start;
+	}
 	else if (refresh_at != 0 && refresh_at <= now)
 	{
 		plan_refresh();
@@ -177,7 +190,8 @@ depot_schedule_next_at(bool is_busy)
 		return GetCurrentTimestamp();
 	if (depot_settings_hold)
 		return 0;
-	return earlier(earlier(reconcile_at, builds_at()), earlier(declared_at(is_busy), refresh_at));
+	return earlier(earlier(reconcile_at, builds_at()),
+				   earlier(earlier(declared_at(is_busy), refresh_at), is_primary ? tidy_at : 0));
 }
 
 void

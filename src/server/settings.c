@@ -41,6 +41,7 @@ bool		depot_settings_auto_install = false;
 char	   *depot_settings_extensions = NULL;
 bool		depot_settings_extensions_prune = false;
 int			depot_settings_refresh_interval_s = 86400;
+bool		depot_settings_replicate_payloads = true;
 
 static bool
 check_database(char **newval, void **extra, GucSource source)
@@ -233,5 +234,9 @@ depot_settings_define(void)
 	DefineCustomIntVariable("depot.refresh_interval", "Time from one refresh of all repositories to the next.",
 							"0 means never.", &depot_settings_refresh_interval_s, 86400, 0, 30 * 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomBoolVariable("depot.replicate_payloads", "Keep installed packages in depot.payload, for standbys.",
+							 "Otherwise each standby fetches them from their repositories by itself.",
+							 &depot_settings_replicate_payloads, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("depot");
 }

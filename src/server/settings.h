@@ -38,6 +38,7 @@ extern bool depot_settings_auto_install;
 extern char *depot_settings_extensions;
 extern bool depot_settings_extensions_prune;
 extern int	depot_settings_refresh_interval_s;
+extern bool depot_settings_replicate_payloads;
 
 /* Defines them all; called from _PG_init in whatever process loads the library. */
 extern void depot_settings_define(void);

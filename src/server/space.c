@@ -57,3 +57,12 @@ depot_space_check(int64 depot_bytes)
 	check_path(depot_settings_directory, "the depot's files", depot_bytes);
 	check_path(XLOGDIR, "the write-ahead log", 0);
 }
+
+void
+depot_space_check_table(int64 table_bytes)
+{
+	if (depot_settings_min_free_mb == 0)
+		return;
+	check_path("base", "the packages that depot.payload keeps for standbys", table_bytes);
+	check_path(XLOGDIR, "the write-ahead log", table_bytes);
+}

@@ -25,4 +25,7 @@ extern int64 depot_space_free_bytes(const char *path);
  */
 extern void depot_space_check(int64 depot_bytes);
 
+/* The same for bytes that go into a table, and so into the write-ahead log as well. */
+extern void depot_space_check_table(int64 table_bytes);
+
 #endif							/* DEPOT_SPACE_H */

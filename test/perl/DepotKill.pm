@@ -193,11 +193,12 @@ sub recovers_ok
 	my ($node, $label, @oracle_options) = @_;
 	start_if_dead($node);
 	wait_for_leader($node);
-	my $answer = oracle_is_ok($node, 10, '--quiet-server', @oracle_options);
+	my @oracle = ('--quiet-server', '--no-payload-left', @oracle_options);
+	my $answer = oracle_is_ok($node, 10, @oracle);
 	if ($answer ne '')
 	{
 		claim_kept($node);
-		$answer = oracle_is_ok($node, 120, '--quiet-server', @oracle_options);
+		$answer = oracle_is_ok($node, 120, @oracle);
 	}
 	return blame($node, $label, $answer) if $answer ne '';
 	my $leader;

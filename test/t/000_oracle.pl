@@ -112,6 +112,18 @@ objects_ok('no row at all', qr/state\.json: package hll is named by no row/,
 		. "DELETE FROM depot.installed WHERE package = 'hll'; COMMIT"),
 	sql("BEGIN; INSERT INTO depot.installed TABLE kept; DROP TABLE kept; COMMIT"));
 
+objects_ok('a changed byte of a payload', qr/depot\.payload: what stands under $digest has digest/,
+	sql("UPDATE depot.payload SET data = set_byte(data, 9, get_byte(data, 9) # 1) WHERE encode(digest, 'hex') = '$digest' AND chunk = 1"),
+	sql("UPDATE depot.payload SET data = set_byte(data, 9, get_byte(data, 9) # 1) WHERE encode(digest, 'hex') = '$digest' AND chunk = 1"));
+objects_ok('a missing piece of a payload', qr/depot\.payload: $digest has 3 pieces, numbered to 3/,
+	sql("BEGIN; CREATE TABLE kept AS SELECT * FROM depot.payload WHERE encode(digest, 'hex') = '$digest' AND chunk = 1;"
+		. "DELETE FROM depot.payload WHERE encode(digest, 'hex') = '$digest' AND chunk = 1; COMMIT"),
+	sql('BEGIN; INSERT INTO depot.payload TABLE kept; DROP TABLE kept; COMMIT'));
+$node->safe_psql('postgres', q{INSERT INTO depot.payload VALUES ('\xff', 0, 'left')});
+is(DepotTest::oracle_says($node, '--quiet-server'), '', 'a payload that nothing names may be on its way');
+like(DepotTest::oracle_says($node, '--no-payload-left'), qr/nothing that is installed has digest ff$/m, 'unless it must not');
+$node->safe_psql('postgres', q{DELETE FROM depot.payload WHERE digest = '\xff'});
+
 # What no row names is in order only when the caller says so, and only as state.json has it.
 $node->safe_psql('postgres', "DELETE FROM depot.installed WHERE package = 'hll'");
 is(DepotTest::oracle_says($node, '--allow-unclaimed'), '', 'unclaimed files are in order when allowed');

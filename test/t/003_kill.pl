@@ -267,8 +267,8 @@ my %action = (
 	},
 	refresh => { run => "SELECT refresh_extension_repository('steps')" });
 
-my @before_commit = qw(install_fetch fetch_begin fetch_end check_verified check_unpacked install_fetched record_begin
-  record_before_commit);
+my @before_commit = qw(install_fetch fetch_begin fetch_end check_verified check_unpacked install_fetched payload_begin
+  payload_batch record_begin record_before_commit);
 my @activate = qw(activate_begin activate_libraries activate_scripts activate_control activate_state install_activated);
 my @remove = qw(deactivate_begin deactivate_control deactivate_libraries deactivate_state);
 my %is_after_commit = map { ($_ => 1) }
@@ -277,7 +277,7 @@ my %points_of = (
 	install => [
 		@before_commit, 'record_after_commit', @activate, 'record_after_commit reconcile_activate',
 		'activate_scripts reconcile_activate' ],
-	update => [ 'record_before_commit', 'record_after_commit', @activate, 'activate_control reconcile_activate' ],
+	update => [ 'payload_batch', 'record_before_commit', 'record_after_commit', @activate, 'activate_control reconcile_activate' ],
 	uninstall => [
 		qw(usage_look usage_looked remove_before_commit remove_after_commit), @remove,
 		'remove_after_commit reconcile_remove' ],
@@ -289,10 +289,10 @@ my %points_of = (
 		  declared_done declared_outcome), 'record_after_commit reconcile_activate declared_noted' ],
 	undeclare => [
 		qw(declared_noted declared_task usage_looked remove_before_commit remove_after_commit deactivate_control
-		  declared_done) ],
+		  payload_removed declared_done) ],
 	everywhere => [qw(everywhere_before_commit everywhere_after_commit)],
 	auto_install => [qw(install_fetched record_before_commit record_after_commit activate_scripts auto_install_fetched)],
-	repair => [qw(activate_begin activate_scripts activate_control activate_state)],
+	repair => [qw(payload_read activate_begin activate_scripts activate_control activate_state)],
 	refresh => [qw(refresh_before_commit refresh_after_commit)]);
 my @actions = $ENV{DEPOT_TEST_ACTION} // sort keys %points_of;
 my %reached;
