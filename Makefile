@@ -15,7 +15,7 @@ MODULE_big = pg_depot
 
 # What the server links: no libcurl, libsodium, libarchive (no threads, no
 # parsers of foreign bytes in a backend).
-SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer evidence name version declaration trusted_roots json fetch_url lockfile testpoint flush) \
+SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer evidence name version declaration trusted_roots json fetch_url lockfile testpoint flush wait_for) \
 	$(wildcard src/common/files*.c) $(wildcard src/common/manifest*.c) $(wildcard src/common/store*.c)
 SERVER_SOURCES = $(wildcard src/server/*.c) $(SERVER_COMMON)
 OBJS = $(SERVER_SOURCES:.c=.o)
@@ -53,13 +53,17 @@ SQL_CLIENT = sql/client.sql sql/functions.sql sql/client_views.sql $(SQL_SHARED)
 
 EXTRA_CLEAN = build
 
+# What speaks libpq is a module of its own, which one process of a standby loads (src/server/link.h).
+LINK = build/pg_depot_libpq.so
+LINK_SOURCES = $(wildcard src/link/*.c)
+
 PG_CONFIG ?= pg_config
 # Bitcode of our own library would only serve inlining by JIT, and needs clang.
 override with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-all: $(CLI) $(FETCH)
+all: $(CLI) $(FETCH) $(LINK)
 
 # PGXS tracks no headers, and a struct that differs between two objects crashes the server.
 $(OBJS): $(wildcard src/server/*.h src/common/*.h)
@@ -82,6 +86,10 @@ $(CLI): $(CLI_OBJS)
 $(FETCH): $(FETCH_OBJS)
 	$(CC) -pie -Wl,-z,relro,-z,now -o $@ $^ $(FETCH_LIBS)
 
+$(LINK): $(LINK_SOURCES) src/server/link.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fPIC -shared $(CPPFLAGS) -I$(includedir) $(LDFLAGS) -o $@ $(LINK_SOURCES) -lpq
+
 # What the server tests make bad input with.
 tools: build/tools/sign build/tools/resign build/tools/hostile
 
@@ -91,15 +99,18 @@ build/tools/%: test/tools/%.c $(wildcard test/tools/*.h) $(filter-out %/main.o,$
 	$(CC) $(CLI_CFLAGS) $(WERROR) -Itest/tools -o $@ $< $(filter %.o,$^) $(CLI_LIBS) -lcrypto
 
 install: install-program
-install-program: $(CLI) $(FETCH)
+install-program: $(CLI) $(FETCH) $(LINK)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(CLI) $(FETCH) '$(DESTDIR)$(bindir)'
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
+	$(INSTALL_SHLIB) $(LINK) '$(DESTDIR)$(pkglibdir)'
 	$(MKDIR_P) '$(DESTDIR)$(mandir)/man1'
 	$(INSTALL_DATA) docs/pg_depot.1 '$(DESTDIR)$(mandir)/man1/pg_depot.1'
 
 uninstall: uninstall-program
 uninstall-program:
-	rm -f '$(DESTDIR)$(bindir)/pg_depot' '$(DESTDIR)$(bindir)/pg_depot_fetch' '$(DESTDIR)$(mandir)/man1/pg_depot.1'
+	rm -f '$(DESTDIR)$(bindir)/pg_depot' '$(DESTDIR)$(bindir)/pg_depot_fetch' '$(DESTDIR)$(mandir)/man1/pg_depot.1' \
+		'$(DESTDIR)$(pkglibdir)/pg_depot_libpq.so'
 
 .PHONY: all tools install-program uninstall-program
 

@@ -91,3 +91,15 @@ CREATE FUNCTION pg_catalog.extension_files_ready(OUT ready boolean, OUT reason t
     $$;
 COMMENT ON FUNCTION pg_catalog.extension_files_ready() IS
     'whether this server has the files that its rows ask for, on a standby the rows replayed so far';
+
+CREATE FUNCTION pg_catalog.add_extension_node(node text, role text)
+    RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_add_extension_node';
+COMMENT ON FUNCTION pg_catalog.add_extension_node(text, text) IS
+    'lets a server of the cluster report as a role, which needs no other right and gets none';
+
+CREATE FUNCTION pg_catalog.drop_extension_node(node text)
+    RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+    AS 'MODULE_PATHNAME', 'depot_drop_extension_node';
+COMMENT ON FUNCTION pg_catalog.drop_extension_node(text) IS
+    'takes from a server the right to report, and forgets what it said';

@@ -46,6 +46,12 @@ CREATE VIEW depot.outdated AS
         AS r(package text, version text, available_version text, repository text, reason text, withdrawn text,
              advisory text);
 
+CREATE VIEW depot.nodes AS
+    SELECT name, role, state, applied_generation, behind, missing, error, restart_required, last_seen, version, platform
+    FROM json_to_recordset(depot.home_rows('nodes'))
+        AS r(name text, role text, state text, applied_generation bigint, behind bigint, missing text, error text,
+             restart_required boolean, last_seen timestamptz, version text, platform text);
+
 -- What this database can tell by itself is there when the home database cannot be asked, too.
 CREATE VIEW depot.health AS
     SELECT check_name, state, value, what_to_do FROM depot.local_health()

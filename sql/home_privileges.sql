@@ -2,3 +2,4 @@
 
 GRANT EXECUTE ON FUNCTION depot.compare_versions(text, text), depot.version_is_allowed(text, text),
     depot.build_misfit(text, text) TO PUBLIC;
+REVOKE ALL ON FUNCTION depot.report_node(text) FROM PUBLIC;

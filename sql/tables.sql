@@ -227,14 +227,15 @@ CREATE TABLE depot.history (
 COMMENT ON TABLE depot.history IS 'every change pg_depot made, with who asked for it';
 COMMENT ON COLUMN depot.history.id IS 'running number';
 COMMENT ON COLUMN depot.history.at IS 'when it was recorded';
-COMMENT ON COLUMN depot.history.action IS 'install, update, remove, add repository, drop repository';
+COMMENT ON COLUMN depot.history.action IS
+    'install, update, remove, add repository, drop repository, add node, drop node';
 COMMENT ON COLUMN depot.history.package IS 'package name';
 COMMENT ON COLUMN depot.history.version IS 'its version after the change';
 COMMENT ON COLUMN depot.history.previous_version IS 'its version before the change';
 COMMENT ON COLUMN depot.history.repository IS 'repository name';
 COMMENT ON COLUMN depot.history.digest IS 'sha256 of the package';
 COMMENT ON COLUMN depot.history.size_bytes IS 'size of the download';
-COMMENT ON COLUMN depot.history.source IS 'URL of the repository or mirror that delivered it';
+COMMENT ON COLUMN depot.history.source IS 'URL of the repository or mirror that delivered it; the name of a node';
 COMMENT ON COLUMN depot.history.role_name IS 'who asked: a role, or the setting depot.extensions';
 COMMENT ON COLUMN depot.history.database_name IS 'from which database';
 COMMENT ON COLUMN depot.history.duration_ms IS 'time from the request to the record';
@@ -243,6 +244,38 @@ CREATE FUNCTION depot.current_generation() RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
     AS 'SELECT generation FROM depot.generation';
 COMMENT ON FUNCTION depot.current_generation() IS 'generation of the rows; null where they are in another database';
+
+CREATE TABLE depot.node (
+    name text PRIMARY KEY,
+    role_name text NOT NULL UNIQUE,
+    version text,
+    server_version text,
+    libc_version text,
+    platform text,
+    restart_required boolean,
+    missing text,
+    sqlstate text,
+    error text,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE depot.node IS 'the servers that may report to the primary, and of what they say what changes seldom';
+COMMENT ON COLUMN depot.node.name IS 'name of the server: its depot.node_name or cluster_name';
+COMMENT ON COLUMN depot.node.role_name IS 'role that it reports as';
+COMMENT ON COLUMN depot.node.version IS 'version of pg_depot''s library there; null: it has not reported yet';
+COMMENT ON COLUMN depot.node.server_version IS 'version of PostgreSQL there';
+COMMENT ON COLUMN depot.node.libc_version IS 'version of the C library there';
+COMMENT ON COLUMN depot.node.platform IS 'operating system and architecture, as linux-amd64';
+COMMENT ON COLUMN depot.node.restart_required IS 'whether a package there is waiting for a restart of the server';
+COMMENT ON COLUMN depot.node.missing IS 'packages that it does not serve as it should, and why';
+COMMENT ON COLUMN depot.node.sqlstate IS 'SQLSTATE of its last error';
+COMMENT ON COLUMN depot.node.error IS 'its last error; null: the last attempt had none';
+COMMENT ON COLUMN depot.node.changed_at IS 'when it last said something else than before';
+
+-- In the home database alone, since what is registered here says who may call it.
+CREATE FUNCTION depot.report_node(report text) RETURNS void
+    LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'depot_report_node';
+COMMENT ON FUNCTION depot.report_node(text) IS
+    'takes a standby''s report of itself, as a role that add_extension_node lets do that';
 
 -- How the views judge versions and builds.  What is no version or no description has an answer, too.
 

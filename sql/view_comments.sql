@@ -94,3 +94,17 @@ COMMENT ON COLUMN depot.health.check_name IS 'what was looked at';
 COMMENT ON COLUMN depot.health.state IS 'ok, warning or critical';
 COMMENT ON COLUMN depot.health.value IS 'what was found';
 COMMENT ON COLUMN depot.health.what_to_do IS 'the remedy, where one is needed';
+
+COMMENT ON VIEW depot.nodes IS 'the servers of the cluster, and how far each is';
+COMMENT ON COLUMN depot.nodes.name IS 'name of the server: its depot.node_name, cluster_name or host name';
+COMMENT ON COLUMN depot.nodes.role IS 'primary or standby, where that is known';
+COMMENT ON COLUMN depot.nodes.state IS
+    'ok, behind, failed (something is missing or went wrong), unknown (no connection, or it has never reported)';
+COMMENT ON COLUMN depot.nodes.applied_generation IS 'change of what is installed that its files have reached';
+COMMENT ON COLUMN depot.nodes.behind IS 'changes that its files have not reached yet';
+COMMENT ON COLUMN depot.nodes.missing IS 'packages that it does not serve as it should, and why';
+COMMENT ON COLUMN depot.nodes.error IS 'its last error, or why nothing is known';
+COMMENT ON COLUMN depot.nodes.restart_required IS 'whether a package there is waiting for a restart of the server';
+COMMENT ON COLUMN depot.nodes.last_seen IS 'when it last reported; null: not since this server started';
+COMMENT ON COLUMN depot.nodes.version IS 'versions of pg_depot, PostgreSQL and the C library there';
+COMMENT ON COLUMN depot.nodes.platform IS 'operating system and architecture there';

@@ -139,6 +139,61 @@ CREATE VIEW depot.outdated AS
     LEFT JOIN best n ON n.package = p.package
     WHERE n.package IS NOT NULL OR p.withdrawn IS NOT NULL;
 
+-- This server tells of itself; others report to the primary.  What streams from here without a report is a server of which
+-- nothing is known, and so is each of several that share a name.  pg_receivewal, backups and logical replication replay
+-- nothing.
+CREATE VIEW depot.nodes AS
+    WITH streaming AS (
+        SELECT r.application_name AS name, count(*) AS servers
+        FROM pg_stat_replication r
+        WHERE r.state IN ('startup', 'catchup', 'streaming') AND r.replay_lsn IS NOT NULL
+          AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')
+        GROUP BY r.application_name
+    ), told AS (
+        SELECT k.name, k.is_this, k.is_current, k.applied_generation, k.last_seen, k.missing, k.error,
+               k.restart_required, k.version, k.server_version, k.libc_version, k.platform
+        FROM depot.known_nodes() k
+        UNION ALL
+        SELECT n.name, false, false, NULL, NULL, n.missing, n.sqlstate || ': ' || n.error,
+               n.restart_required, n.version, n.server_version, n.libc_version, n.platform
+        FROM depot.node n
+        WHERE n.name NOT IN (SELECT k.name FROM depot.known_nodes() k)
+    ), known AS (
+        SELECT coalesce(t.name, s.name) AS name, coalesce(t.is_this, false) AS is_this,
+               t.is_current IS TRUE AND coalesce(s.servers, 1) = 1 AS is_current,
+               t.applied_generation, t.last_seen, t.missing, t.error, t.restart_required, t.version, t.server_version,
+               t.libc_version, t.platform, s.servers
+        FROM told t
+        FULL JOIN streaming s ON s.name = CASE WHEN NOT t.is_this THEN t.name END
+    )
+    SELECT k.name,
+           CASE WHEN pg_is_in_recovery() = k.is_this THEN 'standby' WHEN k.is_this THEN 'primary' END AS role,
+           CASE
+               WHEN NOT k.is_current THEN 'unknown'
+               WHEN k.missing IS NOT NULL OR k.error IS NOT NULL THEN 'failed'
+               WHEN k.applied_generation < g.generation THEN 'behind'
+               ELSE 'ok'
+           END AS state,
+           k.applied_generation,
+           CASE WHEN k.is_current THEN greatest(g.generation - k.applied_generation, 0) END AS behind,
+           k.missing,
+           CASE
+               WHEN k.servers > 1 THEN format('%s servers have this name', k.servers)
+               WHEN k.is_current THEN k.error
+               WHEN k.is_this THEN 'its leader has not looked at the files yet'
+               WHEN pg_is_in_recovery() THEN 'only the primary knows'
+               WHEN k.last_seen IS NOT NULL THEN 'it reports no more'
+               WHEN k.version IS NULL THEN 'it has never reported'
+               ELSE 'it has not reported since this server started'
+           END AS error,
+           k.restart_required, date_trunc('second', k.last_seen) AS last_seen,
+           CASE WHEN k.version IS NOT NULL THEN
+                    format('pg_depot %s, PostgreSQL %s, libc %s', k.version, k.server_version, k.libc_version)
+           END AS version,
+           k.platform
+    FROM known k
+    CROSS JOIN (SELECT coalesce(max(generation), 0) AS generation FROM depot.generation) g;
+
 CREATE VIEW depot.health AS
     SELECT check_name, state, value, what_to_do FROM depot.local_health()
     UNION ALL
@@ -196,6 +251,12 @@ CREATE VIEW depot.health AS
                     count(*) || CASE count(*) WHEN 1 THEN ' entry' ELSE ' entries' END),
            CASE WHEN count(*) FILTER (WHERE state IN ('refused', 'failed')) > 0 THEN 'SELECT * FROM depot.desired' END
     FROM depot.declared
+    UNION ALL
+    SELECT 'nodes',
+           CASE WHEN count(*) FILTER (WHERE state <> 'ok') > 0 THEN 'warning' ELSE 'ok' END,
+           coalesce(string_agg(name || ' ' || state, ', ' ORDER BY name) FILTER (WHERE state <> 'ok'), count(*) || ' ok'),
+           CASE WHEN count(*) FILTER (WHERE state <> 'ok') > 0 THEN 'SELECT * FROM depot.nodes' END
+    FROM depot.nodes WHERE role IS NOT NULL
     UNION ALL
     SELECT 'publications',
            CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,

@@ -81,7 +81,7 @@ cluster:
 
 # A file that passed is not looked at again until it changes, or a header does.
 LINT_PROGRAM_FILES = $(wildcard src/common/*.c) $(wildcard src/cli/*.c)
-LINT_SERVER_FILES = $(wildcard src/server/*.c)
+LINT_SERVER_FILES = $(wildcard src/server/*.c) $(wildcard src/link/*.c)
 LINT_TEST_FILES = $(wildcard test/unit/*.c) $(wildcard test/tools/*.c) $(wildcard test/fuzz/*.c)
 LINT_HEADERS = $(wildcard src/*/*.h) $(wildcard test/unit/*.h) $(wildcard test/tools/*.h) $(wildcard test/fuzz/*.h)
 
@@ -89,7 +89,7 @@ LINT_FLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -D_GNU_SOURCE -Isrc
 LINT_PROGRAM_FLAGS = -std=c11 $(LINT_FLAGS)
 LINT_TEST_FLAGS = -std=c11 $(LINT_FLAGS) -Itest/unit -Itest/tools -Itest/fuzz
 LINT_SERVER_FLAGS = -std=gnu11 $(LINT_FLAGS) '-DPGDLLEXPORT=__attribute__((visibility("default")))' \
-	-isystem $(shell $(PG_CONFIG) --includedir-server)
+	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(shell $(PG_CONFIG) --includedir)
 
 # $(1) is a kind of file, $(2) its flags: one rule for each tool.  The server's headers
 # were configured for gcc and name its gnu_printf, an attribute clang does not know.
@@ -129,7 +129,7 @@ CPPCHECK = cppcheck --quiet --error-exitcode=1 --enable=warning,performance,port
 
 lint-cppcheck:
 	$(CPPCHECK) src/common src/cli
-	$(CPPCHECK) --library=test/tools/cppcheck-server.cfg src/server
+	$(CPPCHECK) --library=test/tools/cppcheck-server.cfg src/server src/link
 
 lint-scripts:
 	shellcheck -x quickstart run-tests bench/run bench/set-up.sh .ci/run test/check-library test/tools/indent test/fuzz/run test/fuzz/coverage $(wildcard test/tools/*.sh)

@@ -126,6 +126,26 @@ depot_name_is_delegated_role(const char *name)
 	return true;
 }
 
+bool
+depot_name_is_node(const char *name)
+{
+	size_t		length;
+
+	if (name == NULL)
+		return false;
+	length = strnlen(name, DEPOT_NAME_MAX_BYTES + 1);
+	if (length == 0 || length > DEPOT_NAME_MAX_BYTES)
+		return false;
+	for (size_t i = 0; i < length; i++)
+	{
+		char		c = name[i];
+
+		if (!is_lower(c) && !is_upper(c) && !is_digit(c) && (i == 0 || strchr("_.:/-", c) == NULL))
+			return false;
+	}
+	return true;
+}
+
 /* One part of a path, not NUL-terminated. */
 static bool
 is_path_part(const char *part, size_t length)
@@ -216,6 +236,19 @@ depot_name_check_version(const char *version, DepotError *error)
 	return depot_error_detail(error, "A version is 1 to %d characters from a-z, A-Z, 0-9, \".\", \"+\","
 							  " \"~\", \":\", \"_\" and \"-\", does not begin or end with \"-\""
 							  " and has no \"--\" in it.", DEPOT_NAME_MAX_BYTES);
+}
+
+bool
+depot_name_check_node(const char *name, DepotError *error)
+{
+	char		shown[SHOWN_VALUE_BYTES];
+
+	if (depot_name_is_node(name))
+		return true;
+	depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "invalid server name: \"%s\"",
+					depot_name_printable(name, shown, sizeof(shown)));
+	return depot_error_detail(error, "A server's name is 1 to %d characters from a-z, A-Z, 0-9, \"_\", \".\", \":\","
+							  " \"/\" and \"-\", and begins with a letter or digit.", DEPOT_NAME_MAX_BYTES);
 }
 
 char *

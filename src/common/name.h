@@ -47,6 +47,12 @@ extern bool depot_name_is_version(const char *version);
 extern bool depot_name_is_delegated_role(const char *name);
 
 /*
+ * Tells whether name can be a server's: [A-Za-z0-9][A-Za-z0-9_.:/-]*, 1 to 63 bytes, which lets the cluster names
+ * of Debian ("17/main") and host names pass.  No path is ever built from it.
+ */
+extern bool depot_name_is_node(const char *name);
+
+/*
  * Tells whether path is relative and made of ASCII parts [A-Za-z0-9._+-]
  * (one at least) joined by single '/', no part empty, "." or "..", each part
  * at most 255 bytes and all of it at most 1023: members of a package, files
@@ -64,6 +70,7 @@ extern bool depot_name_is_sha256(const char *hex);
 extern bool depot_name_check_package(const char *name, const char *what, DepotError *error);
 extern bool depot_name_check_extension(const char *name, DepotError *error);
 extern bool depot_name_check_version(const char *version, DepotError *error);
+extern bool depot_name_check_node(const char *name, DepotError *error);
 
 /*
  * Copies value into out for display: printable ASCII only, others as '?', cut

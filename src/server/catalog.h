@@ -150,6 +150,16 @@ extern int	depot_catalog_note_declared(const int *ordinals, int count, const cha
 /* Notes packages, there as dependencies, as declared. */
 extern void depot_catalog_mark_declared(const char *const *packages, int count);
 
+/*
+ * The servers that may report: all of them; whether there is one of that name, or that reports as that role; add one,
+ * and let its role report; remove one (false: there is none); note what one says.
+ */
+extern int	depot_catalog_read_nodes(DepotNodeRow **rows);
+extern bool depot_catalog_has_node(const char *name, const char *role);
+extern void depot_catalog_add_node(const char *name, const char *role);
+extern bool depot_catalog_drop_node(const char *name);
+extern void depot_catalog_write_node(const char *name, const DepotNodeContent *content);
+
 /* One line of history. Strings may be NULL. */
 typedef struct DepotHistoryRow
 {

@@ -34,6 +34,8 @@ DEPOT_SQL_FUNCTION(depot_verify_extension_files);
 DEPOT_SQL_FUNCTION(depot_check_extension_list);
 DEPOT_SQL_FUNCTION(depot_extension_lock);
 DEPOT_SQL_FUNCTION(depot_apply_extension_lock);
+DEPOT_SQL_FUNCTION(depot_add_extension_node);
+DEPOT_SQL_FUNCTION(depot_drop_extension_node);
 
 /* The two extensions have objects of the same names. */
 static void
@@ -301,4 +303,33 @@ depot_apply_extension_lock(PG_FUNCTION_ARGS)
 	depot_call_return_rows(fcinfo, depot_call_leader(DEPOT_REQUEST_APPLY_LOCK, "all packages", &argument,
 													 is_dry_run));
 	return (Datum) 0;
+}
+
+Datum
+depot_add_extension_node(PG_FUNCTION_ARGS)
+{
+	char	   *node = required_argument(fcinfo, 0, "node");
+	StringInfoData argument;
+
+	initStringInfo(&argument);
+	appendStringInfoChar(&argument, '{');
+	depot_call_append_text(&argument, "node", node);
+	depot_call_append_text(&argument, "role", required_argument(fcinfo, 1, "role"));
+	appendStringInfoChar(&argument, '}');
+	(void) depot_call_emit_notices(depot_call_leader(DEPOT_REQUEST_ADD_NODE, node, &argument, false));
+	PG_RETURN_VOID();
+}
+
+Datum
+depot_drop_extension_node(PG_FUNCTION_ARGS)
+{
+	char	   *node = required_argument(fcinfo, 0, "node");
+	StringInfoData argument;
+
+	initStringInfo(&argument);
+	appendStringInfoChar(&argument, '{');
+	depot_call_append_text(&argument, "node", node);
+	appendStringInfoChar(&argument, '}');
+	(void) depot_call_emit_notices(depot_call_leader(DEPOT_REQUEST_DROP_NODE, node, &argument, false));
+	PG_RETURN_VOID();
 }

@@ -118,6 +118,12 @@ depot_job_begin(DepotJob *job)
 		case DEPOT_REQUEST_CHECK_LIST:
 			depot_check_list_start(job);
 			break;
+		case DEPOT_REQUEST_ADD_NODE:
+			depot_add_node_start(job);
+			break;
+		case DEPOT_REQUEST_DROP_NODE:
+			depot_drop_node_start(job);
+			break;
 	}
 }
 

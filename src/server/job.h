@@ -321,6 +321,13 @@ extern void depot_job_retry_reconcile(void);
 /* Likewise soon, because replay was in the way. */
 extern void depot_job_repeat_reconcile(void);
 
+/*
+ * The servers that report: when depot.node has to be read or written (0: not), and the first step of the job that does
+ * it.
+ */
+extern TimestampTz depot_nodes_next_at(void);
+extern void depot_nodes_start(DepotJob *job);
+
 /* Kinds of jobs. */
 extern void depot_install_start(DepotJob *job);
 extern void depot_read_lock_start(DepotJob *job);
@@ -332,6 +339,8 @@ extern void depot_refresh_repository_start(DepotJob *job);
 extern void depot_verify_files_start(DepotJob *job);
 extern void depot_read_view_start(DepotJob *job);
 extern void depot_check_list_start(DepotJob *job);
+extern void depot_add_node_start(DepotJob *job);
+extern void depot_drop_node_start(DepotJob *job);
 extern void depot_reconcile_start(DepotJob *job);
 extern void depot_report_applied_start(DepotJob *job);
 extern void depot_payload_tidy_start(DepotJob *job);

@@ -20,11 +20,12 @@
 #include "server/hook.h"
 #include "server/leader.h"
 #include "server/paths.h"
+#include "server/platform.h"
 #include "server/settings.h"
 #include "server/shmem.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
-PG_MODULE_MAGIC_EXT(.name = "pg_depot",.version = "1.0.0");
+PG_MODULE_MAGIC_EXT(.name = "pg_depot",.version = DEPOT_LIBRARY_VERSION);
 #else
 PG_MODULE_MAGIC;
 #endif

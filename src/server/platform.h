@@ -13,6 +13,9 @@
 
 #include "common/name.h"
 
+/* The version of this library. */
+#define DEPOT_LIBRARY_VERSION "1.0.0"
+
 /* "linux", "amd64", "2.36", "linux-amd64", "pg15-linux-amd64". */
 extern const char *depot_platform_os(void);
 extern const char *depot_platform_arch(void);

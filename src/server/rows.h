@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "common/manifest.h"
+#include "common/name.h"
 
 typedef struct DepotRepositoryRow
 {
@@ -104,5 +105,27 @@ typedef struct DepotDeclaredRow
 	const char *state;			/* ok, pending, refused or failed */
 	const char *reason;
 } DepotDeclaredRow;
+
+/* What a server says of itself that changes seldom; printable ASCII. */
+typedef struct DepotNodeContent
+{
+	char		version[DEPOT_NAME_MAX_BYTES + 1];	/* of pg_depot, of the server, of its C library */
+	char		server_version[DEPOT_NAME_MAX_BYTES + 1];
+	char		libc_version[DEPOT_NAME_MAX_BYTES + 1];
+	char		platform[DEPOT_NAME_MAX_BYTES + 1];
+	bool		restart_required;
+	char		missing[2048];	/* packages and why, or "" */
+	char		sqlstate[6];	/* of error */
+	char		error[512];		/* why not all that was seen is applied, or "" */
+} DepotNodeContent;
+
+/* A row of depot.node. */
+typedef struct DepotNodeRow
+{
+	char		name[DEPOT_NAME_MAX_BYTES + 1];
+	uint32_t	role;			/* oid of the role that it reports as; 0: there is none of its name */
+	bool		has_content;
+	DepotNodeContent content;
+} DepotNodeRow;
 
 #endif							/* DEPOT_ROWS_H */

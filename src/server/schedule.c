@@ -12,6 +12,7 @@
 #include "access/xlog.h"
 #include "server/catalog.h"
 #include "server/paths.h"
+#include "server/reporter.h"
 #include "server/schedule.h"
 #include "server/settings.h"
 #include "utils/timestamp.h"
@@ -39,6 +40,8 @@ depot_schedule_begin(void)
 	is_primary = !RecoveryInProgress();
 	if (is_primary)
 		begin_on_primary();
+	else
+		depot_reporter_start();
 }
 
 /* What a primary alone does. */
@@ -69,7 +72,10 @@ void
 depot_schedule_note_reload(void)
 {
 	if (!is_primary)
+	{
+		depot_reporter_start();
 		return;
+	}
 	if (depot_settings_refresh_interval_s != planned_interval_s)
 		plan_refresh();
 	depot_declared_note_reload();
@@ -141,6 +147,7 @@ depot_schedule_take(bool is_busy)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz list_at = declared_at(is_busy);
+	TimestampTz nodes_at = depot_nodes_next_at();
 	DepotJobStep begin = NULL;
 	DepotJob   *job;
 
@@ -153,6 +160,8 @@ depot_schedule_take(bool is_busy)
 		reconcile_at = 0;
 		begin = depot_reconcile_start;
 	}
+	else if (nodes_at != 0 && nodes_at <= now)
+		begin = depot_nodes_start;
 	else if (builds_at() != 0 && builds_at() <= now)
 		begin = depot_builds_start;
 	else if (list_at != 0 && list_at <= now)
@@ -190,7 +199,7 @@ depot_schedule_next_at(bool is_busy)
 		return GetCurrentTimestamp();
 	if (depot_settings_hold)
 		return 0;
-	return earlier(earlier(reconcile_at, builds_at()),
+	return earlier(earlier(reconcile_at, earlier(depot_nodes_next_at(), builds_at())),
 				   earlier(earlier(declared_at(is_busy), refresh_at), is_primary ? tidy_at : 0));
 }
 

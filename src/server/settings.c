@@ -238,5 +238,6 @@ depot_settings_define(void)
 							 "Otherwise each standby fetches them from their repositories by itself.",
 							 &depot_settings_replicate_payloads, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	depot_settings_define_cluster();
 	MarkGUCPrefixReserved("depot");
 }

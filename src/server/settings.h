@@ -39,8 +39,17 @@ extern char *depot_settings_extensions;
 extern bool depot_settings_extensions_prune;
 extern int	depot_settings_refresh_interval_s;
 extern bool depot_settings_replicate_payloads;
+extern char *depot_settings_node_name;	/* "": see depot_settings_node */
+extern char *depot_settings_report_conninfo;
+extern int	depot_settings_report_interval_s;
+
+/* This server's name: depot.node_name, else cluster_name, else the host's. */
+extern const char *depot_settings_node(void);
 
 /* Defines them all; called from _PG_init in whatever process loads the library. */
 extern void depot_settings_define(void);
+
+/* Defines those of them that are about several servers. */
+extern void depot_settings_define_cluster(void);
 
 #endif							/* DEPOT_SETTINGS_H */

@@ -47,6 +47,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(MAXALIGN(sizeof(DepotBoard)));
 	RequestNamedLWLockTranche("pg_depot", 1);
 	depot_shmem_request_use();
+	depot_shmem_request_nodes();
 }
 
 static void
@@ -63,6 +64,7 @@ start_shmem(void)
 		memset(depot_shmem_board, 0, sizeof(DepotBoard));
 	depot_shmem_board_lock = &GetNamedLWLockTranche("pg_depot")->lock;
 	depot_shmem_start_use();
+	depot_shmem_start_nodes();
 	LWLockRelease(AddinShmemInitLock);
 }
 

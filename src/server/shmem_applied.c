@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "server/shmem_internal.h"
+#include "server/shmem_nodes.h"
 
 void
 depot_shmem_note_applied_report(const DepotAppliedReport * report)
@@ -17,6 +18,7 @@ depot_shmem_note_applied_report(const DepotAppliedReport * report)
 	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
 	depot_shmem_board->applied = *report;
 	LWLockRelease(depot_shmem_board_lock);
+	depot_shmem_wake_reporter();
 }
 
 void

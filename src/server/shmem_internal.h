@@ -37,6 +37,10 @@ extern const char *depot_shmem_home_database;
 extern void depot_shmem_request_use(void);
 extern void depot_shmem_start_use(void);
 
+/* The part of shmem_nodes.c likewise. */
+extern void depot_shmem_request_nodes(void);
+extern void depot_shmem_start_nodes(void);
+
 /* Sets the latch of a process by pid; a process that is gone needs none. */
 extern void depot_shmem_wake(pid_t pid);
 

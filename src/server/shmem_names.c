@@ -38,6 +38,10 @@ depot_shmem_kind_name(DepotRequestKind kind)
 			return "home_rows";
 		case DEPOT_REQUEST_CHECK_LIST:
 			return "check_extension_list";
+		case DEPOT_REQUEST_ADD_NODE:
+			return "add_extension_node";
+		case DEPOT_REQUEST_DROP_NODE:
+			return "drop_extension_node";
 	}
 	return "unknown";
 }

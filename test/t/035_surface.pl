@@ -26,6 +26,8 @@ sub query
 	return $node->safe_psql($database // 'postgres', $sql);
 }
 
+query('CREATE ROLE surface_other');
+
 # ---- functions ----
 
 # In this order, in each database: name, statement, what it answers, and what it answers in a read-only
@@ -50,6 +52,8 @@ my @functions = (
 	[ 'uninstall_extension', "SELECT package, action FROM uninstall_extension('depot_demo', dry_run => true)",
 		qr/^depot_demo\|remove$/, qr/^depot_demo\|remove$/ ],
 	[ 'uninstall_extension', "SELECT package, action FROM uninstall_extension('depot_demo')", qr/^depot_demo\|remove$/, undef ],
+	[ 'add_extension_node', "SELECT add_extension_node('other', 'surface_other')", qr/^$/, undef ],
+	[ 'drop_extension_node', "SELECT drop_extension_node('other')", qr/^$/, undef ],
 	[ 'drop_extension_repository', "SELECT drop_extension_repository('main')", qr/^$/, undef ]);
 
 # What a view answers while depot_demo 1.0 is installed and 2.0 is to be had; the same in every database.
@@ -62,8 +66,9 @@ my %views = (
 	'depot.outdated' => [ 'SELECT * FROM depot.outdated', 'depot_demo|1.0|2.0|main|||' ],
 	'depot.repositories' => [ 'SELECT name, state, last_success IS NULL, last_failure, last_error FROM depot.repositories', 'main|ok|f||' ],
 	'depot.repository_roles' => [ 'SELECT role, version > 0, life FROM depot.repository_roles ORDER BY role', join("\n", map { "$_|t|99" } qw(pg15-linux-amd64 root snapshot targets timestamp)) ],
+	'depot.nodes' => [ 'SELECT name, role, state, behind FROM depot.nodes', 'surface|primary|ok|0' ],
 	'depot.conflicts' => [ 'SELECT count(*) FROM depot.conflicts', '0' ],
-	'depot.health' => [ q(SELECT count(*), string_agg(check_name, ', ') FILTER (WHERE state <> 'ok') FROM depot.health), '14|' ]);
+	'depot.health' => [ q(SELECT count(*), string_agg(check_name, ', ') FILTER (WHERE state <> 'ok') FROM depot.health), '15|' ]);
 
 foreach my $database (@databases)
 {
@@ -114,7 +119,7 @@ foreach my $view (sort keys %views)
 	is(query($rows, 'app'), query($rows), "$view: the same rows with all their columns");
 
 	# Usual rows fit a window; so does what \d shows of the columns.  What is wider is read by \x.
-	next if $view =~ /activity|desired|repositories/;
+	next if $view =~ /activity|desired|nodes|repositories/;
 	foreach my $print ("SELECT * FROM $view LIMIT 5", "\\d $view")
 	{
 		my @long = grep { length > 100 } split /\n/, run_ok('psql', '-X', '-d', $node->connstr('app'), '-c', $print);

@@ -61,7 +61,7 @@ foreach my $page ('README.md', 'docs/install.md')
 sub linked_packages
 {
 	my %packages;
-	foreach my $file (glob(DepotTest::depot_program() . '*'), pg_config_value('pkglibdir') . '/pg_depot.so')
+	foreach my $file (glob(DepotTest::depot_program() . '*'), glob(pg_config_value('pkglibdir') . '/pg_depot*.so'))
 	{
 		foreach my $library (run_ok('readelf', '-d', $file) =~ /\(NEEDED\).*\[(.*)\]/g,
 			file_contents($file) =~ /\0(libcrypto\.so\.[0-9]+)\0/)

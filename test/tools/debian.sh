@@ -16,7 +16,7 @@ PG_BIN=/usr/lib/postgresql/$PG_MAJOR/bin
 
 # What is needed to build and run, on Debian 12.
 BUILD_PACKAGES=(
-	build-essential "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR"
+	build-essential "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" libpq-dev
 	libcurl4-openssl-dev libsodium-dev libssl-dev nettle-dev libarchive-dev libjansson-dev libseccomp-dev libelf-dev
 )
 

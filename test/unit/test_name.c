@@ -24,47 +24,47 @@
 typedef struct NameCase
 {
 	const char *value;
-	const char *accepted_by;	/* p package, e extension, m module, v version, r role, f file path */
+	const char *accepted_by;	/* p package, e extension, m module, v version, r role, f file path, n server */
 }			NameCase;
 
 static const NameCase cases[] = {
-	{"hll", "pemvrf"},
-	{"3d", "pemvrf"},
-	{"a", "pemvrf"},
-	{"pg_depot", "pemvrf"},
-	{"pg-semver", "pemvrf"},
-	{"postgis-3", "pemvrf"},
-	{"a.b", "pemvf"},
-	{"a.", "pemvf"},
-	{"PostGIS", "emvf"},
+	{"hll", "pemvrfn"},
+	{"3d", "pemvrfn"},
+	{"a", "pemvrfn"},
+	{"pg_depot", "pemvrfn"},
+	{"pg-semver", "pemvrfn"},
+	{"postgis-3", "pemvrfn"},
+	{"a.b", "pemvfn"},
+	{"a.", "pemvfn"},
+	{"PostGIS", "emvfn"},
 	{"libstdc++", "mvf"},
-	{"1.2.3", "pemvf"},
+	{"1.2.3", "pemvfn"},
 	{"1.2+dfsg", "mvf"},
 	{"1.2~rc1", "v"},
-	{"1:2.0", "v"},
+	{"1:2.0", "vn"},
 	{"_x", "vrf"},
 	{".x", "vf"},
 	{"+x", "vf"},
 	{"~x", "v"},
 	{"-x", "rf"},
-	{"x-", "rf"},
+	{"x-", "rfn"},
 	{"-", "rf"},
-	{"a--b", "rf"},
-	{"a..b", "vf"},
+	{"a--b", "rfn"},
+	{"a..b", "vfn"},
 	{"..", "v"},
 	{".", "v"},
 	{"...", "vf"},
 	{"", ""},
 	{" ", ""},
 	{"a b", ""},
-	{"a/b", "f"},
+	{"a/b", "fn"},
 	{"/a", ""},
-	{"a/", ""},
-	{"a//b", ""},
-	{"a/./b", ""},
-	{"a/../b", ""},
+	{"a/", "n"},
+	{"a//b", "n"},
+	{"a/./b", "n"},
+	{"a/../b", "n"},
 	{"../a", ""},
-	{"a/..", ""},
+	{"a/..", "n"},
 	{"a\\b", ""},
 	{"a\nb", ""},
 	{"a\tb", ""},
@@ -78,14 +78,14 @@ static const NameCase cases[] = {
 	{"\xFF", ""},
 	{"a*", ""},
 	{"%", ""},
-	{"root", "pemvf"},
-	{"targets", "pemvf"},
-	{"snapshot", "pemvf"},
-	{"timestamp", "pemvf"},
-	{"roots", "pemvrf"},
-	{"pg15-linux-amd64", "pemvrf"},
-	{"pg15/linux-amd64/hll/2.17/hll-2.17.tar.zst", "f"},
-	{SIXTY "abc", "pemvrf"},
+	{"root", "pemvfn"},
+	{"targets", "pemvfn"},
+	{"snapshot", "pemvfn"},
+	{"timestamp", "pemvfn"},
+	{"roots", "pemvrfn"},
+	{"pg15-linux-amd64", "pemvrfn"},
+	{"pg15/linux-amd64/hll/2.17/hll-2.17.tar.zst", "fn"},
+	{SIXTY "abc", "pemvrfn"},
 	{SIXTY "abcd", "rf"},
 	{SIXTY "abcde", "f"},
 	{NULL, ""},
@@ -102,6 +102,7 @@ static const struct
 	{'v', depot_name_is_version},
 	{'r', depot_name_is_delegated_role},
 	{'f', depot_name_is_relative_path},
+	{'n', depot_name_is_node},
 };
 
 static void
@@ -133,6 +134,7 @@ test_every_byte(void **state)
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+~:_-",
 		"abcdefghijklmnopqrstuvwxyz0123456789_-",
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-/",
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:/-",
 	};
 
 	(void) state;
@@ -206,6 +208,12 @@ test_checks(void **state)
 	assert_int_equal(error.code, DEPOT_ERROR_INVALID_VERSION);
 	assert_true(strlen(error.message) < 120);
 	assert_non_null(strstr(error.message, "xxx...\""));
+
+	assert_true(depot_name_check_node("15/main", &error));
+	assert_false(depot_name_check_node("db 1", &error));
+	assert_int_equal(error.code, DEPOT_ERROR_INVALID_NAME);
+	assert_string_equal(error.message, "invalid server name: \"db 1\"");
+	assert_non_null(strstr(error.detail, "1 to 63"));
 
 	assert_false(depot_name_check_extension(NULL, &error));
 	assert_string_equal(error.message, "invalid extension name: \"\"");

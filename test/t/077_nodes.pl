@@ -1,0 +1,197 @@
+# Servers of a cluster report to their primary: who may, what depot.nodes shows of them, and what becomes of it when
+# one of them, the primary or the connection goes.  What is not known is never shown as good.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DepotCluster;
+use DepotTest;
+use Test::More;
+
+my $primary = new_primary('alpha', conf => "depot.report_interval = 1\n");
+
+sub query
+{
+	my ($sql, $server) = @_;
+	return ($server // $primary)->safe_psql('postgres', $sql);
+}
+
+# Waits until depot.nodes shows a server so; columns are name, state and those given.
+sub shows
+{
+	my ($expected, $label, %options) = @_;
+	my $server = $options{on} // $primary;
+	my ($name) = split /\|/, $expected;
+	my $columns = join ', ', 'name', 'state', @{ $options{columns} // [] };
+	my $answer;
+	my $is_so = wait_until(sub { $answer = query("SELECT $columns FROM depot.nodes WHERE name = '$name'", $server); $answer eq $expected }, 60);
+	return ok($is_so, $label) || diag("got $answer, not $expected; " . substr(log_of($server), -2000));
+}
+
+sub conninfo
+{
+	my ($role, @servers) = @_;
+	return join(' ', 'host=' . join(',', map { $_->host } @servers), 'port=' . join(',', map { $_->port } @servers), "user=$role");
+}
+
+# ---- who may ----
+
+is(query('SELECT name, role, state, behind FROM depot.nodes'), 'alpha|primary|ok|0', 'a primary knows itself');
+query("CREATE ROLE report_$_ LOGIN") foreach qw(alpha beta gamma);
+query('CREATE ROLE report_root LOGIN SUPERUSER');
+query('CREATE DATABASE app');
+$primary->safe_psql('app', 'CREATE EXTENSION pg_depot_client');
+query("SELECT add_extension_node('$_', 'report_$_')") foreach qw(alpha beta);
+is(query('SELECT action, source FROM depot.activity_log ORDER BY id DESC LIMIT 2'), "add node|beta\nadd node|alpha", 'the log says who may report');
+
+is_error($primary, 'postgres', "SELECT add_extension_node('beta', 'report_gamma')", '42710', qr/there is a server "beta" already/, 'a name that is taken');
+is_error($primary, 'postgres', "SELECT add_extension_node('gamma', 'report_beta')", '42710', qr/or one that reports as role "report_beta"/, 'a role that is taken');
+is_error($primary, 'postgres', "SELECT add_extension_node('gamma ray', 'report_gamma')", '42602', qr/invalid server name: "gamma ray"/, 'a name that is none');
+is_error($primary, 'postgres', "SELECT add_extension_node('gamma', 'nobody')", '42704', qr/role "nobody" does not exist/, 'a role that is none');
+is_error($primary, 'postgres', "SELECT add_extension_node('gamma', 'report_root')", '22023', qr/role "report_root" is a superuser/, 'a superuser');
+is_error($primary, 'postgres', "SELECT add_extension_node(NULL, 'report_gamma')", '22004', qr/node must not be null/, 'null');
+is_error($primary, 'postgres', "SELECT drop_extension_node('gamma')", '42704', qr/server "gamma" does not exist/, 'a server that was never added');
+is_error($primary, 'postgres', 'DROP ROLE report_beta', '2BP01', qr/cannot be dropped/, 'a role that reports stays');
+is(query('SELECT name, role_name FROM depot.node ORDER BY 1'), "alpha|report_alpha\nbeta|report_beta", 'refusals change nothing');
+
+# ---- what a role that reports can do: that, and nothing else ----
+
+sub report
+{
+	my ($name, %changes) = @_;
+	my %report = (format => 1, node => qq("$name"), seen_generation => 1, applied_generation => 1, interval_s => 5,
+		version => '"1.0.0"', server_version => '"15.1"', libc_version => '"2.36"', platform => '"linux-amd64"', %changes);
+	return "SELECT depot.report_node('{" . join(', ', map { qq("$_": $report{$_}) } sort keys %report) . "}')";
+}
+
+sub as_beta
+{
+	my ($statement) = @_;
+	return "SET SESSION AUTHORIZATION report_beta; $statement";
+}
+
+is_error($primary, 'postgres', as_beta(report('alpha')), '42501', qr/role "report_beta" may not report as server "alpha"/, 'under the name of another server');
+is_error($primary, 'postgres', as_beta(report('delta')), '42501', qr/may not report as server "delta"/, 'under a name that nobody has');
+is_error($primary, 'postgres', report('beta'), '42501', qr/may not report as server "beta"/, 'not even a superuser reports for it');
+is_error($primary, 'postgres', "SET SESSION AUTHORIZATION report_alpha; " . report('alpha'), '42710', qr/this server itself has the name "alpha"/, 'a second server of this name');
+is_error($primary, 'postgres', "SET SESSION AUTHORIZATION report_gamma; " . report('gamma'), '42501', qr/permission denied for function report_node/, 'a role that was not added');
+is_error($primary, 'postgres', as_beta($_->[0]), $_->[1], $_->[2], "a report: $_->[3]")
+  foreach ([ "SELECT depot.report_node('[]')", '22023', qr/not a JSON object/, 'no object' ],
+	[ "SELECT depot.report_node('{')", '22023', qr/not a JSON object/, 'no JSON' ],
+	[ report('beta', format => 2), '22023', qr/not of format 1/, 'of a later format' ],
+	[ report('beta', applied_generation => -1), '22023', qr/number in the report is out of range/, 'a negative generation' ],
+	[ report('beta', interval_s => 86400), '22023', qr/number in the report is out of range/, 'an interval of a day' ],
+	[ report('be ta'), '42602', qr/invalid server name: "be ta"/, 'a name that is none' ],
+	[ "SELECT depot.report_node(repeat(' ', 20000) || '{}')", '54000', qr/a report is at most 16384 bytes/, 'too long' ]);
+is_error($primary, 'postgres', as_beta($_->[0]), '42501', qr/permission denied/, "the role: $_->[0]")
+  foreach map { [$_] } 'SELECT FROM depot.node', 'UPDATE depot.node SET error = NULL', 'SELECT FROM depot.nodes', 'SELECT depot.known_nodes()',
+  'SELECT FROM depot.generation', 'SELECT FROM depot.activity', "SELECT add_extension_node('x', 'report_beta')", "SELECT drop_extension_node('alpha')",
+  "SELECT install_extension('semver')", 'SELECT refresh_extension_repository()', 'SELECT verify_extension_files()', 'SELECT extension_lock()';
+is(query('SELECT state, error FROM depot.nodes WHERE name = \'beta\''), 'unknown|it has never reported', 'nothing of that is a report');
+
+my $row = "SELECT length(missing), right(missing, 4), error FROM depot.nodes WHERE name = 'beta'";
+is( query('SET SESSION AUTHORIZATION report_beta; '
+		  . report('beta', missing => '"' . ('m' x 3000) . '"', error => '"caf\u00e9\nHINT: all is well"', sqlstate => '"53100-and-more"') . "; RESET SESSION AUTHORIZATION; $row"),
+	"\n2047|m...|53...: caf???HINT: all is well",
+	'what a report says is cut and has no characters but printable ones');
+shows('beta|unknown|it reports no more', 'its session has ended', columns => ['error']);
+
+# ---- a standby reports ----
+
+my $beta = create_standby('beta', $primary, conf => "depot.report_interval = 1\ndepot.report_conninfo = '" . conninfo('report_beta', $primary) . "'\n");
+shows('beta|ok|standby|0||', 'a standby is known', columns => [qw(role behind missing error)]);
+like(query("SELECT version, platform, last_seen > now() - interval '1 minute', restart_required FROM depot.nodes WHERE name = 'beta'"),
+	qr/^pg_depot 1\.0\.0, PostgreSQL \d+\.\d+, libc [\d.]+\|linux-\w+\|t\|f$/, 'with its versions');
+install($primary, 'semver');
+shows('beta|ok|' . generation($primary), 'it reports what it has applied', columns => ['applied_generation']);
+is($primary->safe_psql('app', 'SELECT name, role, state FROM depot.nodes ORDER BY 1'), "alpha|primary|ok\nbeta|standby|ok", 'another database shows the same');
+is(query("SELECT state, value FROM depot.health WHERE check_name = 'nodes'"), 'ok|2 ok', 'depot.health');
+is(query('SELECT name, role, state, error FROM depot.nodes ORDER BY 1', $beta), "alpha||unknown|only the primary knows\nbeta|standby|ok|", 'the standby knows itself, and of others that they exist');
+is(query('SELECT count(*) FROM pg_stat_activity WHERE usename = \'report_beta\''), 1, 'it keeps its connection');
+
+my $changed = "SELECT xmin, changed_at FROM depot.node WHERE name = 'beta'";
+my $before = query($changed);
+my $seen = query("SELECT last_seen FROM depot.known_nodes() WHERE name = 'beta'");
+ok(wait_until(sub { query("SELECT last_seen > timestamptz '$seen' + interval '2 s' FROM depot.known_nodes() WHERE name = 'beta'") eq 't' }, 60), 'it goes on reporting');
+is(query($changed), $before, 'which writes no row');
+
+# ---- what is wrong there is told ----
+
+$beta->append_conf('postgresql.conf', 'depot.hold = on');
+$beta->reload;
+ok(wait_until(sub { query('SHOW depot.hold', $beta) eq 'on' }), 'a standby holds');
+install($primary, 'hll');
+shows('beta|failed|1|hll 2.17: "depot.hold" is on', 'what it has not is named', columns => [ 'behind', 'missing' ]);
+ok(wait_until(sub { query("SELECT missing FROM depot.node WHERE name = 'beta'") eq 'hll 2.17: "depot.hold" is on' }), 'and recorded');
+is(query("SELECT state, value, what_to_do FROM depot.health WHERE check_name = 'nodes'"), 'warning|beta failed|SELECT * FROM depot.nodes', 'depot.health');
+$beta->append_conf('postgresql.conf', 'depot.hold = off');
+$beta->reload;
+shows('beta|ok|0|', 'and when it has, that is told', columns => [ 'behind', 'missing' ]);
+
+# ---- without a connection or a report ----
+
+$beta->append_conf('postgresql.conf', "depot.report_conninfo = ''");
+$beta->reload;
+shows('beta|unknown|it reports no more|', 'it shall not report any more', columns => [ 'error', 'behind' ]);
+ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta) eq '0' }), 'its reporter has ended');
+$beta->append_conf('postgresql.conf', "depot.report_conninfo = '" . conninfo('report_gamma', $primary) . "'");
+$beta->reload;
+ok(wait_until(sub { log_of($beta) =~ /pg_depot cannot report to the primary: permission denied for function report_node/ }), 'another role: its log says what the primary answers');
+is(query("SELECT state FROM depot.nodes WHERE name = 'beta'"), 'unknown', 'it stays unknown');
+$beta->append_conf('postgresql.conf', "depot.report_conninfo = '" . conninfo('report_beta', $primary) . "'");
+$beta->reload;
+shows('beta|ok', 'its own role again');
+
+$beta->stop;
+shows('beta|unknown', 'a standby that is down');
+$beta->start;
+shows('beta|ok', 'and up again');
+$primary->restart;
+shows('beta|ok', 'after a restart of the primary it reports again');
+query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'report_beta'");
+shows('beta|ok', 'after its session was ended it reports again');
+my $reporter = query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta);
+unlike(file_contents('/proc/' . leader_pid($beta) . '/maps'), qr/libpq\.so/, 'the leader does not map libpq');
+like(file_contents("/proc/$reporter/maps"), qr/libpq\.so/, 'the reporter does');
+
+# ---- streaming, and never heard of ----
+
+my $gamma = create_standby('gamma', $primary,
+	conf => "depot.report_interval = 1\ndepot.report_conninfo = '" . conninfo('report_gamma', $primary, $beta) . "'\n");
+ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'gamma' AND replay_lsn IS NOT NULL") eq '1' }), 'a third server streams');
+is(query('SELECT name, role, state, error FROM depot.nodes WHERE name = \'gamma\''), 'gamma|standby|unknown|it has never reported', 'it is shown as unknown');
+is(query("SELECT state FROM depot.health WHERE check_name = 'nodes'"), 'warning', 'depot.health');
+query("SELECT add_extension_node('gamma', 'report_gamma')");
+shows('gamma|ok', 'once it may, it reports by itself');
+query("SELECT drop_extension_node('gamma')");
+shows('gamma|unknown|it has never reported', 'what is dropped is forgotten', columns => ['error']);
+is_error($primary, 'postgres', 'SET SESSION AUTHORIZATION report_gamma; ' . report('gamma'), '42501', qr/permission denied for function/, 'and may not report');
+query("SELECT add_extension_node('gamma', 'report_gamma')");
+shows('gamma|ok', 'added again');
+
+# ---- another primary ----
+
+replayed($_, $primary) foreach $beta, $gamma;
+$primary->stop;
+$beta->promote;
+$gamma->append_conf('postgresql.conf', "primary_conninfo = '" . $beta->connstr . " application_name=gamma'");
+$gamma->reload;
+shows('gamma|ok|standby', 'the other standby follows the new primary', on => $beta, columns => ['role']);
+is(query('SELECT name, role, state FROM depot.nodes ORDER BY 1', $beta), "alpha|standby|unknown\nbeta|primary|ok\ngamma|standby|ok", 'which knows itself and that the old one is not there');
+ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta) eq '0' }), 'and does not report itself');
+install($beta, 'rational');
+shows('gamma|ok|' . generation($beta), 'an installation on the new primary', on => $beta, columns => ['applied_generation']);
+
+# ---- settings ----
+
+foreach my $case ([ 'report_conninfo', 'host=x password=secret' ], [ 'report_conninfo', 'host=x password = secret' ], [ 'report_conninfo', 'postgresql://u:secret@x/' ],
+	[ 'node_name', 'two words' ], [ 'report_interval', '0' ])
+{
+	my ($setting, $value) = @$case;
+	is_error($beta, 'postgres', "ALTER SYSTEM SET depot.$setting = '$value'", '22023', qr/depot\.$setting/, "depot.$setting = '$value'");
+}
+
+$_->stop foreach $gamma, $beta;
+done_testing();
