@@ -59,8 +59,8 @@ sub agrees_ok
 	$client->wait_for_pause;
 	$cluster->wait_for_streaming(60);
 	my $end = time + AGREE_SECONDS;
-	my @packages = $client->packages_there;
-	my $probes = join('; ', map { DepotReconnect::probe($_) } @packages);
+	my @extensions = $client->extensions_there;
+	my $probes = join('; ', map { DepotReconnect::probe($_) } @extensions);
 	foreach my $member ($cluster->members)
 	{
 		my $left = $end - time;
@@ -68,7 +68,7 @@ sub agrees_ok
 		ok($answer eq '', "$label: files equal rows on " . $member->name)
 		  or diag(substr($answer, 0, 2000), "\n", $cluster->end_of_logs);
 		my $probed = psql_error($member, 'postgres', $probes);
-		is($probed->{stderr}, '', "$label: " . $member->name . " runs what is installed (@packages)");
+		is($probed->{stderr}, '', "$label: " . $member->name . " runs what is installed (@extensions)");
 	}
 	$client->go_on;
 	return;

@@ -23,16 +23,15 @@ use Time::HiRes qw(sleep time);
 # finds itself on a standby, and a change that met another one.
 my $tolerated = qr/^(?:57P0[123]|08...|25006|40001)$/;
 
-# By package: its extension, and a statement that needs its library or its script's function.
-my %content = (
-	hll => [ hll => 'SELECT hll_cardinality(hll_empty())' ],
-	ip4r => [ ip4r => q{SELECT '192.0.2.1'::ip4} ],
-	pg_rational => [ pg_rational => q{SELECT '1/3'::rational} ],
-	pgtap => [ pgtap => 'SELECT pgtap_version()' ],
-	semver => [ semver => q{SELECT '1.2.3'::semver} ]);
+# By extension: a statement that needs its library or its script's function.
+my %probe = (
+	hll => 'SELECT hll_cardinality(hll_empty())',
+	ip4r => q{SELECT '192.0.2.1'::ip4},
+	pg_rational => q{SELECT '1/3'::rational},
+	pgtap => 'SELECT pgtap_version()',
+	semver => q{SELECT '1.2.3'::semver});
 
-sub packages { return sort keys %content }
-sub probe { my ($package) = @_; return $content{$package}[1] }
+sub probe { my ($extension) = @_; return $probe{$extension} }
 
 # Starts the client; it waits until it is told to go on.  pace is the pause after each change, in seconds.
 sub start
@@ -118,30 +117,33 @@ sub attempt
 	return 0;
 }
 
+# What installs an extension's package and takes it into use, or removes both.
 sub statements_of
 {
-	my ($package, $is_there) = @_;
-	my ($extension, $probe) = @{ $content{$package} };
+	my ($extension, $is_there) = @_;
 
-	return ("DROP EXTENSION IF EXISTS $extension", "SELECT * FROM uninstall_extension('$package')") if $is_there;
-	return ("SELECT * FROM install_extension('$package')", "CREATE EXTENSION IF NOT EXISTS $extension", $probe);
+	return ("SELECT * FROM install_extension('$extension')", "CREATE EXTENSION IF NOT EXISTS $extension", $probe{$extension})
+	  if !$is_there;
+	# An answer that was lost may have been that it is removed, which a second call refuses.
+	return ("DROP EXTENSION IF EXISTS $extension",
+		"SELECT uninstall_extension(e) FROM depot.installed_packages, unnest(extensions) e WHERE e = '$extension'");
 }
 
 sub run
 {
 	my ($state) = @_;
-	my @packages = packages();
+	my @extensions = sort keys %probe;
 	my %is_there;
 
 	local $SIG{__WARN__} = sub { };    # notices
 	while (obey($state))
 	{
-		my $package = $packages[ int rand @packages ];
-		my @statements = statements_of($package, $is_there{$package});
+		my $extension = $extensions[ int rand @extensions ];
+		my @statements = statements_of($extension, $is_there{$extension});
 		my $tries = 1;
 		$tries++ while !attempt($state, @statements);
-		$is_there{$package} = !$is_there{$package};
-		note_event($state, { package => $package, is_there => $is_there{$package} ? 1 : 0, tries => $tries });
+		$is_there{$extension} = !$is_there{$extension};
+		note_event($state, { extension => $extension, is_there => $is_there{$extension} ? 1 : 0, tries => $tries });
 		sleep($state->{pace});
 	}
 	return;
@@ -178,13 +180,13 @@ sub events
 }
 
 # Changes that were made so far.
-sub changes { my ($self) = @_; return grep { exists $_->{package} } $self->events }
+sub changes { my ($self) = @_; return grep { exists $_->{extension} } $self->events }
 
-# Packages that are there, by what the client was told.
-sub packages_there
+# Extensions that are there, by what the client was told.
+sub extensions_there
 {
 	my ($self) = @_;
-	my %is_there = map { ($_->{package} => $_->{is_there}) } $self->changes;
+	my %is_there = map { ($_->{extension} => $_->{is_there}) } $self->changes;
 	return grep { $is_there{$_} } sort keys %is_there;
 }
 
