@@ -107,7 +107,7 @@ wait_for_leader($primary);
 add_repository($primary, $web->{https});
 run_ok('pgbench', '-i', '-q', $cluster->connstr('load'));
 my $load = start_load();
-my $client = DepotReconnect->start($cluster->connstr('postgres'), pace => 0.2);
+my $client = DepotReconnect->start($cluster->connstr('postgres'), pace => 0.05);
 $client->go_on;
 
 survives_ok($client, 'a switchover', 0, sub { $cluster->switch_over });
