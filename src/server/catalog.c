@@ -84,7 +84,8 @@ depot_catalog_commit(void)
 void
 depot_catalog_commit_unflushed(void)
 {
-	(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0,
+	/* As SET LOCAL does: with a lower source it would stay so. */
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0,
 							 false);
 	depot_catalog_commit();
 }
