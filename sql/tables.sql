@@ -83,7 +83,7 @@ CREATE TABLE depot.repository_metadata (
 ALTER TABLE depot.repository_metadata ALTER COLUMN content SET STORAGE EXTERNAL;
 COMMENT ON TABLE depot.repository_metadata IS 'the signed metadata accepted last, for servers that lack it; each believes only what verifies from its own trusted root';
 COMMENT ON COLUMN depot.repository_metadata.repository IS 'repository it is from';
-COMMENT ON COLUMN depot.repository_metadata.role IS 'TUF role; of root every version of the chain is kept, of others the one in use';
+COMMENT ON COLUMN depot.repository_metadata.role IS 'TUF role, or withdrawn.list; of root every version of the chain is kept, of others the one in use';
 COMMENT ON COLUMN depot.repository_metadata.version IS 'version of the metadata';
 COMMENT ON COLUMN depot.repository_metadata.content IS 'the signed bytes as they were received';
 COMMENT ON COLUMN depot.repository_metadata.recorded_at IS 'when it was recorded';

@@ -73,6 +73,15 @@ extern bool depot_agent_send_withdrawn_list(DepotAgent *agent, DepotTufClient *c
 											const DepotAgentSource *source, DepotError *error);
 
 /*
+ * Keeps the list beside the metadata where rows_fd, a directory of rows (files "withdrawn.list.<version>"), has
+ * the very one that the trusted metadata lists; refused is told of a row that should be it and is not.  *changed is
+ * set when there was one or the other, and left alone otherwise.
+ */
+extern bool depot_agent_adopt_withdrawn_list(DepotTufClient *client, int metadata_fd, int rows_fd,
+											 DepotTufRefused refused, void *context, bool *changed,
+											 DepotError *error);
+
+/*
  * Returns the entries of the list as a refresh has kept it, a new reference; NULL when it is not there or not the
  * one that the metadata lists.  The leader's rows have decided already, so that is no error.
  */

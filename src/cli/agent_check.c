@@ -388,7 +388,7 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 	client = depot_agent_open_trusted(command, metadata_fd, refresh.job_fd, reference_time, fetch_initial_root,
 									  &refresh, error);
 	ok = client != NULL &&
-		depot_agent_adopt_rows(agent, command, client, refresh.job_fd, refresh.role, &adopted, error) &&
+		depot_agent_adopt_rows(agent, command, client, metadata_fd, refresh.job_fd, refresh.role, &adopted, error) &&
 		refresh_repository(&refresh, client, metadata_fd, reference_time, (int) key_types, adopted, error);
 	if (!ok)
 	{

@@ -6,7 +6,8 @@
  * A refresh tells the leader of marks in descriptions and of the list
  * withdrawn.json, which counts only as a target of the top-level role.  Its
  * bytes are kept beside the metadata and compared with it each time, so they
- * are fetched only when they change.
+ * are fetched only when they change.  A server that has none takes them from
+ * the rows, as far as they are the file that its metadata lists.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -14,6 +15,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -150,6 +152,110 @@ depot_agent_send_withdrawn_list(DepotAgent *agent, DepotTufClient *client, int m
 
 done:
 	json_decref(entries);
+	depot_buffer_free(&text);
+	return ok;
+}
+
+/*----- the list from rows -------------------------------------------------------------*/
+
+/* A row with the list is a file of this name with the version of the targets metadata behind it. */
+#define ROW_PREFIX KEPT_LIST "."
+
+typedef struct ListRows
+{
+	const ListTarget *list;
+	int64_t		targets_version;
+	DepotBuffer *text;
+	bool		is_found;
+	bool		is_refused;
+	DepotTufRefused refused;
+	void	   *context;
+} ListRows;
+
+static bool
+is_list_row(const char *path, mode_t mode)
+{
+	return S_ISREG(mode) && strncmp(path, ROW_PREFIX, strlen(ROW_PREFIX)) == 0;
+}
+
+/* A DepotFilesVisit: tells whether there is any. */
+static bool
+find_any_row(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
+{
+	bool	   *is_there = context;
+
+	(void) directory_fd;
+	(void) size_bytes;
+	(void) error;
+	*is_there |= is_list_row(path, mode);
+	return true;
+}
+
+/* A DepotFilesVisit: takes the list, and refuses what should be it. */
+static bool
+try_row(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
+{
+	ListRows   *rows = context;
+	const int64_t version = is_list_row(path, mode) ? strtoll(path + strlen(ROW_PREFIX), NULL, 10) : 0;
+	DepotError	reason;
+
+	(void) size_bytes;
+	(void) error;
+	if (rows->is_found || version < 1)
+		return true;
+	depot_buffer_reset(rows->text);
+	rows->is_found = rows->list->is_listed &&
+		depot_files_read(directory_fd, path, DEPOT_WITHDRAWN_MAX_BYTES, rows->text, &reason) &&
+		is_list(rows->list, rows->text);
+	if (!rows->is_found && version == rows->targets_version)
+	{
+		depot_error_set(&reason, DEPOT_ERROR_DIGEST_MISMATCH, "it is not the file that was signed");
+		rows->refused(rows->context, KEPT_LIST, version, &reason);
+		rows->is_refused = true;
+	}
+	return true;
+}
+
+static int64_t
+targets_version(const DepotTufClient *client)
+{
+	DepotTufRole roles[DEPOT_TUF_MAX_ROLES];
+	const int	count = depot_tuf_roles(client, roles, DEPOT_TUF_MAX_ROLES);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (strcmp(roles[i].name, "targets") == 0)
+			return roles[i].version;
+	}
+	return 0;
+}
+
+bool
+depot_agent_adopt_withdrawn_list(DepotTufClient *client, int metadata_fd, int rows_fd, DepotTufRefused refused,
+								 void *context, bool *changed, DepotError *error)
+{
+	ListTarget	list = {.is_listed = false};
+	ListRows	rows = {.list = &list, .refused = refused, .context = context};
+	DepotBuffer text;
+	DepotError	ignored;
+	bool		is_there = false;
+	bool		is_kept;
+	bool		ok;
+
+	if (!depot_files_walk(rows_fd, "", find_any_row, &is_there, error))
+		return false;
+	/* Metadata that is not whole yet does not say which list is the right one: a refresh will. */
+	if (!is_there || !depot_tuf_load_trusted(client, NULL, false, &ignored) ||
+		!depot_tuf_visit_targets(client, "targets", find_list, &list, &ignored))
+		return true;
+	rows.targets_version = targets_version(client);
+	depot_buffer_init(&text);
+	rows.text = &text;
+	is_kept = list.is_listed && read_kept(metadata_fd, &list, &text);
+	ok = depot_files_walk(rows_fd, "", try_row, &rows, error) &&
+		(is_kept || !rows.is_found ||
+		 depot_files_write_durable(metadata_fd, KEPT_LIST, text.data, text.length_bytes, S_IRUSR | S_IWUSR, error));
+	*changed |= (rows.is_found && !is_kept) || rows.is_refused;
 	depot_buffer_free(&text);
 	return ok;
 }

@@ -209,7 +209,8 @@ depot_agent_open_trusted(const json_t *command, int metadata_fd, int job_fd, int
 		client = depot_tuf_open_restricted(metadata_fd, NULL, 0, reference_time_s, key_types, error);
 
 		/* A file that is no root any more is as good as none: the chain is walked again from where it began. */
-		if (client != NULL || error->code != DEPOT_ERROR_ROOT_INVALID)
+		if (client != NULL || error->code != DEPOT_ERROR_ROOT_INVALID ||
+			(anchor.file == NULL && anchor.sha256 == NULL))
 			return client;
 	}
 	depot_buffer_init(&root);
@@ -321,7 +322,7 @@ tell_refused(void *context, const char *role, int64_t version, const DepotError 
 }
 
 bool
-depot_agent_adopt_rows(DepotAgent *agent, const json_t *command, DepotTufClient *client, int job_fd,
+depot_agent_adopt_rows(DepotAgent *agent, const json_t *command, DepotTufClient *client, int metadata_fd, int job_fd,
 					   const char *role, bool *changed, DepotError *error)
 {
 	const char *rows;
@@ -336,7 +337,8 @@ depot_agent_adopt_rows(DepotAgent *agent, const json_t *command, DepotTufClient 
 	rows_fd = depot_files_open_directory(job_fd, rows, error);
 	if (rows_fd < 0)
 		return false;
-	ok = depot_tuf_adopt(client, role, rows_fd, tell_refused, agent, changed, error);
+	ok = depot_tuf_adopt(client, role, rows_fd, tell_refused, agent, changed, error) &&
+		depot_agent_adopt_withdrawn_list(client, metadata_fd, rows_fd, tell_refused, agent, changed, error);
 	(void) close(rows_fd);
 	return ok &&
 		(depot_channel_send(&agent->channel, json_pack("{s:s, s:b}", "type", "adopted", "changed", (int) *changed)) ||
@@ -361,7 +363,7 @@ adopt_first(DepotAgent *agent, const json_t *command, int job_fd, int64_t refere
 	if (metadata_fd < 0)
 		return false;
 	client = depot_agent_open_trusted(command, metadata_fd, job_fd, reference_time_s, NULL, NULL, error);
-	ok = client != NULL && depot_agent_adopt_rows(agent, command, client, job_fd, role, &changed, error);
+	ok = client != NULL && depot_agent_adopt_rows(agent, command, client, metadata_fd, job_fd, role, &changed, error);
 	depot_tuf_close(client);
 	(void) close(metadata_fd);
 	return ok;

@@ -55,7 +55,8 @@ extern bool depot_agent_has_rows(const json_t *command);
  * "refused" for each row that counts for nothing, then "adopted".  Does nothing without rows.  *changed as
  * in depot_tuf_adopt.
  */
-extern bool depot_agent_adopt_rows(DepotAgent *agent, const json_t *command, DepotTufClient *client, int job_fd,
+extern bool depot_agent_adopt_rows(DepotAgent *agent, const json_t *command, DepotTufClient *client,
+								   int metadata_fd, int job_fd,
 								   const char *role, bool *changed, DepotError *error);
 
 /*

@@ -32,6 +32,9 @@
 
 #define INITIAL_ROOT_FILE "initial-root"
 
+/* In place of a role: the list of withdrawn builds, a file beside the metadata. */
+#define WITHDRAWN_LIST "withdrawn.list"
+
 /* What is given to an agent at most: enough for all roots of a long life and for the largest slice. */
 #define ROWS_MAX 4096
 #define ROWS_MAX_BYTES (INT64CONST(128) * 1024 * 1024)
@@ -196,7 +199,7 @@ static bool
 is_role_name(const char *role)
 {
 	return strcmp(role, "root") == 0 || strcmp(role, "timestamp") == 0 || strcmp(role, "snapshot") == 0 ||
-		strcmp(role, "targets") == 0 || depot_name_is_delegated_role(role);
+		strcmp(role, "targets") == 0 || depot_name_is_delegated_role(role) || strcmp(role, WITHDRAWN_LIST) == 0;
 }
 
 /* Finds the anchor, and reads the rows, with contents where they have not been judged yet. */
@@ -271,8 +274,11 @@ write_rows(DepotTrust *trust, const char *directory)
 
 		if (row->content != NULL)
 		{
-			write_file(trust, psprintf("%s/" INT64_FORMAT ".%s.json", directory, row->version, row->role),
-					   row->content, (size_t) row->size_bytes);
+			const bool	is_list = strcmp(row->role, WITHDRAWN_LIST) == 0;
+			char	   *path = is_list ? psprintf("%s/" WITHDRAWN_LIST "." INT64_FORMAT, directory, row->version) :
+				psprintf("%s/" INT64_FORMAT ".%s.json", directory, row->version, row->role);
+
+			write_file(trust, path, row->content, (size_t) row->size_bytes);
 			pfree(row->content);
 			row->content = NULL;
 		}
@@ -368,6 +374,17 @@ add_roots(DepotTrust *trust, int64 newest)
 	}
 }
 
+/* The list of withdrawn builds, which the targets metadata of this version names by its digest. */
+static void
+add_withdrawn_list(DepotTrust *trust, int64 version)
+{
+	char	   *path = psprintf("metadata/%s/" WITHDRAWN_LIST, trust->repository.name);
+
+	if (depot_files_exists(depot_applied_var_fd(), path))
+		add_file(trust, WITHDRAWN_LIST, version, path, DEPOT_TUF_TARGETS_MAX_BYTES);
+	pfree(path);
+}
+
 void
 depot_trust_read_files(DepotTrust *trust, const DepotMessage *done)
 {
@@ -388,6 +405,8 @@ depot_trust_read_files(DepotTrust *trust, const DepotMessage *done)
 		else
 			add_file(trust, role, version, psprintf("metadata/%s/%s.json", trust->repository.name, role),
 					 DEPOT_TUF_TARGETS_MAX_BYTES);
+		if (strcmp(role, "targets") == 0)
+			add_withdrawn_list(trust, version);
 	}
 	MemoryContextSwitchTo(old_context);
 }

@@ -125,6 +125,39 @@ is(query('SELECT withdrawn, advisory FROM depot.outdated'), 'its publisher does 
 ok(-e $kept, 'it is kept beside the metadata');
 is(query('CREATE EXTENSION depot_demo; SELECT depot_demo_version()'), '1.2', 'what is installed goes on working');
 
+# A server that has nothing but the rows, as a promoted standby, and not even those that say what is withdrawn.
+my $list_of_file = file_contents($kept);
+query("DROP EXTENSION depot_demo; SELECT uninstall_extension('depot_demo')");
+my $is_row = "SELECT content = pg_read_binary_file('$kept') FROM depot.repository_metadata WHERE role = 'withdrawn.list'";
+is(query($is_row), 't', 'the list is a row');
+$node->stop;
+rename("$repository/metadata", "$work/metadata") or die "$repository/metadata: $!";
+run_ok('rm', '-rf', $node->data_dir . '/pg_depot/var/metadata/main');
+$node->start;
+wait_for_leader($node);
+query('DELETE FROM depot.withdrawn');
+refused_ok($node, 'the list is known from a row', "SELECT install_extension('depot_demo', '1.2')", sqlstate => 'PD015',
+	message => qr/depot_demo-1\.2\.tar\.zst": its publisher has withdrawn it$/, detail => 'Reason: its publisher does not answer.',
+	hint => 'Install another version.');
+is(file_contents($kept), $list_of_file, 'and is kept beside the metadata again');
+rename("$work/metadata", "$repository/metadata") or die "$repository/metadata: $!";
+
+# A row that is not the list counts for nothing, and the refresh that says so writes it anew.
+query("UPDATE depot.repository_metadata SET content = '\\x7b7d' WHERE role = 'withdrawn.list'");
+unlink $kept or die "$kept: $!";
+my @warnings = psql_notices($node, 'postgres', $refresh);
+like("@warnings", qr/row of depot\.repository_metadata for role "withdrawn\.list", version \d+, counts for nothing: it is not the file that was signed/,
+	'a row that somebody changed counts for nothing');
+is(file_contents($kept), $list_of_file, 'the list is fetched');
+is(query($is_row), 't', 'and the row is right again');
+is(query('SELECT count(*) FROM depot.withdrawn'), '2', 'so are the others');
+query("SELECT install_extension('depot_demo', '1.0')");
+is(query("SELECT count(*) FROM depot.repository_metadata WHERE role = 'withdrawn.list'"), '1', 'of the list there is one row');
+query("SELECT uninstall_extension('depot_demo')");
+yank('--all-roles', $digest, '--undo');
+query("SELECT install_extension('depot_demo', '1.2')");
+yank('--all-roles', $digest, '--reason', 'its publisher does not answer');
+
 # A mark and the list: the list counts.
 yank('depot_demo', '1.2', '--reason', 'of the mark');
 is(query('SELECT withdrawn FROM depot.outdated'), 'its publisher does not answer', 'the list overrides the role');
