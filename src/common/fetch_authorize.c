@@ -93,6 +93,8 @@ apply(DepotFetch *fetch, DepotFetchTransfer *transfer, const DepotCredential *cr
 		ok = depot_fetch_add_header(transfer, credential->header_name, credential->header_value, error);
 	else if (credential->certificate != NULL)
 	{
+		if (!depot_credentials_check_key(credential->key, error))
+			return false;
 		DEPOT_FETCH_SETOPT(CURLOPT_SSLCERT, credential->certificate);
 		DEPOT_FETCH_SETOPT(CURLOPT_SSLKEY, credential->key);
 		ok = true;

@@ -111,6 +111,42 @@ check_file(int fd, const char *path, DepotError *error)
 	return true;
 }
 
+bool
+depot_credentials_check_key(const char *path, DepotError *error)
+{
+	struct stat status;
+	mode_t		excess;
+
+	if (stat(path, &status) != 0)
+	{
+		depot_error_set(error, DEPOT_ERROR_CONFIGURATION, "could not look at the client certificate's key \"%s\": %s",
+						path, strerror(errno));
+		return depot_error_hint(error, "Correct the path in depot.credentials_file.");
+	}
+	if (!S_ISREG(status.st_mode))
+	{
+		depot_error_set(error, DEPOT_ERROR_CONFIGURATION, "the client certificate's key \"%s\" is not a regular file",
+						path);
+		return depot_error_hint(error, "Correct the path in depot.credentials_file.");
+	}
+	if (status.st_uid != geteuid() && status.st_uid != 0)
+	{
+		depot_error_set(error, DEPOT_ERROR_CONFIGURATION,
+						"the client certificate's key \"%s\" belongs neither to the server's user nor to root", path);
+		depot_error_detail(error, "Its owner has the user id %u, the server's user has %u.",
+						   (unsigned) status.st_uid, (unsigned) geteuid());
+		return depot_error_hint(error, "Change its owner with chown.");
+	}
+	excess = status.st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO;
+	if ((status.st_mode & excess) == 0)
+		return true;
+	depot_error_set(error, DEPOT_ERROR_CONFIGURATION,
+					"the client certificate's key \"%s\" has mode %04o, which is more than %s", path,
+					(unsigned) status.st_mode & 07777, status.st_uid == 0 ? "0640" : "0600");
+	return depot_error_hint(error, "Run chmod %s on it; others may have read it, so think of a new key.",
+							status.st_uid == 0 ? "0640" : "0600");
+}
+
 /* Reads up to one byte more than there may be; returns how many, or -1 with errno set. */
 static ssize_t
 read_text(int fd, char *text, size_t text_bytes)

@@ -47,6 +47,12 @@ typedef struct DepotCredential
  */
 extern json_t *depot_credentials_read(const char *path, DepotError *error);
 
+/*
+ * Checks the file of a client certificate's key as PostgreSQL does its own: a regular one, of this process's user
+ * with no rights of others, or root's, which a group may read. False with CONFIGURATION.
+ */
+extern bool depot_credentials_check_key(const char *path, DepotError *error);
+
 /* Parses and checks the file's text; path is for messages. Every entry is checked, wanted or not. */
 extern json_t *depot_credentials_parse(const char *text, size_t length_bytes, const char *path, DepotError *error);
 
