@@ -69,7 +69,17 @@ sub agrees_ok
 		  or diag(substr($answer, 0, 2000), "\n", $cluster->end_of_logs);
 		my $probed = psql_error($member, 'postgres', $probes);
 		is($probed->{stderr}, '', "$label: " . $member->name . " runs what is installed (@extensions)");
+		my $ready = psql_error($member, 'postgres', 'SELECT ready, reason FROM extension_files_ready()');
+		is($ready->{stdout}, 't|', "$label: " . $member->name . ' is ready');
 	}
+	my $nodes;
+	wait_until(
+		sub {
+			$nodes = $cluster->primary->safe_psql('postgres', 'SELECT name, state, behind FROM depot.nodes ORDER BY name');
+			return $nodes eq join("\n", map { $_->name . '|ok|0' } $cluster->members) || (sleep(0.1), 0)[1];
+		},
+		AGREE_SECONDS);
+	is($nodes, join("\n", map { $_->name . '|ok|0' } $cluster->members), "$label: the primary knows how all are");
 	$client->go_on;
 	return;
 }
@@ -105,6 +115,10 @@ $primary->safe_psql('postgres', 'CREATE EXTENSION pg_depot');
 $primary->safe_psql('postgres', 'CREATE DATABASE load');
 wait_for_leader($primary);
 add_repository($primary, $web->{https});
+foreach my $name (map { $_->name } $cluster->members)
+{
+	$primary->safe_psql('postgres', "CREATE ROLE $name LOGIN; SELECT add_extension_node('$name', '$name')");
+}
 run_ok('pgbench', '-i', '-q', $cluster->connstr('load'));
 my $load = start_load();
 my $client = DepotReconnect->start($cluster->connstr('postgres'), pace => 0.05);

@@ -5,6 +5,9 @@
 # PostgreSQL::Test::Cluster does, so that what DepotTest has works on it, too.
 # Who is primary, and whether the others stream, is asked of the servers.
 #
+# Each member has its own name in depot.nodes and reports as a role of this name,
+# which the test makes.  Patroni promotes none whose files are not ready.
+#
 # SPDX-License-Identifier: PostgreSQL
 
 package DepotPatroni;
@@ -65,6 +68,17 @@ sub dynamic_configuration
 	};
 }
 
+# What a member has alone: its name, and how it reaches whoever is primary.
+sub own_parameters
+{
+	my ($cluster, $member) = @_;
+	return {
+		unix_socket_directories => $member->{directory},
+		'depot.node_name' => $member->name,
+		'depot.report_conninfo' => $cluster->connstr('postgres', $member->name)
+	};
+}
+
 sub configure_member
 {
 	my ($cluster, $member) = @_;
@@ -89,7 +103,8 @@ sub configure_member
 				superuser => { username => 'postgres', password => 'x' },
 				replication => { username => 'replicator', password => 'x' }
 			},
-			parameters => { unix_socket_directories => $member->{directory} }
+			pre_promote => DepotTest::depot_program() . ' ready --quiet --datadir ' . $member->data_dir,
+			parameters => own_parameters($cluster, $member)
 		});
 	# JSON is YAML, too.
 	write_file($member->{configuration}, JSON::PP->new->canonical->pretty->encode(\%configuration));
@@ -147,10 +162,11 @@ sub stop
 # Where a client looks for whoever is primary.
 sub connstr
 {
-	my ($self, $database) = @_;
+	my ($self, $database, $user) = @_;
 	my @members = $self->members;
+	$user //= 'postgres';
 	return 'host=' . join(',', map { $_->host } @members) . ' port=' . join(',', map { $_->port } @members)
-	  . " dbname=$database user=postgres connect_timeout=5 target_session_attrs=read-write";
+	  . " dbname=$database user=$user connect_timeout=5 target_session_attrs=read-write";
 }
 
 # Members that answer by whether they are in recovery: the primary is it by its own word.
