@@ -49,6 +49,7 @@ my @functions = (
 	[ 'apply_extension_lock', 'SELECT package, action FROM apply_extension_lock(extension_lock(), dry_run => true)', qr/^depot_demo\|keep$/, qr/^depot_demo\|keep$/ ],
 	[ 'verify_extension_files', 'SELECT count(*) FROM verify_extension_files()', qr/^0$/, qr/^0$/ ],
 	[ 'verify_extension_files', 'SELECT count(*) FROM verify_extension_files(repair => true)', qr/^0$/, undef ],
+	[ 'extension_files_ready', 'SELECT ready, reason, missing FROM extension_files_ready()', qr/^t\|\|(\{\})?$/, qr/^t\|\|(\{\})?$/ ],
 	[ 'uninstall_extension', "SELECT package, action FROM uninstall_extension('depot_demo', dry_run => true)",
 		qr/^depot_demo\|remove$/, qr/^depot_demo\|remove$/ ],
 	[ 'uninstall_extension', "SELECT package, action FROM uninstall_extension('depot_demo')", qr/^depot_demo\|remove$/, undef ],
@@ -174,7 +175,7 @@ DepotTest::write_file("$ENV{DEPOT_TEST_WORK}/all.sql", run_ok('pg_dumpall', '-d'
 run_ok('psql', '-Xq', '-d', $second->connstr('postgres'), '-f', "$ENV{DEPOT_TEST_WORK}/all.sql");
 wait_for_leader($second);
 $second->safe_psql('postgres', 'CREATE DATABASE later');
-is($second->safe_psql($_, 'SELECT count(*) FROM depot.installed_packages'), 0, "pg_dumpall into another cluster: $_ has working views")
+is($second->safe_psql($_, 'SELECT package, version FROM depot.installed_packages'), 'depot_demo|1.0', "pg_dumpall into another cluster: $_ has working views")
   foreach qw(app template1 later postgres);
 $second->stop;
 query('DROP EXTENSION pg_depot_client', 'template1');
