@@ -15,8 +15,8 @@ MODULE_big = pg_depot
 
 # What the server links: no libcurl, libsodium, libarchive (no threads, no
 # parsers of foreign bytes in a backend).
-SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer evidence name version declaration trusted_roots json fetch_url lockfile testpoint flush wait_for) \
-	$(wildcard src/common/files*.c) $(wildcard src/common/manifest*.c) $(wildcard src/common/store*.c)
+SERVER_COMMON = $(patsubst %,src/common/%.c,error buffer evidence name version declaration trusted_roots fetch_url lockfile testpoint flush wait_for) \
+	$(wildcard src/common/files*.c) $(wildcard src/common/json*.c) $(wildcard src/common/manifest*.c) $(wildcard src/common/store*.c)
 SERVER_SOURCES = $(wildcard src/server/*.c) $(SERVER_COMMON)
 OBJS = $(SERVER_SOURCES:.c=.o)
 
@@ -42,7 +42,8 @@ CLI_LIBS = -pthread -lsodium -lnettle -larchive -ljansson -lseccomp -lelf
 FETCH = build/pg_depot_fetch
 FETCH_ONLY = src/cli/fetch_main.c src/cli/agent_fetch.c $(filter-out src/common/fetch_url.c,$(wildcard src/common/fetch*.c))
 FETCH_SOURCES = $(FETCH_ONLY) $(patsubst %,src/cli/%.c,agent agent_channel agent_start cli) \
-	$(patsubst %,src/common/%.c,buffer bundle_find digest error fetch_url files files_tree json name testpoint)
+	$(patsubst %,src/common/%.c,buffer bundle_find digest error fetch_url files files_tree name testpoint) \
+	$(wildcard src/common/json*.c)
 FETCH_OBJS = $(patsubst src/%.c,build/program/%.o,$(FETCH_SOURCES))
 FETCH_LIBS = -lcurl -lsodium -lnettle -ljansson
 

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json_plain.h"
 #include "common/name.h"
 
 /* 2^53 - 1 has 16 digits. */
@@ -137,9 +138,18 @@ json_t *
 depot_json_parse(const char *text, size_t length_bytes, DepotErrorCode code,
 				 const char *what, DepotError *error)
 {
-	json_error_t json_error;
-	json_t	   *value;
+	return depot_json_parse_member(text, length_bytes, NULL, code, what, error);
+}
 
+json_t *
+depot_json_parse_member(const char *text, size_t length_bytes, DepotJsonMember *member, DepotErrorCode code,
+						const char *what, DepotError *error)
+{
+	json_error_t json_error;
+	json_t	   *value = depot_json_read_plain(text, length_bytes, member);
+
+	if (value != NULL)
+		return value;
 	if (!check_text(text, length_bytes, code, what, error))
 		return NULL;
 	value = json_loadb(text, length_bytes, JSON_REJECT_DUPLICATES, &json_error);

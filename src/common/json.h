@@ -35,6 +35,19 @@
 extern json_t *depot_json_parse(const char *text, size_t length_bytes, DepotErrorCode code,
 								const char *what, DepotError *error);
 
+/* A member of the outermost object, and its value's bytes, which are the parsed text's. */
+typedef struct DepotJsonMember
+{
+	const char *name;			/* set before */
+	const char *text;			/* NULL: it is not there, or it was not noted where */
+	size_t		length_bytes;
+	bool		is_canonical;	/* these bytes are what depot_json_canonical would make of the value */
+}			DepotJsonMember;
+
+/* What depot_json_parse does; and fills member (not its name) when text is written as programs write it. */
+extern json_t *depot_json_parse_member(const char *text, size_t length_bytes, DepotJsonMember *member,
+									   DepotErrorCode code, const char *what, DepotError *error);
+
 /*
  * Appends canonical JSON (http://wiki.laptop.org/go/Canonical_JSON).  Reals,
  * integers beyond 2^53-1 and nesting deeper than 64 are errors; out may then

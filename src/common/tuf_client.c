@@ -210,7 +210,7 @@ depot_tuf_accept_next_root(DepotTufClient *client, const DepotBuffer *bytes, Dep
 	if (!depot_tuf_expect_top_level(client, "root", &expect, error) ||
 		!depot_tuf_accept(&expect, bytes, &fresh, error))
 		return false;
-	if (!depot_tuf_verify_signatures(fresh.envelope, json_object_get(fresh.body, "keys"),
+	if (!depot_tuf_verify_signatures(fresh.envelope, NULL, json_object_get(fresh.body, "keys"),
 									 json_object_get(json_object_get(fresh.body, "roles"), "root"),
 									 "root metadata", client->key_types, error))
 	{

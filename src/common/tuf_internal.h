@@ -24,6 +24,7 @@
 #ifndef DEPOT_TUF_INTERNAL_H
 #define DEPOT_TUF_INTERNAL_H
 
+#include "common/json.h"
 #include "common/tuf.h"
 
 /* A role name as metadata may spell it, percent-encoded, with ".json": what a file name may be long. */
@@ -125,16 +126,23 @@ extern bool depot_tuf_is_top_level(const char *role);
 /* tuf_metadata_delegations.c */
 extern bool depot_tuf_check_delegations(const json_t *delegations, DepotError *error);
 
-/* The part of depot_tuf_parse_metadata that knows which types of keys count; the others are not even read. */
+/*
+ * The part of depot_tuf_parse_metadata that knows which types of keys count; the others are not even read. Fills
+ * signed_text with where "signed" stands in text, for depot_tuf_verify_signatures.
+ */
 extern json_t *depot_tuf_parse(const char *text, size_t length_bytes, const char *type, const char *what,
-							   DepotTufKeyTypes key_types, DepotError *error);
+							   DepotTufKeyTypes key_types, DepotJsonMember *signed_text, DepotError *error);
 
 /* tuf_keys.c: checks the keys that root or targets metadata (its "signed") holds, and their keyids. */
 extern bool depot_tuf_check_keys(const json_t *body, DepotTufKeyTypes key_types, DepotError *error);
 
-/* What depot_tuf_verify_envelope does, with keys of these types only. */
-extern bool depot_tuf_verify_signatures(const json_t *envelope, const json_t *keys, const json_t *role,
-										const char *what, DepotTufKeyTypes key_types, DepotError *error);
+/*
+ * What depot_tuf_verify_envelope does, with keys of these types only.  signed_text (of the text that envelope was
+ * parsed from, or NULL) saves making the canonical form when the text has it.
+ */
+extern bool depot_tuf_verify_signatures(const json_t *envelope, const DepotJsonMember *signed_text,
+										const json_t *keys, const json_t *role, const char *what,
+										DepotTufKeyTypes key_types, DepotError *error);
 
 /* tuf_verify.c */
 extern bool depot_tuf_check_bytes(const json_t *meta, const DepotBuffer *bytes, const char *what,

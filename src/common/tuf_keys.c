@@ -29,12 +29,21 @@ typedef struct Signers
 	int64_t		left_out;		/* signatures of keys that only key_types leaves out */
 }			Signers;
 
+/* What is signed. */
+typedef struct Message
+{
+	const char *bytes;
+	size_t		length_bytes;
+}			Message;
+
+static bool find_message(const json_t *envelope, const DepotJsonMember *signed_text, DepotBuffer *canonical,
+						 Message *message, DepotError *error);
 static bool check_key(const char *keyid, const json_t *key, DepotTufKeyTypes key_types, DepotError *error);
 static bool check_keyid(const char *keyid, const json_t *key, DepotError *error);
 static json_t *index_signatures(const json_t *signatures);
 static bool count_signers(const json_t *keys, const json_t *role, const json_t *signatures,
-						  const DepotBuffer *message, Signers *signers, DepotError *error);
-static bool count_signer(const json_t *key_object, const char *signature, const DepotBuffer *message,
+						  const Message *message, Signers *signers, DepotError *error);
+static bool count_signer(const json_t *key_object, const char *signature, const Message *message,
 						 json_t *counted, DepotError *error);
 static bool is_left_out(const json_t *key, DepotTufKeyTypes key_types);
 static void explain_threshold(const Signers *signers, DepotError *error);
@@ -64,26 +73,27 @@ bool
 depot_tuf_verify_envelope(const json_t *envelope, const json_t *keys, const json_t *role, const char *what,
 						  DepotError *error)
 {
-	return depot_tuf_verify_signatures(envelope, keys, role, what, DEPOT_TUF_ALL_KEY_TYPES, error);
+	return depot_tuf_verify_signatures(envelope, NULL, keys, role, what, DEPOT_TUF_ALL_KEY_TYPES, error);
 }
 
 bool
-depot_tuf_verify_signatures(const json_t *envelope, const json_t *keys, const json_t *role, const char *what,
-							DepotTufKeyTypes key_types, DepotError *error)
+depot_tuf_verify_signatures(const json_t *envelope, const DepotJsonMember *signed_text, const json_t *keys,
+							const json_t *role, const char *what, DepotTufKeyTypes key_types, DepotError *error)
 {
 	json_t	   *signatures = index_signatures(json_object_get(envelope, "signatures"));
 	json_int_t	threshold = json_integer_value(json_object_get(role, "threshold"));
 	Signers		signers = {.key_types = key_types};
-	DepotBuffer message;
+	DepotBuffer canonical;
+	Message		message = {.bytes = NULL};
 	bool		ok = false;
 
-	depot_buffer_init(&message);
+	depot_buffer_init(&canonical);
 	if (signatures == NULL)
 	{
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 		goto done;
 	}
-	if (!depot_json_canonical(json_object_get(envelope, "signed"), &message, FORMAT, error))
+	if (!find_message(envelope, signed_text, &canonical, &message, error))
 	{
 		depot_error_prefix(error, "%s", what);
 		goto done;
@@ -104,8 +114,26 @@ depot_tuf_verify_signatures(const json_t *envelope, const json_t *keys, const js
 
 done:
 	json_decref(signatures);
-	depot_buffer_free(&message);
+	depot_buffer_free(&canonical);
 	return ok;
+}
+
+/* The bytes as they were received where they are canonical, else their canonical form, made in canonical. */
+static bool
+find_message(const json_t *envelope, const DepotJsonMember *signed_text, DepotBuffer *canonical, Message *message,
+			 DepotError *error)
+{
+	if (signed_text != NULL && signed_text->text != NULL && signed_text->is_canonical)
+	{
+		message->bytes = signed_text->text;
+		message->length_bytes = signed_text->length_bytes;
+		return true;
+	}
+	if (!depot_json_canonical(json_object_get(envelope, "signed"), canonical, FORMAT, error))
+		return false;
+	message->bytes = canonical->data;
+	message->length_bytes = canonical->length_bytes;
+	return true;
 }
 
 /*
@@ -199,7 +227,7 @@ index_signatures(const json_t *signatures)
 
 /* Counts the different public keys of role that signed message.  Each key costs one verification at most. */
 static bool
-count_signers(const json_t *keys, const json_t *role, const json_t *signatures, const DepotBuffer *message,
+count_signers(const json_t *keys, const json_t *role, const json_t *signatures, const Message *message,
 			  Signers *signers, DepotError *error)
 {
 	json_t	   *counted = json_object();
@@ -229,7 +257,7 @@ count_signers(const json_t *keys, const json_t *role, const json_t *signatures, 
 
 /* Adds a key's identity to counted when its signature is valid.  False (error): something failed here. */
 static bool
-count_signer(const json_t *key_object, const char *signature, const DepotBuffer *message, json_t *counted,
+count_signer(const json_t *key_object, const char *signature, const Message *message, json_t *counted,
 			 DepotError *error)
 {
 	DepotPublicKey *key = depot_key_public_from_json(key_object, error);
@@ -242,7 +270,7 @@ count_signer(const json_t *key_object, const char *signature, const DepotBuffer 
 	identity = depot_key_public_identity(key);
 	/* Empty and odd signatures occur in real repositories; they count for nothing. */
 	if (json_object_get(counted, identity) == NULL &&
-		depot_key_public_verify(key, message->data, message->length_bytes, signature))
+		depot_key_public_verify(key, message->bytes, message->length_bytes, signature))
 		ok = json_object_set_new(counted, identity, json_true()) == 0 ||
 			depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 	depot_key_public_free(key);

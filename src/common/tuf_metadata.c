@@ -37,15 +37,19 @@ json_t *
 depot_tuf_parse_metadata(const char *text, size_t length_bytes, const char *type, const char *what,
 						 DepotError *error)
 {
-	return depot_tuf_parse(text, length_bytes, type, what, DEPOT_TUF_ALL_KEY_TYPES, error);
+	DepotJsonMember signed_text;
+
+	return depot_tuf_parse(text, length_bytes, type, what, DEPOT_TUF_ALL_KEY_TYPES, &signed_text, error);
 }
 
 json_t *
 depot_tuf_parse(const char *text, size_t length_bytes, const char *type, const char *what,
-				DepotTufKeyTypes key_types, DepotError *error)
+				DepotTufKeyTypes key_types, DepotJsonMember *signed_text, DepotError *error)
 {
-	json_t	   *envelope = depot_json_parse(text, length_bytes, FORMAT, what, error);
+	json_t	   *envelope;
 
+	*signed_text = (DepotJsonMember) {.name = "signed"};
+	envelope = depot_json_parse_member(text, length_bytes, signed_text, FORMAT, what, error);
 	if (envelope == NULL)
 		return NULL;
 	if (!check_envelope(envelope, type, error) ||

@@ -29,6 +29,7 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 {
 	char		what[DEPOT_TUF_LABEL_BYTES];
 	DepotTufDocument fresh = {0};
+	DepotJsonMember signed_text;
 	json_int_t	listed;
 
 	depot_tuf_label(expect->role, what);
@@ -38,7 +39,7 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 	if (expect->meta != NULL && !depot_tuf_check_bytes(expect->meta, bytes, what, error))
 		return false;
 	fresh.envelope = depot_tuf_parse(bytes->data == NULL ? "" : bytes->data, bytes->length_bytes, expect->type,
-									 what, expect->key_types, error);
+									 what, expect->key_types, &signed_text, error);
 	if (fresh.envelope == NULL)
 		return false;
 	fresh.body = json_object_get(fresh.envelope, "signed");
@@ -50,7 +51,7 @@ depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *bytes, DepotTu
 		goto failed;
 	}
 	/* A root is verified by its own keys when nobody else's are given. */
-	if (!depot_tuf_verify_signatures(fresh.envelope,
+	if (!depot_tuf_verify_signatures(fresh.envelope, &signed_text,
 									 expect->keys != NULL ? expect->keys : json_object_get(fresh.body, "keys"),
 									 expect->threshold != NULL ? expect->threshold :
 									 json_object_get(json_object_get(fresh.body, "roles"), "root"), what,

@@ -11,6 +11,7 @@
 #include "fuzz.h"
 
 #include "common/json.h"
+#include "common/json_plain.h"
 
 #define CODE DEPOT_ERROR_METADATA_FORMAT
 #define MANY_MEMBERS 64
@@ -147,6 +148,46 @@ check_absent(const json_t *object)
 	FUZZ_REQUIRE(strcmp(string, "default") == 0 && integer == 7 && boolean && container == NULL);
 }
 
+/* Requires that bytes are the canonical form of value, or are not, as the member says. */
+static void
+check_member(const json_t *value, const DepotJsonMember *member)
+{
+	DepotBuffer canonical;
+	DepotError	error = {0};
+
+	depot_buffer_init(&canonical);
+	FUZZ_REQUIRE(depot_json_canonical(value, &canonical, CODE, &error));
+	FUZZ_REQUIRE(member->is_canonical == (canonical.length_bytes == member->length_bytes &&
+										  memcmp(canonical.data, member->text, member->length_bytes) == 0));
+	depot_buffer_free(&canonical);
+}
+
+/* Requires of a text that is taken as plain that jansson reads the same; and looks at each member by its name. */
+static void
+check_plain(const char *text, size_t length_bytes)
+{
+	json_t	   *plain = depot_json_read_plain(text, length_bytes, NULL);
+	json_t	   *wanted = json_loadb(text, length_bytes, JSON_REJECT_DUPLICATES, NULL);
+	const char *name;
+	json_t	   *value;
+	int			count = 0;
+
+	if (plain != NULL)
+		FUZZ_REQUIRE(wanted != NULL && json_equal(plain, wanted));
+	json_object_foreach(plain, name, value)
+	{
+		DepotJsonMember member = {.name = name};
+
+		if (++count > MANY_MEMBERS)
+			break;
+		json_decref(depot_json_read_plain(text, length_bytes, &member));
+		FUZZ_REQUIRE(member.text != NULL && member.text > text && member.text + member.length_bytes < text + length_bytes);
+		check_member(value, &member);
+	}
+	json_decref(plain);
+	json_decref(wanted);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -154,6 +195,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	DepotBuffer text;
 	DepotError	error = {0};
 
+	check_plain((const char *) data, size);
 	if (value == NULL)
 		return 0;
 	FUZZ_REQUIRE(json_is_object(value) || json_is_array(value));
