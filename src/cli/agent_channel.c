@@ -116,12 +116,6 @@ depot_channel_read(DepotChannel *channel, json_t **message, DepotError *error)
 	}
 }
 
-size_t
-depot_channel_text(const json_t *value, char *text, size_t text_bytes)
-{
-	return json_dumpb(value, text, text_bytes, DUMP_FLAGS);
-}
-
 /* Writes what is queued. */
 static bool
 flush(DepotChannel *channel)

@@ -58,12 +58,6 @@ extern DepotChannelStatus depot_channel_read(DepotChannel *channel, json_t **mes
 extern bool depot_channel_send(DepotChannel *channel, json_t *message);
 
 /*
- * Writes the JSON text of value into text, which has room for text_bytes, as lines have it. Returns its length, which
- * is more than text_bytes when it did not fit, or 0 when out of memory.
- */
-extern size_t depot_channel_text(const json_t *value, char *text, size_t text_bytes);
-
-/*
  * Writes a line that the caller has made, without its newline, together with others of its kind: soon, or
  * before the next line of another function. False when it does not fit a line, or the leader is gone.
  */

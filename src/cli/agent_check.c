@@ -51,6 +51,7 @@ typedef struct Refresh
 	int			need_count;
 	int			target_count;
 	int			warning_count;
+	DepotBuffer text;			/* of a target's description */
 } Refresh;
 
 static bool
@@ -198,16 +199,21 @@ warn(Refresh *refresh, const DepotTufTarget *target, const char *reason)
 
 /* Queues a target's line.  A path that is one of a package needs no escapes in JSON. */
 static bool
-queue_target(Refresh *refresh, const DepotTufTarget *target, const char *custom, size_t custom_bytes)
+queue_target(Refresh *refresh, const DepotTufTarget *target)
 {
 	char		line[DEPOT_CHANNEL_LINE_BYTES];
-	const int	length = snprintf(line, sizeof(line), "{\"type\":\"target\",\"path\":\"%s\",\"length\":%" PRIu64
-								  ",\"sha256\":\"%s\",\"custom\":%.*s}",
-								  target->path, target->length_bytes, target->sha256, (int) custom_bytes, custom);
+	size_t		length;
 
+	length = (size_t) snprintf(line, sizeof(line), "{\"type\":\"target\",\"path\":\"%s\",\"length\":%" PRIu64
+							   ",\"sha256\":\"%s\",\"custom\":",
+							   target->path, target->length_bytes, target->sha256);
 	refresh->target_count++;
-	return custom_bytes > 0 && length < (int) sizeof(line) &&
-		depot_channel_queue(&refresh->agent->channel, line, (size_t) length);
+	if (length + refresh->text.length_bytes + 1 >= sizeof(line))
+		return false;
+	memcpy(line + length, refresh->text.data, refresh->text.length_bytes);
+	length += refresh->text.length_bytes;
+	line[length++] = '}';
+	return depot_channel_queue(&refresh->agent->channel, line, length);
 }
 
 /* Sends one target of the slice when it is a package of ours that its role may provide; a DepotTufVisit. */
@@ -219,23 +225,22 @@ send_target(const DepotTufTarget *target, void *context, DepotError *error)
 	DepotError	reason = {0};
 	DepotManifest *manifest = NULL;
 	char		manifest_sha256[65];
-	char		text[CUSTOM_LIMIT_BYTES];
-	size_t		custom_bytes;
 	bool		sent;
 
 	/* A publisher's role may hold what is for other servers. */
 	if (!depot_tuf_slice_has_path(refresh->role, target->path))
 		return true;
+	depot_buffer_reset(&refresh->text);
 	if (custom == NULL)
 		sent = warn(refresh, target, "it does not describe a package");
-	else if ((custom_bytes = depot_channel_text(custom, text, sizeof(text))) > sizeof(text))
+	else if (!depot_json_append_text(custom, CUSTOM_LIMIT_BYTES, &refresh->text))
 		sent = warn(refresh, target, "its description is too large");
 	else if ((manifest = depot_manifest_from_custom(custom, target->path, manifest_sha256, &reason)) == NULL ||
 			 !depot_publisher_check_package(target->delegation, manifest, &reason) ||
 			 !depot_agent_send_mark(refresh->agent, target, &reason))
 		sent = warn(refresh, target, reason.message);
 	else
-		sent = queue_target(refresh, target, text, custom_bytes);
+		sent = queue_target(refresh, target);
 	depot_manifest_free(manifest);
 	return sent || depot_error_set(error, DEPOT_ERROR_AGENT, "could not send a target to the leader");
 }
@@ -396,6 +401,7 @@ depot_agent_check_refresh(DepotAgent *agent, const json_t *command, DepotError *
 		add_hint(error);
 	}
 done:
+	depot_buffer_free(&refresh.text);
 	depot_tuf_close(client);
 	if (refresh.job_fd >= 0)
 		(void) close(refresh.job_fd);

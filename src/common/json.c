@@ -3,7 +3,8 @@
  * json.c
  *	  Strict JSON on top of jansson, and OLPC canonical JSON.
  *
- * A scan over the raw text comes before jansson: it bounds the nesting, so
+ * Text as programs write it is read by json_plain.c.  For the rest, and for whatever is wrong, there is
+ * jansson.  A scan over the raw text comes before it: it bounds the nesting, so
  * that no recursion over a parsed value can run out of stack, and refuses
  * integers that a double could not hold.  The scan agrees with jansson about
  * where strings and numbers begin and end up to the first syntax error, and

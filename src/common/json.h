@@ -57,6 +57,12 @@ extern bool depot_json_canonical(const json_t *value, DepotBuffer *out, DepotErr
 								 DepotError *error);
 
 /*
+ * Appends value as compact ASCII JSON: what json_dumps makes with JSON_COMPACT and JSON_ENSURE_ASCII.  False when out
+ * would have more than limit_bytes bytes, or there is no memory; out then holds a part of the text.
+ */
+extern bool depot_json_append_text(const json_t *value, size_t limit_bytes, DepotBuffer *out);
+
+/*
  * Typed members of an object.  Strings are borrowed from the object.  With
  * required false an absent member leaves *out alone (set the default before)
  * and returns true; a wrong type is always an error.

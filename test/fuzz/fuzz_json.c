@@ -181,11 +181,26 @@ check_plain(const char *text, size_t length_bytes)
 		if (++count > MANY_MEMBERS)
 			break;
 		json_decref(depot_json_read_plain(text, length_bytes, &member));
-		FUZZ_REQUIRE(member.text != NULL && member.text > text && member.text + member.length_bytes < text + length_bytes);
+		FUZZ_REQUIRE(member.text != NULL && member.text > text);
+		FUZZ_REQUIRE(member.text + member.length_bytes < text + length_bytes);
 		check_member(value, &member);
 	}
 	json_decref(plain);
 	json_decref(wanted);
+}
+
+/* Requires that the text that is made of value is the one that jansson makes. */
+static void
+check_text(const json_t *value)
+{
+	char	   *wanted = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII);
+	DepotBuffer text;
+
+	FUZZ_REQUIRE(wanted != NULL);
+	depot_buffer_init(&text);
+	FUZZ_REQUIRE(depot_json_append_text(value, strlen(wanted), &text) && strcmp(text.data, wanted) == 0);
+	depot_buffer_free(&text);
+	free(wanted);
 }
 
 int
@@ -207,6 +222,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	else
 		FUZZ_REQUIRE(has_real(value));
+	check_text(value);
 	check_getters(value);
 	check_absent(value);
 	depot_buffer_free(&text);
