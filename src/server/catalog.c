@@ -154,10 +154,16 @@ depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datu
 }
 
 void
+depot_catalog_execute_exactly(uint64 wanted, int expected, const char *sql, int count, Oid *types, Datum *values)
+{
+	if (depot_catalog_execute(expected, sql, count, types, values, NULL) != wanted)
+		raise_altered();
+}
+
+void
 depot_catalog_execute_one(int expected, const char *sql, int count, Oid *types, Datum *values)
 {
-	if (depot_catalog_execute(expected, sql, count, types, values, NULL) != 1)
-		raise_altered();
+	depot_catalog_execute_exactly(1, expected, sql, count, types, values);
 }
 
 /* Value of a column of the current result as text in the result context; NULL for NULL. */

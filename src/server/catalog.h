@@ -69,7 +69,7 @@ extern bool depot_catalog_drop_repository(const char *name);
  */
 extern bool depot_catalog_note_refresh(const char *repository, int64 snapshot_version, int64 expires_epoch_s);
 extern void depot_catalog_clear_available(const char *repository);
-extern void depot_catalog_add_available(const char *repository, const DepotAvailableRow *row);
+extern void depot_catalog_add_available(const char *repository, const DepotOfferRow *rows, int count);
 
 /* Of two rows about one build the later counts.  Cleared with what is available. */
 extern void depot_catalog_add_withdrawn(const char *repository, const DepotWithdrawnRow *row);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * catalog_repository.c
- *	  The depot's tables: repositories, and what they offer.
+ *	  The depot's tables: repositories, and the names of what they offer.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -155,38 +155,6 @@ depot_catalog_count_available(const char *repository)
 	depot_catalog_execute(SPI_OK_SELECT, "SELECT count(*) FROM depot.available WHERE repository = $1",
 						  1, types, values, NULL);
 	return (int) depot_catalog_int64(0, 1);
-}
-
-void
-depot_catalog_add_available(const char *repository, const DepotAvailableRow *row)
-{
-	const DepotManifest *manifest = row->manifest;
-	const char **names = palloc(sizeof(char *) * (manifest->extension_count + 1));
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID,
-	INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[lengthof(types)];
-
-	names[0] = manifest->package;
-	for (int i = 0; i < manifest->extension_count; i++)
-		names[i + 1] = manifest->extensions[i].name;
-
-	values[0] = CStringGetTextDatum(repository);
-	values[1] = CStringGetTextDatum(row->target);
-	values[2] = CStringGetTextDatum(manifest->package);
-	values[3] = CStringGetTextDatum(manifest->version);
-	values[4] = CStringGetTextDatum(depot_manifest_kind_name(manifest->kind));
-	values[5] = depot_catalog_text_array(names, manifest->extension_count + 1);
-	values[6] = depot_catalog_text_array(names + 1, manifest->extension_count);
-	values[7] = Int64GetDatum(row->size_bytes);
-	values[8] = Int64GetDatum((int64) depot_manifest_unpacked_bytes(manifest));
-	values[9] = CStringGetTextDatum(row->sha256);
-	values[10] = depot_catalog_text_datum(manifest->summary);
-	values[11] = CStringGetTextDatum(row->custom);
-	depot_catalog_execute_one(SPI_OK_INSERT,
-							  "INSERT INTO depot.available (repository, target, package, version, kind, names,"
-							  " extensions, size_bytes, unpacked_bytes, sha256, summary, custom)"
-							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::json)",
-							  lengthof(types), types, values);
 }
 
 int

@@ -18,7 +18,9 @@
 extern uint64 depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datum *values,
 									const char *nulls);
 
-/* Runs a statement that changes one row; raises an error when it did not. */
+/* Run a statement that changes one row, or as many as are wanted; raise an error when it did not. */
+extern void depot_catalog_execute_exactly(uint64 wanted, int expected, const char *sql, int count, Oid *types,
+										  Datum *values);
 extern void depot_catalog_execute_one(int expected, const char *sql, int count, Oid *types, Datum *values);
 
 /* Columns (from 1) of the current result, copied into the result context. */

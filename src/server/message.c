@@ -16,8 +16,6 @@
 #include "common/json.h"
 #include "server/message.h"
 
-#define TEXT_FLAGS (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY)
-
 static const json_t *
 member_of(const DepotMessage *message, const char *member)
 {
@@ -88,24 +86,21 @@ char *
 depot_message_text(const DepotMessage *message, const char *member)
 {
 	const json_t *value = member_of(message, member);
-
-	char		text[4096];
-	size_t		length;
-	char	   *copy;
+	DepotBuffer text;
 
 	if (value == NULL)
 		return NULL;
-	/* Most fit, and need not grow piece by piece. */
-	length = json_dumpb(value, text, sizeof(text), TEXT_FLAGS);
-	if (length == 0 || length > sizeof(text))
-		return json_dumps(value, TEXT_FLAGS);
-	copy = malloc(length + 1);
-	if (copy != NULL)
-	{
-		memcpy(copy, text, length);
-		copy[length] = '\0';
-	}
-	return copy;
+	depot_buffer_init(&text);
+	if (!depot_json_append_text(value, SIZE_MAX, &text))
+		depot_buffer_free(&text);
+	return text.data;
+}
+
+DepotManifest *
+depot_message_member_manifest(const DepotMessage *message, const char *member, const char *target,
+							  char manifest_sha256[65], DepotError *error)
+{
+	return depot_manifest_from_custom(member_of(message, member), target, manifest_sha256, error);
 }
 
 DepotManifest *

@@ -39,6 +39,10 @@ extern const DepotMessage *depot_message_array_object(const DepotMessage *messag
 /* A member as compact ASCII JSON text, malloc'd; NULL when absent or out of memory. */
 extern char *depot_message_text(const DepotMessage *message, const char *member);
 
+/* Reads a member that is a custom.pg_depot object, as depot_manifest_from_custom. */
+extern DepotManifest *depot_message_member_manifest(const DepotMessage *message, const char *member, const char *target,
+													char manifest_sha256[65], DepotError *error);
+
 /* Reads the text of a custom.pg_depot object, as depot_manifest_from_custom. */
 extern DepotManifest *depot_message_manifest(const char *custom, const char *target, char manifest_sha256[65],
 											 DepotError *error);

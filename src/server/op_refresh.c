@@ -45,7 +45,9 @@ typedef struct Refresh
 	DepotJobStep record;
 	DepotJobStep then;
 	MemoryContext targets_context;
-	List	   *targets;		/* DepotAvailableRow */
+	DepotOfferRow *offers;		/* in the context above, like what they point to */
+	int			offer_count;
+	int			offer_capacity;
 	DepotBases	bases;
 	List	   *withdrawn;		/* DepotWithdrawnRow, the last about a build counts */
 	DepotRoleRow *roles;
@@ -177,7 +179,8 @@ on_agent_error(DepotJob *job, DepotAgent *agent, const DepotError *error)
 	if (refresh->targets_context != NULL)
 		MemoryContextDelete(refresh->targets_context);
 	refresh->targets_context = NULL;
-	refresh->targets = NIL;
+	refresh->offers = NULL;
+	refresh->offer_count = refresh->offer_capacity = 0;
 	refresh->withdrawn = NIL;
 	depot_job_transact(job, send_refresh);
 	return true;
@@ -292,24 +295,56 @@ static MemoryContext
 targets_context(Refresh *refresh)
 {
 	if (refresh->targets_context == NULL)
-		refresh->targets_context = AllocSetContextCreate(CurrentMemoryContext, "pg_depot targets",
-														 ALLOCSET_DEFAULT_SIZES);
+		refresh->targets_context = AllocSetContextCreate(CurrentMemoryContext, "depot offers", ALLOCSET_DEFAULT_SIZES);
 	return refresh->targets_context;
 }
 
-/* Keeps a target line until the agent says that all is well. */
+/* Returns a place for one more offer. */
+static DepotOfferRow *
+new_offer(Refresh *refresh)
+{
+	if (refresh->offer_count == refresh->offer_capacity)
+	{
+		refresh->offer_capacity = Max(refresh->offer_capacity * 2, 64);
+		if (refresh->offers == NULL)
+			refresh->offers = palloc(sizeof(DepotOfferRow) * refresh->offer_capacity);
+		else
+			refresh->offers = repalloc_huge(refresh->offers, sizeof(DepotOfferRow) * refresh->offer_capacity);
+	}
+	return &refresh->offers[refresh->offer_count++];
+}
+
+/* Copies what a manifest says of an offer, in the current context. */
+static void
+describe_offer(DepotOfferRow *offer, const DepotManifest *manifest)
+{
+	offer->package = pstrdup(manifest->package);
+	offer->version = pstrdup(manifest->version);
+	offer->kind = depot_manifest_kind_name(manifest->kind);
+	offer->unpacked_bytes = (int64) depot_manifest_unpacked_bytes(manifest);
+	offer->summary = pstrdup(manifest->summary);
+	offer->name_count = manifest->extension_count + 1;
+	offer->names = palloc(sizeof(char *) * offer->name_count);
+	offer->names[0] = offer->package;
+	for (int i = 0; i < manifest->extension_count; i++)
+		offer->names[i + 1] = pstrdup(manifest->extensions[i].name);
+}
+
+/* Keeps a target line, whose description must be one, until the agent says that all is well. */
 static void
 add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
 {
 	const char *path = depot_message_string(message, "path");
 	const char *sha256 = depot_message_string(message, "sha256");
+	char		manifest_sha256[65];
 	MemoryContext old_context;
-	DepotAvailableRow *target;
+	DepotManifest *manifest;
+	DepotError	error;
 	char	   *custom;
 
 	if (path == NULL || sha256 == NULL || strlen(path) > 512 || !depot_name_is_sha256(sha256))
 		depot_job_raise_agent_nonsense(agent, "a target without path or digest");
-	if (list_length(refresh->targets) >= TARGETS_MAX)
+	if (refresh->offer_count >= TARGETS_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("repository \"%s\" lists more than %d packages for this server",
@@ -317,15 +352,30 @@ add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
 	custom = depot_message_text(message, "custom");
 	if (custom == NULL)
 		depot_job_raise_agent_nonsense(agent, "a target without its description");
+	manifest = depot_message_member_manifest(message, "custom", path, manifest_sha256, &error);
+	if (manifest == NULL)
+	{
+		free(custom);
+		depot_job_raise(&error);
+	}
 
 	old_context = MemoryContextSwitchTo(targets_context(refresh));
-	target = palloc0(sizeof(DepotAvailableRow));
-	target->target = pstrdup(path);
-	target->sha256 = pstrdup(sha256);
-	target->size_bytes = depot_message_integer(message, "length", 0);
-	target->custom = pstrdup(custom);
-	free(custom);
-	refresh->targets = lappend(refresh->targets, target);
+	PG_TRY();
+	{
+		DepotOfferRow *offer = new_offer(refresh);
+
+		offer->target = pstrdup(path);
+		offer->sha256 = pstrdup(sha256);
+		offer->size_bytes = depot_message_integer(message, "length", 0);
+		offer->custom = pstrdup(custom);
+		describe_offer(offer, manifest);
+	}
+	PG_FINALLY();
+	{
+		depot_manifest_free(manifest);
+		free(custom);
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -348,28 +398,6 @@ add_withdrawn(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
 	row->advisory = advisory != NULL ? pstrdup(advisory) : NULL;
 	refresh->withdrawn = lappend(refresh->withdrawn, row);
 	MemoryContextSwitchTo(old_context);
-}
-
-/* Reads a target's description and inserts its row. */
-static void
-record_target(const Refresh *refresh, DepotAvailableRow *target)
-{
-	DepotError	error;
-	DepotManifest *manifest = depot_message_manifest(target->custom, target->target, target->manifest_sha256, &error);
-
-	if (manifest == NULL)
-		depot_job_raise(&error);
-	target->manifest = manifest;
-	PG_TRY();
-	{
-		depot_catalog_add_available(refresh->row.name, target);
-	}
-	PG_FINALLY();
-	{
-		depot_manifest_free(manifest);
-		target->manifest = NULL;
-	}
-	PG_END_TRY();
 }
 
 /* Keeps the roles of the agent's closing line. */
@@ -452,8 +480,7 @@ record_refresh(DepotJob *job)
 	if (refresh->has_targets)
 	{
 		depot_catalog_clear_available(refresh->row.name);
-		foreach(cell, refresh->targets)
-			record_target(refresh, lfirst(cell));
+		depot_catalog_add_available(refresh->row.name, refresh->offers, refresh->offer_count);
 		foreach(cell, refresh->withdrawn)
 			depot_catalog_add_withdrawn(refresh->row.name, lfirst(cell));
 	}

@@ -62,6 +62,22 @@ typedef struct DepotAvailableRow
 	const char *withdrawn_advisory; /* NULL: none */
 } DepotAvailableRow;
 
+/* A target as a refresh records it: what depot.available says of a package. */
+typedef struct DepotOfferRow
+{
+	const char *target;
+	const char *package;
+	const char *version;
+	const char *kind;
+	const char **names;			/* the package's, then those of its extensions */
+	int			name_count;
+	int64_t		size_bytes;
+	int64_t		unpacked_bytes;
+	const char *sha256;
+	const char *summary;		/* UTF-8 */
+	const char *custom;			/* ASCII JSON */
+} DepotOfferRow;
+
 /* A build that a repository's publisher has withdrawn, whether it lists that or not. */
 typedef struct DepotWithdrawnRow
 {
