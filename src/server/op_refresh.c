@@ -27,6 +27,7 @@
 #include "server/bases.h"
 #include "server/catalog.h"
 #include "server/job.h"
+#include "server/offers.h"
 #include "server/platform.h"
 #include "server/trust.h"
 #include "utils/json.h"
@@ -36,20 +37,14 @@
 #define FRESH_SECONDS 3600
 /* The target that lists withdrawn builds (common/withdrawn.h, which the server's headers do not go with). */
 #define WITHDRAWN_TARGET "withdrawn.json"
-/* As many as a slice may have: more is a publisher's mistake, or somebody filling memory. */
-#define TARGETS_MAX 200000
 
 typedef struct Refresh
 {
 	DepotRepositoryRow row;
 	DepotJobStep record;
 	DepotJobStep then;
-	MemoryContext targets_context;
-	DepotOfferRow *offers;		/* in the context above, like what they point to */
-	int			offer_count;
-	int			offer_capacity;
+	DepotOffers offers;
 	DepotBases	bases;
-	List	   *withdrawn;		/* DepotWithdrawnRow, the last about a build counts */
 	DepotRoleRow *roles;
 	int			role_count;
 	DepotTrust *trust;
@@ -69,8 +64,6 @@ static bool on_agent_error(DepotJob *job, DepotAgent *agent, const DepotError *e
 static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 static void on_check_message(DepotJob *job, const DepotMessage *message, const char *type);
 static void on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type);
-static void add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message);
-static void add_withdrawn(Refresh *refresh, DepotAgent *agent, const DepotMessage *message);
 static void finish(DepotJob *job, const DepotMessage *message);
 static void record_refresh(DepotJob *job);
 
@@ -176,12 +169,7 @@ on_agent_error(DepotJob *job, DepotAgent *agent, const DepotError *error)
 		return false;
 	depot_bases_skip(job, &refresh->bases, error);
 	refresh->has_fetch_failed = false;
-	if (refresh->targets_context != NULL)
-		MemoryContextDelete(refresh->targets_context);
-	refresh->targets_context = NULL;
-	refresh->offers = NULL;
-	refresh->offer_count = refresh->offer_capacity = 0;
-	refresh->withdrawn = NIL;
+	depot_offers_forget(&refresh->offers);
 	depot_job_transact(job, send_refresh);
 	return true;
 }
@@ -255,9 +243,9 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 	if (strcmp(type, "need") == 0)
 		fetch_needed(job, message);
 	else if (strcmp(type, "target") == 0)
-		add_target(refresh, job->check, message);
+		depot_offers_add(&refresh->offers, refresh->row.name, job->check, message);
 	else if (strcmp(type, "withdrawn") == 0)
-		add_withdrawn(refresh, job->check, message);
+		depot_offers_add_withdrawn(&refresh->offers, job->check, message);
 	else if (strcmp(type, "warning") == 0)
 	{
 		const char *text = depot_message_string(message, "message");
@@ -288,116 +276,6 @@ on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
 		depot_agent_send(job->check, "{\"command\":\"missing\"}");
 	else if (depot_message_integer(message, "base", -1) >= 0)
 		depot_agent_send(job->check, psprintf("{\"command\":\"have\",\"file\":\"%s\"}", refresh->needed_file));
-}
-
-/* Memory for what the agent tells of, which may be a lot. */
-static MemoryContext
-targets_context(Refresh *refresh)
-{
-	if (refresh->targets_context == NULL)
-		refresh->targets_context = AllocSetContextCreate(CurrentMemoryContext, "depot offers", ALLOCSET_DEFAULT_SIZES);
-	return refresh->targets_context;
-}
-
-/* Returns a place for one more offer. */
-static DepotOfferRow *
-new_offer(Refresh *refresh)
-{
-	if (refresh->offer_count == refresh->offer_capacity)
-	{
-		refresh->offer_capacity = Max(refresh->offer_capacity * 2, 64);
-		if (refresh->offers == NULL)
-			refresh->offers = palloc(sizeof(DepotOfferRow) * refresh->offer_capacity);
-		else
-			refresh->offers = repalloc_huge(refresh->offers, sizeof(DepotOfferRow) * refresh->offer_capacity);
-	}
-	return &refresh->offers[refresh->offer_count++];
-}
-
-/* Copies what a manifest says of an offer, in the current context. */
-static void
-describe_offer(DepotOfferRow *offer, const DepotManifest *manifest)
-{
-	offer->package = pstrdup(manifest->package);
-	offer->version = pstrdup(manifest->version);
-	offer->kind = depot_manifest_kind_name(manifest->kind);
-	offer->unpacked_bytes = (int64) depot_manifest_unpacked_bytes(manifest);
-	offer->summary = pstrdup(manifest->summary);
-	offer->name_count = manifest->extension_count + 1;
-	offer->names = palloc(sizeof(char *) * offer->name_count);
-	offer->names[0] = offer->package;
-	for (int i = 0; i < manifest->extension_count; i++)
-		offer->names[i + 1] = pstrdup(manifest->extensions[i].name);
-}
-
-/* Keeps a target line, whose description must be one, until the agent says that all is well. */
-static void
-add_target(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
-{
-	const char *path = depot_message_string(message, "path");
-	const char *sha256 = depot_message_string(message, "sha256");
-	char		manifest_sha256[65];
-	MemoryContext old_context;
-	DepotManifest *manifest;
-	DepotError	error;
-	char	   *custom;
-
-	if (path == NULL || sha256 == NULL || strlen(path) > 512 || !depot_name_is_sha256(sha256))
-		depot_job_raise_agent_nonsense(agent, "a target without path or digest");
-	if (refresh->offer_count >= TARGETS_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("repository \"%s\" lists more than %d packages for this server",
-						refresh->row.name, TARGETS_MAX)));
-	custom = depot_message_text(message, "custom");
-	if (custom == NULL)
-		depot_job_raise_agent_nonsense(agent, "a target without its description");
-	manifest = depot_message_member_manifest(message, "custom", path, manifest_sha256, &error);
-	if (manifest == NULL)
-	{
-		free(custom);
-		depot_job_raise(&error);
-	}
-
-	old_context = MemoryContextSwitchTo(targets_context(refresh));
-	PG_TRY();
-	{
-		DepotOfferRow *offer = new_offer(refresh);
-
-		offer->target = pstrdup(path);
-		offer->sha256 = pstrdup(sha256);
-		offer->size_bytes = depot_message_integer(message, "length", 0);
-		offer->custom = pstrdup(custom);
-		describe_offer(offer, manifest);
-	}
-	PG_FINALLY();
-	{
-		depot_manifest_free(manifest);
-		free(custom);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old_context);
-}
-
-static void
-add_withdrawn(Refresh *refresh, DepotAgent *agent, const DepotMessage *message)
-{
-	const char *sha256 = depot_message_string(message, "sha256");
-	const char *reason = depot_message_string(message, "reason");
-	const char *advisory = depot_message_string(message, "advisory");
-	MemoryContext old_context;
-	DepotWithdrawnRow *row;
-
-	if (sha256 == NULL || !depot_name_is_sha256(sha256) || reason == NULL ||
-		list_length(refresh->withdrawn) >= TARGETS_MAX)
-		depot_job_raise_agent_nonsense(agent, "a withdrawn build without digest or reason, or too many");
-	old_context = MemoryContextSwitchTo(targets_context(refresh));
-	row = palloc0(sizeof(DepotWithdrawnRow));
-	row->sha256 = pstrdup(sha256);
-	row->reason = pstrdup(reason);
-	row->advisory = advisory != NULL ? pstrdup(advisory) : NULL;
-	refresh->withdrawn = lappend(refresh->withdrawn, row);
-	MemoryContextSwitchTo(old_context);
 }
 
 /* Keeps the roles of the agent's closing line. */
@@ -463,7 +341,6 @@ static void
 record_refresh(DepotJob *job)
 {
 	Refresh    *refresh = job->operation;
-	ListCell   *cell;
 
 	/* On a standby the agent's files are all that is kept: rows come from the primary. */
 	if (RecoveryInProgress())
@@ -479,10 +356,7 @@ record_refresh(DepotJob *job)
 		refresh->record(job);
 	if (refresh->has_targets)
 	{
-		depot_catalog_clear_available(refresh->row.name);
-		depot_catalog_add_available(refresh->row.name, refresh->offers, refresh->offer_count);
-		foreach(cell, refresh->withdrawn)
-			depot_catalog_add_withdrawn(refresh->row.name, lfirst(cell));
+		depot_offers_record(&refresh->offers, refresh->row.name);
 	}
 	depot_catalog_write_roles(refresh->row.name, refresh->roles, refresh->role_count);
 	if (!depot_catalog_note_refresh(refresh->row.name, refresh->snapshot_version, refresh->result.expires_epoch_s))
@@ -502,8 +376,7 @@ record_refresh(DepotJob *job)
 	if (refresh->result.is_changed)
 		depot_declared_request(true);
 
-	if (refresh->targets_context != NULL)
-		MemoryContextDelete(refresh->targets_context);
+	depot_offers_forget(&refresh->offers);
 	depot_job_let_go(job);
 	refresh->then(job);
 }
