@@ -212,6 +212,29 @@ CREATE VIEW depot.health AS
            CASE WHEN count(*) > 0 THEN 'install_extension claims it, uninstall_extension removes it' END
     FROM depot.installed_packages WHERE state = 'unclaimed'
     UNION ALL
+    SELECT 'payloads',
+           CASE WHEN lacking IS NULL OR is_off THEN 'ok' ELSE 'warning' END,
+           CASE
+               WHEN lacking IS NULL OR is_off THEN
+                   format('%s of %s, %s', stored, total, pg_size_pretty(pg_total_relation_size('depot.payload')))
+               ELSE 'none of ' || lacking
+           END,
+           CASE WHEN lacking IS NOT NULL AND NOT is_off THEN 'see the server''s log; standbys ask the repository' END
+    FROM (
+        SELECT count(*) AS total, count(*) FILTER (WHERE b.is_stored) AS stored,
+               string_agg(b.package, ', ' ORDER BY b.package) FILTER (WHERE NOT b.is_stored) AS lacking,
+               NOT current_setting('depot.replicate_payloads')::boolean AS is_off
+        FROM (
+            SELECT i.package,
+                   (SELECT count(*) FROM depot.payload p
+                    WHERE p.digest = CASE WHEN b.digest ~ '^[0-9a-f]{64}$' THEN decode(b.digest, 'hex') END)
+                   = (b.size_bytes + 7999) / 8000 AS is_stored
+            FROM depot.installed i
+            JOIN depot.installed_build b USING (package, version)
+            WHERE i.state = 'installed'
+        ) b
+    ) p
+    UNION ALL
     SELECT 'repositories', 'ok', 'none', NULL
     WHERE NOT EXISTS (SELECT FROM depot.repository)
     UNION ALL

@@ -220,6 +220,9 @@ extern bool depot_payload_is_loaded(DepotJob *job);
 /* Has the leader look soon for payloads that no row names, and remove them. */
 extern void depot_payload_request_tidy(void);
 
+/* The same, and for installed packages that have none, which are fetched again. */
+extern void depot_payload_request_supply(void);
+
 /* Fetches a package and has it checked and unpacked into a new staging directory. */
 typedef struct DepotPackageRequest
 {

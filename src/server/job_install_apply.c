@@ -60,9 +60,15 @@ store_payloads(DepotJob *job)
 {
 	InstallJob *state = job->state;
 
-	while (state->next_item < state->plan->count &&
-		   (state->items[state->next_item].staging == NULL || state->items[state->next_item].is_stored))
-		state->next_item++;
+	for (; state->next_item < state->plan->count; state->next_item++)
+	{
+		if (state->plan->items[state->next_item].build == NULL || state->items[state->next_item].is_stored)
+			continue;
+		if (state->items[state->next_item].staging != NULL)
+			break;
+		/* Of files that were served already the package itself is not at hand. */
+		depot_payload_request_supply();
+	}
 	if (state->next_item < state->plan->count)
 	{
 		const DepotAvailableRow *build = state->plan->items[state->next_item].build;

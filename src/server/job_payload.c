@@ -1,10 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * job_payload.c
- *	  Job: remove payloads that no row names.
+ *	  Job: bring depot.payload to what the rows name.
  *
- * They are left by an installation that failed or was killed, by an update and by a removal.
- * Runs on a primary, in transactions of a few rows.
+ * Payloads that no row names are left by an installation that failed or was killed, by an
+ * update and by a removal: they go, in transactions of a few rows.  Installed packages without
+ * a payload, because depot.replicate_payloads was off or somebody removed it, are fetched again: of the
+ * served files the package cannot be made.  Runs on a primary.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -13,34 +15,61 @@
 #include "postgres.h"
 
 #include "common/testpoint.h"
+#include "miscadmin.h"
 #include "server/catalog.h"
 #include "server/job.h"
+#include "server/paths.h"
+#include "server/settings.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
 
 /* As many rows in a transaction as are written in one. */
 #define BATCH_ROWS 120
 
-typedef struct TidyJob
+typedef struct PayloadJob
 {
-	char		digest[65];		/* where the search goes on */
-}			TidyJob;
+	char		digest[65];		/* where the search for what no row names goes on */
+	DepotInstalledRow *rows;	/* of what lacks a payload */
+	int			row_count;
+	int			next;
+	DepotRepositoryRow *repositories;
+	int			repository_count;
+	bool		is_stored;		/* something was */
+}			PayloadJob;
+
+static bool is_supply_due = false;
 
 static void remove_batch(DepotJob *job);
+static void look_for_lacking(DepotJob *job);
+static void supply_next(DepotJob *job);
+static void store(DepotJob *job);
+static void note_stored(DepotJob *job);
+static void note_failure(DepotJob *job, const DepotReport *report);
+static void announce(DepotJob *job);
+
+void
+depot_payload_request_supply(void)
+{
+	is_supply_due = true;
+	depot_payload_request_tidy();
+}
 
 void
 depot_payload_tidy_start(DepotJob *job)
 {
-	job->state = MemoryContextAllocZero(job->context, sizeof(TidyJob));
+	job->state = MemoryContextAllocZero(job->context, sizeof(PayloadJob));
 	job->is_eager = true;
 	job->on_wake = remove_batch;
 	depot_job_transact(job, remove_batch);
 }
 
+/* ---- what no row names ---- */
+
 /* Looks anew each time: a row may have come that names it, or a job that is about to write such a row. */
 static void
 remove_batch(DepotJob *job)
 {
-	TidyJob    *state = job->state;
+	PayloadJob *state = job->state;
 	char	   *digest = NULL;
 	int			removed = 0;
 
@@ -52,11 +81,138 @@ remove_batch(DepotJob *job)
 	depot_catalog_commit_unflushed();
 	if (digest == NULL)
 	{
-		depot_job_finish(job, "");
+		job->is_eager = false;
+		job->on_wake = NULL;
+		depot_job_transact(job, look_for_lacking);
 		return;
 	}
 	depot_test_point("payload_removed");
 	if (removed < BATCH_ROWS)
 		strlcpy(state->digest, digest, sizeof(state->digest));
 	pfree(digest);
+}
+
+/* ---- what rows name and is not there ---- */
+
+static bool
+is_lacking(const DepotInstalledRow *row)
+{
+	return !row->is_removed && row->has_build &&
+		depot_catalog_count_payload(row->digest) !=
+		(row->size_bytes + DEPOT_PAYLOAD_CHUNK_BYTES - 1) / DEPOT_PAYLOAD_CHUNK_BYTES;
+}
+
+static void
+look_for_lacking(DepotJob *job)
+{
+	PayloadJob *state = job->state;
+	int			count;
+
+	if (!is_supply_due || !depot_settings_replicate_payloads || depot_paths_inactive_reason() != NULL)
+	{
+		depot_job_finish(job, "");
+		return;
+	}
+	state->row_count = 0;
+	depot_catalog_begin();
+	count = depot_catalog_exists() ? depot_catalog_read_installed(&state->rows) : 0;
+	for (int i = 0; i < count; i++)
+		if (is_lacking(&state->rows[i]))
+			state->rows[state->row_count++] = state->rows[i];
+	if (state->row_count > 0)
+		state->repository_count = depot_catalog_read_repositories(NULL, &state->repositories);
+	depot_catalog_commit();
+	is_supply_due = false;
+	job->on_error = note_failure;
+	supply_next(job);
+}
+
+static void
+supply_next(DepotJob *job)
+{
+	PayloadJob *state = job->state;
+	const DepotInstalledRow *row = &state->rows[state->next];
+	const DepotRepositoryRow *repository = NULL;
+	DepotPackageRequest request;
+
+	job->on_wake = NULL;
+	if (state->next == state->row_count)
+	{
+		job->on_error = NULL;
+		if (state->is_stored)
+			depot_job_transact(job, announce);
+		else
+			depot_job_finish(job, "");
+		return;
+	}
+	for (int i = 0; i < state->repository_count; i++)
+		if (strcmp(state->repositories[i].name, row->repository) == 0)
+			repository = &state->repositories[i];
+	if (repository == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("repository \"%s\" does not exist", row->repository)));
+	request = (DepotPackageRequest)
+	{
+		.repository = row->repository,
+			.target = row->target,
+			.sha256 = row->digest,
+			.manifest_sha256 = row->manifest_sha256,
+			.size_bytes = row->size_bytes,
+			.unpacked_bytes = row->unpacked_bytes
+	};
+	depot_package_begin(job, &request, repository, store);
+}
+
+static void
+store(DepotJob *job)
+{
+	PayloadJob *state = job->state;
+	const DepotInstalledRow *row = &state->rows[state->next];
+
+	depot_payload_store_begin(job, row->digest, row->size_bytes, depot_job_staging(job)->fd, false, note_stored);
+}
+
+static void
+note_stored(DepotJob *job)
+{
+	PayloadJob *state = job->state;
+	const DepotInstalledRow *row = &state->rows[state->next++];
+
+	ereport(LOG,
+			(errmsg("pg_depot: stored package \"%s\" %s in depot.payload", row->package, row->version)));
+	state->is_stored = true;
+	depot_job_let_go(job);
+	job->on_message = NULL;
+	job->on_wake = supply_next;
+	SetLatch(MyLatch);
+}
+
+/* Standbys that look for it after a pause look at once. */
+static void
+announce(DepotJob *job)
+{
+	depot_catalog_begin();
+	depot_job_check_exists();
+	depot_catalog_bump_generation();
+	depot_catalog_commit();
+	depot_job_finish(job, "");
+}
+
+/* What cannot be had now is looked for again at the next start, reload or refresh. */
+static void
+note_failure(DepotJob *job, const DepotReport *report)
+{
+	PayloadJob *state = job->state;
+	const DepotInstalledRow *row = &state->rows[state->next++];
+
+	ereport(WARNING,
+			(errcode(ERRCODE_UNDEFINED_FILE),
+			 errmsg("package \"%s\" %s could not be stored in depot.payload", row->package, row->version),
+			 errdetail("%s", report->message),
+			 errhint("A standby that lacks it asks repository \"%s\" itself.", row->repository)));
+	depot_job_let_go(job);
+	job->on_message = NULL;
+	job->on_wake = supply_next;
+	SetLatch(MyLatch);
 }

@@ -48,7 +48,7 @@ depot_schedule_begin(void)
 static void
 begin_on_primary(void)
 {
-	depot_payload_request_tidy();
+	depot_payload_request_supply();
 	plan_refresh();
 	depot_builds_request();
 	depot_declared_note_reload();
@@ -78,6 +78,7 @@ depot_schedule_note_reload(void)
 	}
 	if (depot_settings_refresh_interval_s != planned_interval_s)
 		plan_refresh();
+	depot_payload_request_supply();
 	depot_declared_note_reload();
 }
 
@@ -206,6 +207,8 @@ depot_schedule_next_at(bool is_busy)
 void
 depot_schedule_note_end(const DepotJob *job)
 {
+	if (job->begin == refresh_start)
+		depot_payload_request_supply();
 	if (job->begin != depot_reconcile_start)
 		return;
 	if (reconcile_at == 0)

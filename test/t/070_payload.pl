@@ -145,8 +145,18 @@ is(install('hll'), 'install', 'with depot.replicate_payloads off a package is in
 is(pieces(build('hll')->{digest}), 0, 'and nothing is written');
 is(pieces(build('depot_demo')->{digest}), 1, 'what was written stays');
 tidied_ok('without payloads');
+my $health = q{SELECT state, value FROM depot.health WHERE check_name = 'payloads'};
+like(query($health), qr/^ok\|1 of 2, \d+ [kM]B$/, 'nor missed by depot.health');
+stop_web($web);
+$offset = log_end();
 query('ALTER SYSTEM RESET depot.replicate_payloads');
 $node->reload;
+logged_ok($offset, qr/WARNING:  package "hll" \S+ could not be stored in depot\.payload/, 'on again it is, but the repository is gone');
+is(query($health), 'warning|none of hll', 'which depot.health says');
+start_web_again($web);
+$node->reload;
+ok(wait_until(sub { query($health) =~ /^ok\|2 of 2, / }, 30), 'at a reload it is fetched again');
+tidied_ok('fetched again');
 uninstall($_) foreach qw(hll depot_demo);
 tidied_ok('without anything');
 
