@@ -132,7 +132,7 @@ lint-cppcheck:
 	$(CPPCHECK) --library=test/tools/cppcheck-server.cfg src/server src/link
 
 lint-scripts:
-	shellcheck -x quickstart run-tests bench/run bench/set-up.sh bench/standby.sh .ci/run test/check-library test/tools/indent test/fuzz/run test/fuzz/coverage $(wildcard test/tools/*.sh)
+	shellcheck -x quickstart run-tests bench/run bench/set-up.sh bench/standby.sh bench/wal.sh .ci/run test/check-library test/tools/indent test/fuzz/run test/fuzz/coverage $(wildcard test/tools/*.sh)
 	for file in test/check-includes test/check-man test/check-style test/check-errors bench/client bench/statistics bench/targets; do perl -wc $$file || exit 1; done
 
 lint-tree: all
