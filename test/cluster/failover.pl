@@ -51,6 +51,14 @@ sub start_load
 	POSIX::_exit(0);
 }
 
+# What is there now.  The client may remember more, or less: what it was told last may be lost in a failover.
+sub created_extensions
+{
+	my $names = join(', ', map { "'$_'" } DepotReconnect::extensions());
+	return split /\n/,
+	  $cluster->primary->safe_psql('postgres', "SELECT extname FROM pg_extension WHERE extname IN ($names) ORDER BY extname");
+}
+
 # Nothing changes meanwhile: files and rows agree on every member, and fresh sessions run what is installed.
 sub agrees_ok
 {
@@ -59,7 +67,7 @@ sub agrees_ok
 	$client->wait_for_pause;
 	$cluster->wait_for_streaming(60);
 	my $end = time + AGREE_SECONDS;
-	my @extensions = $client->extensions_there;
+	my @extensions = created_extensions();
 	my $probes = join('; ', map { DepotReconnect::probe($_) } @extensions);
 	foreach my $member ($cluster->members)
 	{

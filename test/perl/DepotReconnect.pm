@@ -31,6 +31,7 @@ my %probe = (
 	pgtap => 'SELECT pgtap_version()',
 	semver => q{SELECT '1.2.3'::semver});
 
+sub extensions { return sort keys %probe }
 sub probe { my ($extension) = @_; return $probe{$extension} }
 
 # Starts the client; it waits until it is told to go on.  pace is the pause after each change, in seconds.
@@ -132,7 +133,7 @@ sub statements_of
 sub run
 {
 	my ($state) = @_;
-	my @extensions = sort keys %probe;
+	my @extensions = extensions();
 	my %is_there;
 
 	local $SIG{__WARN__} = sub { };    # notices
@@ -181,14 +182,6 @@ sub events
 
 # Changes that were made so far.
 sub changes { my ($self) = @_; return grep { exists $_->{extension} } $self->events }
-
-# Extensions that are there, by what the client was told.
-sub extensions_there
-{
-	my ($self) = @_;
-	my %is_there = map { ($_->{extension} => $_->{is_there}) } $self->changes;
-	return grep { $is_there{$_} } sort keys %is_there;
-}
 
 # Errors that no event of a list of times, at most seconds before, explains.
 sub unexplained
