@@ -243,6 +243,32 @@ is(join(' ', glob("$work/elsewhere/*")), '', 'nothing is written where it points
 unlink "$targets/$first_part" or die $!;
 rename("$work/$first_part", "$targets/$first_part") or die $!;
 
+# Nor is one in a target's place, which the target replaces, wherever it points (CVE-2021-41150).
+write_file("$work/victim", 'of somebody else');
+foreach my $points_to ("$work/victim", "$work/nowhere", $work)
+{
+	unlink "$targets/$path{'1.1'}";
+	symlink($points_to, "$targets/$path{'1.1'}") or die $!;
+	succeeds("link to $points_to in a target's place", qr/^\Q$path{'1.1'}\E$/m, download_arguments($path{'1.1'}));
+	ok(!-l "$targets/$path{'1.1'}", 'the link is gone');
+	same_bytes("$targets/$path{'1.1'}", target_of("$work/second", qr/depot_demo-1\.1/), 'the target is there');
+	is(file_contents("$work/victim"), 'of somebody else', 'what it pointed to is as it was');
+	ok(!-e "$work/nowhere", 'and nothing is made');
+}
+my ($inner) = $path{'1.1'} =~ m{^(.*)/};
+rename("$targets/$inner", "$work/inner") or die $!;
+symlink("$work/elsewhere", "$targets/$inner") or die $!;
+fails('link as the directory of a target', qr/\Q$inner\E/, download_arguments($path{'1.1'}));
+is(join(' ', glob("$work/elsewhere/*")), '', 'nothing is written where that points');
+unlink "$targets/$inner" or die $!;
+rename("$work/inner", "$targets/$inner") or die $!;
+symlink("$work/elsewhere", "$trusted/.pg_depot") or die $!;
+my ($link_code, undef, $link_error) = tuf(refresh_arguments(), 'refresh');
+is($link_code, 1, 'link as the working directory: refused');
+like($link_error, qr/could not open the working directory "\.pg_depot"/, 'link as the working directory: says so');
+is(join(' ', glob("$work/elsewhere/*")), '', 'nothing is written there, either');
+unlink "$trusted/.pg_depot" or die $!;
+
 # What a command that was killed left is cleared away.
 mkdir "$trusted/.pg_depot" or die $!;
 mkdir "$trusted/.pg_depot/job" or die $!;
