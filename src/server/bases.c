@@ -11,6 +11,78 @@
 
 #include "common/fetch.h"
 #include "server/bases.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+/* How long an address that was out of reach is tried last. */
+#define UNREACHABLE_MS (5 * 60 * 1000)
+
+typedef struct Unreachable
+{
+	char	   *url;
+	TimestampTz until;
+} Unreachable;
+
+/* What this leader has found out of reach: Unreachable, in TopMemoryContext. */
+static List *unreachable = NIL;
+
+void
+depot_bases_note(const char *url, bool is_reached)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Unreachable *noted;
+	ListCell   *cell;
+	MemoryContext old_context;
+
+	foreach(cell, unreachable)
+	{
+		noted = lfirst(cell);
+		if (noted->until > now && strcmp(noted->url, url) != 0)
+			continue;
+		unreachable = foreach_delete_current(unreachable, cell);
+		pfree(noted->url);
+		pfree(noted);
+	}
+	if (is_reached)
+		return;
+	old_context = MemoryContextSwitchTo(TopMemoryContext);
+	noted = palloc(sizeof(Unreachable));
+	noted->url = pstrdup(url);
+	noted->until = TimestampTzPlusMilliseconds(now, UNREACHABLE_MS);
+	unreachable = lappend(unreachable, noted);
+	MemoryContextSwitchTo(old_context);
+}
+
+static bool
+is_unreachable(const char *url)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	ListCell   *cell;
+
+	foreach(cell, unreachable)
+	{
+		const Unreachable *noted = lfirst(cell);
+
+		if (noted->until > now && strcmp(noted->url, url) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+depot_bases_prefer_reachable(DepotRepositoryRow *row)
+{
+	const int	count = row->mirror_count + 1;
+	const char **ordered = palloc(sizeof(char *) * count);
+	int			filled = 0;
+
+	for (int pass = 0; pass <= 1; pass++)
+		for (int i = 0; i < count; i++)
+			if (is_unreachable(depot_bases_url(row, i)) == (pass == 1))
+				ordered[filled++] = depot_bases_url(row, i);
+	row->url = ordered[0];
+	row->mirrors = ordered + 1;
+}
 
 void
 depot_bases_begin(DepotBases *bases, const DepotRepositoryRow *row)
@@ -68,6 +140,8 @@ depot_bases_skip(DepotJob *job, DepotBases *bases, const DepotError *error)
 	if (bases->worst.code == DEPOT_OK ||
 		depot_fetch_blame(error->code) > depot_fetch_blame(bases->worst.code))
 		bases->worst = *error;
+	if (error->code == DEPOT_ERROR_UNREACHABLE)
+		depot_bases_note(depot_bases_url(bases->row, bases->current), false);
 	if (bases->row->mirror_count > 0)
 		appendStringInfo(&bases->failures, " %s: %s.", depot_bases_url(bases->row, bases->current),
 						 message_of(bases->row, error));

@@ -36,6 +36,15 @@ extern const char *depot_bases_url(const DepotRepositoryRow *row, int index);
  */
 extern void depot_bases_skip(DepotJob *job, DepotBases *bases, const DepotError *error);
 
+/* Notes whether an address was reached; one that was not is out of reach for some minutes, for all of this leader. */
+extern void depot_bases_note(const char *url, bool is_reached);
+
+/*
+ * Puts the addresses that are out of reach behind the others, so that they cost their time-out only where no other
+ * one delivers.  The order is made in CurrentMemoryContext.
+ */
+extern void depot_bases_prefer_reachable(DepotRepositoryRow *row);
+
 /* Tells the caller that an address was passed over, and why. */
 extern void depot_bases_warn(DepotJob *job, const DepotRepositoryRow *row, int index, const DepotError *error);
 

@@ -166,12 +166,16 @@ send_fetch(DepotJob *job)
 	const char *base_name = strrchr(target, '/');
 	StringInfoData path;
 	StringInfoData line;
+	MemoryContext old_context;
 
 	base_name = base_name != NULL ? base_name + 1 : target;
 	initStringInfo(&path);
 	appendStringInfo(&path, "targets/%.*s%s.%s", (int) (base_name - target), target,
 					 package->request.sha256, base_name);
 
+	old_context = MemoryContextSwitchTo(job->context);
+	depot_bases_prefer_reachable(&package->repository);
+	MemoryContextSwitchTo(old_context);
 	initStringInfo(&line);
 	appendStringInfoString(&line, "{\"command\":\"fetch\",\"bases\":");
 	depot_job_append_bases(&line, &package->repository);
@@ -211,6 +215,8 @@ on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
 
 		depot_job_read_agent_error(message, &error);
 		depot_bases_warn(job, &package->repository, (int) base, &error);
+		if (error.code == DEPOT_ERROR_UNREACHABLE && depot_bases_url(&package->repository, (int) base) != NULL)
+			depot_bases_note(depot_bases_url(&package->repository, (int) base), false);
 	}
 	else if (strcmp(type, "done") != 0)
 		depot_job_raise_agent_nonsense(job->fetch, "an unknown type of line");
@@ -224,6 +230,8 @@ on_fetch_message(DepotJob *job, const DepotMessage *message, const char *type)
 	{
 		const char *source = depot_bases_url(&package->repository, (int) base);
 
+		if (source != NULL)
+			depot_bases_note(source, true);
 		depot_agent_stop(job->fetch);
 		job->fetch = NULL;
 		package->source = MemoryContextStrdup(job->context,

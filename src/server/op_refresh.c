@@ -333,6 +333,7 @@ finish(DepotJob *job, const DepotMessage *message)
 	refresh->result.expires_epoch_s = depot_message_integer(message, "expires", 0);
 	job->on_message = NULL;
 	job->on_agent_error = NULL;
+	depot_bases_note(depot_bases_url(&refresh->row, refresh->bases.current), true);
 	depot_trust_read_files(refresh->trust, message);
 	depot_job_transact(job, record_refresh);
 }

@@ -195,6 +195,35 @@ cmp_ok($max{fetch_memory_kb}, '>', 1000, 'and that of fetch');
 cmp_ok($max{fetch_memory_kb}, '<', MEMORY_LIMIT_KB, 'which was not, either');
 note("check: $max{memory_kb} kB, fetch: $max{fetch_memory_kb} kB, $max{samples} samples");
 
+# ---- an address that cannot be reached is tried last, until a refresh has reached it ----
+
+my $dead = start_web($good);
+my $source = "SELECT source FROM depot.activity_log WHERE action = 'install' ORDER BY id DESC LIMIT 1";
+add_repository($node, $dead->{http}, name => 'dead', root => "$good/metadata/1.root.json");
+$node->safe_psql('postgres', "UPDATE depot.repository SET mirrors = ARRAY['file://$good'] WHERE name = 'dead'");
+
+# Installs a package and removes it again; returns the warnings.
+sub install_from_dead
+{
+	my ($package) = @_;
+	my @said = grep { /WARNING/ } psql_notices($node, 'postgres', "SELECT install_extension('$package', repository => 'dead')");
+	$node->safe_psql('postgres', "SELECT uninstall_extension('$package')");
+	return @said;
+}
+
+stop_web($dead);
+my @said = install_from_dead('depot_demo');
+like("@said", qr/^\S*\s*WARNING:  repository "dead": address "\Q$dead->{http}\E" is skipped: .* no connection$/, 'an address that is down is skipped');
+is(scalar(install_from_dead($_)), 0, "then it is not tried where another delivers: $_") foreach qw(depot_demo depot_demo);
+is($node->safe_psql('postgres', $source), "file://$good", 'which is the one that was used');
+start_web_again($dead);
+is(scalar(install_from_dead('depot_demo')), 0, 'up again, it still has its time');
+is($node->safe_psql('postgres', $source), "file://$good", 'as long as nobody has asked it');
+$node->safe_psql('postgres', "SELECT refresh_extension_repository('dead')");
+is(scalar(install_from_dead('depot_demo')), 0, 'once a refresh has reached it');
+is($node->safe_psql('postgres', $source), $dead->{http}, 'it is the first again');
+$node->safe_psql('postgres', "SELECT drop_extension_repository('dead')");
+
 # ---- when every address fails, the error is the one that tells most ----
 
 publish_again();
