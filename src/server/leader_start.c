@@ -66,12 +66,16 @@ depot_leader_may_serve(void)
 	return !is_blind;
 }
 
-/* Between two steps an end is an orderly one, which the log need not call FATAL; within one it is an error. */
+/*
+ * Between two steps an end is an orderly one, which the log need not call FATAL; within one it is an error.  And there
+ * is no query to cancel.
+ */
 static void
 go_on_shutdown(void)
 {
 	if (ProcDiePending)
 		proc_exit(1);
+	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 }
 
