@@ -55,6 +55,7 @@ extern bool depot_agent_check_refresh(DepotAgent *agent, const json_t *command, 
 extern bool depot_agent_check_prepare(DepotAgent *agent, const json_t *command, DepotError *error);
 extern bool depot_agent_check_package(DepotAgent *agent, const json_t *command, DepotError *error);
 extern bool depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotError *error);
+extern bool depot_agent_check_verify_tree(DepotAgent *agent, const json_t *command, DepotError *error);
 
 /* Brings a file of the repository, of at most max_bytes and with this digest; *missing: it has none. */
 typedef struct DepotAgentSource

@@ -66,6 +66,7 @@ static const DepotAgentCommand check_commands[] = {
 	{"prepare", depot_agent_check_prepare},
 	{"package", depot_agent_check_package},
 	{"verify_files", depot_agent_check_verify_files},
+	{"verify_tree", depot_agent_check_verify_tree},
 	{NULL, NULL}
 };
 

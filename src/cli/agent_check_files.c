@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/agent.h"
+#include "cli/agent_check_files.h"
 #include "common/digest.h"
 #include "common/files.h"
 #include "common/json.h"
@@ -44,7 +45,7 @@ report_problem(FileCheck *check, const char *path, const char *problem, DepotErr
  * must be (then what was below it is gone); *status is of the last part otherwise.
  */
 static bool
-find_file(const FileCheck *check, const char *path, struct stat *status, const char **problem,
+find_file(int depot_fd, const char *path, struct stat *status, const char **problem,
 		  DepotError *error)
 {
 	char		prefix[DEPOT_SERVED_PATH_BYTES];
@@ -56,31 +57,30 @@ find_file(const FileCheck *check, const char *path, struct stat *status, const c
 		end += strcspn(end, "/");
 		memcpy(prefix, path, (size_t) (end - path));
 		prefix[end - path] = '\0';
-		if (fstatat(check->depot_fd, prefix, status, AT_SYMLINK_NOFOLLOW) != 0)
+		if (fstatat(depot_fd, prefix, status, AT_SYMLINK_NOFOLLOW) != 0)
 		{
 			if (errno != ENOENT && errno != ENOTDIR)
 				return depot_error_set_errno(error, errno, "could not examine \"%s\"", prefix);
-			*problem = "missing";
+			*problem = DEPOT_AGENT_FILE_MISSING;
 			return true;
 		}
 		if (*end != '\0' && !S_ISDIR(status->st_mode))
 		{
-			*problem = "missing";
+			*problem = DEPOT_AGENT_FILE_MISSING;
 			return true;
 		}
 	}
 	return true;
 }
 
-/* Says what is wrong with a served file; *problem NULL: nothing. */
-static bool
-examine_file(const FileCheck *check, const char *path, const DepotManifestFile *file, const char **problem,
-			 DepotError *error)
+bool
+depot_agent_examine_file(int depot_fd, const char *path, const DepotManifestFile *file, const char **problem,
+						 DepotError *error)
 {
 	char		found[DEPOT_SHA256_HEX_BYTES];
 	struct stat status = {0};
 
-	if (!find_file(check, path, &status, problem, error))
+	if (!find_file(depot_fd, path, &status, problem, error))
 		return false;
 	if (*problem != NULL)
 		return true;
@@ -90,7 +90,7 @@ examine_file(const FileCheck *check, const char *path, const DepotManifestFile *
 		*problem = "wrong size";
 	else if ((status.st_mode & 07777) != file->mode)
 		*problem = "wrong mode";
-	else if (!depot_digest_file(check->depot_fd, path, found, NULL, error))
+	else if (!depot_digest_file(depot_fd, path, found, NULL, error))
 		return false;
 	else if (strcmp(found, file->sha256) != 0)
 		*problem = "changed";
@@ -116,7 +116,7 @@ read_manifest(FileCheck *check, const char *package, const char *sha256, DepotMa
 	depot_buffer_init(&text);
 	depot_manifest_path(package, member);
 	if (!depot_store_served_path(&check->layout, member, path, error) ||
-		!find_file(check, path, &status, &problem, error))
+		!find_file(check->depot_fd, path, &status, &problem, error))
 		goto done;
 	if (problem == NULL && !S_ISREG(status.st_mode))
 		problem = "not a regular file";
@@ -156,16 +156,16 @@ examine_package(FileCheck *check, const DepotManifest *manifest, DepotError *err
 		const char *problem;
 
 		if (!depot_store_served_path(&check->layout, file->path, path, error) ||
-			!examine_file(check, path, file, &problem, error) ||
+			!depot_agent_examine_file(check->depot_fd, path, file, &problem, error) ||
 			(problem != NULL && !report_problem(check, path, problem, error)))
 			return false;
 	}
 	return true;
 }
 
-/* Reads where a part of packages is served: "share" or "lib". */
+/* Reads where a part of packages is served. */
 static bool
-parse_layout(const json_t *command, const char *member, char *out, size_t out_bytes, DepotError *error)
+parse_place(const json_t *command, const char *member, char *out, size_t out_bytes, DepotError *error)
 {
 	const char *path;
 
@@ -178,6 +178,23 @@ parse_layout(const json_t *command, const char *member, char *out, size_t out_by
 }
 
 bool
+depot_agent_parse_layout(const json_t *command, DepotLayout *layout, DepotError *error)
+{
+	return parse_place(command, "share", layout->share, sizeof(layout->share), error) &&
+		parse_place(command, "lib", layout->lib, sizeof(layout->lib), error);
+}
+
+int
+depot_agent_open_depot(const DepotAgent *agent, DepotError *error)
+{
+	int			fd = openat(agent->directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		depot_error_set_errno(error, errno, "could not open the depot directory");
+	return fd;
+}
+
+bool
 depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotError *error)
 {
 	FileCheck	check = {.agent = agent, .depot_fd = -1};
@@ -186,8 +203,7 @@ depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotEr
 	const char *sha256;
 	bool		ok = false;
 
-	if (!parse_layout(command, "share", check.layout.share, sizeof(check.layout.share), error) ||
-		!parse_layout(command, "lib", check.layout.lib, sizeof(check.layout.lib), error) ||
+	if (!depot_agent_parse_layout(command, &check.layout, error) ||
 		!depot_json_get_string(command, "package", true, &package, DEPOT_ERROR_AGENT, error) ||
 		!depot_name_check_package(package, "package", error) ||
 		!depot_json_get_string(command, "manifest_sha256", true, &sha256, DEPOT_ERROR_AGENT, error))
@@ -197,13 +213,9 @@ depot_agent_check_verify_files(DepotAgent *agent, const json_t *command, DepotEr
 		depot_error_set(error, DEPOT_ERROR_AGENT, "member \"manifest_sha256\" is not a digest");
 		goto done;
 	}
-	/* the agent's directory is D/var */
-	check.depot_fd = openat(agent->directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check.depot_fd = depot_agent_open_depot(agent, error);
 	if (check.depot_fd < 0)
-	{
-		depot_error_set_errno(error, errno, "could not open the depot directory");
 		goto done;
-	}
 	if (!read_manifest(&check, package, sha256, &manifest, error) ||
 		(manifest != NULL && !examine_package(&check, manifest, error)))
 		goto done;

@@ -218,4 +218,14 @@ extern bool depot_store_activate(int root_fd, const DepotLayout *layout, DepotSt
 extern bool depot_store_deactivate(int root_fd, const DepotLayout *layout, DepotState *state,
 								   const char *package, DepotError *error);
 
+/*
+ * Enters a package whose served manifest was verified, and is that of the archive with this digest, into *state, for
+ * depot_store_save_state.  An entry of a change that a crash interrupted stays as it is.
+ */
+extern bool depot_store_adopt(int root_fd, const DepotLayout *layout, DepotState *state, const char *package,
+							  const char *digest, const char *manifest_sha256, DepotError *error);
+
+/* Lets a package's entry name its files, and no digest, so that no row can be taken for applied. */
+extern void depot_store_doubt(DepotState *state, const char *package);
+
 #endif							/* DEPOT_STORE_H */

@@ -12,6 +12,8 @@
 #ifndef DEPOT_STORE_INTERNAL_H
 #define DEPOT_STORE_INTERNAL_H
 
+#include <jansson.h>
+
 #include "common/store.h"
 
 /* The depot's directories are for the server's user alone, like the data directory. */
@@ -84,6 +86,12 @@ extern const DepotAppliedFile *depot_store_find_file(const DepotAppliedPackage *
  */
 extern bool depot_store_replace(int root_fd, DepotState *state, const char *package,
 								DepotAppliedPackage *entry, DepotError *error);
+
+/*
+ * Returns a new JSON string with everything but printable ASCII, and '%', as %XX: a path may have bytes that no
+ * JSON text can have.  NULL when out of memory.
+ */
+extern json_t *depot_store_encode_path(const char *path);
 
 /* Writes state.json durably, into space that depot_store_reserve_state set aside where there is some. */
 extern bool depot_store_write_state(int root_fd, const void *bytes, size_t length_bytes, DepotError *error);

@@ -183,9 +183,8 @@ depot_store_replace(int root_fd, DepotState *state, const char *package, DepotAp
 	return true;
 }
 
-/* Returns a new JSON string with everything but printable ASCII, and '%', as %XX. */
-static json_t *
-encode_path(const char *path)
+json_t *
+depot_store_encode_path(const char *path)
 {
 	DepotBuffer text;
 	json_t	   *value = NULL;
@@ -240,7 +239,7 @@ write_package(const DepotAppliedPackage *package)
 	for (int i = 0; i < package->file_count && ok; i++)
 	{
 		const DepotAppliedFile *file = &package->files[i];
-		json_t	   *element = json_pack("{s:o, s:I, s:s, s:i}", "path", encode_path(file->path),
+		json_t	   *element = json_pack("{s:o, s:I, s:s, s:i}", "path", depot_store_encode_path(file->path),
 										"size", (json_int_t) file->size_bytes, "sha256", file->sha256,
 										"mode", (int) file->mode);
 
@@ -273,7 +272,7 @@ depot_store_save_state(int root_fd, const DepotState *state, DepotError *error)
 		document = json_pack("{s:i, s:{s:s, s:i, s:s, s:o}, s:O}", "format", DEPOT_STATE_FORMAT, "stamp",
 							 "system_identifier", stamp->system_identifier,
 							 "postgresql_major", stamp->postgresql_major, "platform", stamp->platform,
-							 "path", encode_path(stamp->path), "packages", packages);
+							 "path", depot_store_encode_path(stamp->path), "packages", packages);
 	if (document == NULL)
 	{
 		ok = out_of_memory(error);

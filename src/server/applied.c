@@ -12,28 +12,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "access/xlog.h"
 #include "common/files.h"
+#include "common/seal.h"
 #include "miscadmin.h"
 #include "server/applied.h"
 #include "server/errors.h"
 #include "server/paths.h"
-#include "server/platform.h"
 #include "server/shmem_use.h"
+#include "server/stamp.h"
 
 static int	root_fd = -1;
 static int	var_fd = -1;
 static DepotState state;
-
-static void
-fill_stamp(DepotStamp *stamp)
-{
-	memset(stamp, 0, sizeof(*stamp));
-	snprintf(stamp->system_identifier, sizeof(stamp->system_identifier), UINT64_FORMAT, GetSystemIdentifier());
-	stamp->postgresql_major = PG_MAJORVERSION_NUM;
-	strlcpy(stamp->platform, depot_platform_name(), sizeof(stamp->platform));
-	strlcpy(stamp->path, depot_paths_directory(), sizeof(stamp->path));
-}
+static DepotSeal *seal;			/* of what was verified */
 
 void
 depot_applied_open(void)
@@ -47,9 +38,12 @@ depot_applied_open(void)
 	var_fd = depot_files_open_directory(root_fd, "var", &error);
 	if (var_fd < 0)
 		depot_errors_raise(ERROR, &error);
-	fill_stamp(&stamp);
+	depot_stamp_fill(&stamp);
 	if (!depot_store_load_state(root_fd, &stamp, &state, &is_fresh, &error))
 		depot_errors_raise(ERROR, &error);
+	seal = depot_seal_read(root_fd, depot_stamp_of_seal());
+	if (seal == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 }
 
 bool
@@ -62,7 +56,7 @@ depot_applied_read(DepotState *copy, DepotError *error)
 
 	if (fd < 0)
 		return depot_error_set_errno(error, errno, "could not open directory \"%s\"", depot_paths_directory());
-	fill_stamp(&stamp);
+	depot_stamp_fill(&stamp);
 	ok = depot_store_load_state(fd, &stamp, copy, &is_fresh, error);
 	close(fd);
 	return ok;
@@ -235,6 +229,38 @@ end_moves(bool is_outermost)
 		depot_shmem_end_moves();
 }
 
+/*
+ * Seals the files of a package that were made served just now, before which an agent verified them.  Where that fails
+ * they are verified at the next start, so it is no error.
+ */
+static void
+seal_package(const char *package)
+{
+	const DepotAppliedPackage *applied = depot_applied_find(package);
+	DepotError	error;
+	bool		ok = true;
+
+	for (int i = 0; applied != NULL && i < applied->file_count && ok; i++)
+	{
+		char		identity[DEPOT_SEAL_IDENTITY_BYTES];
+
+		if (depot_seal_identify(root_fd, applied->files[i].path, identity))
+			ok = depot_seal_add(seal, applied->files[i].path, identity, &error);
+	}
+	if (!ok || !depot_seal_write(seal, root_fd, &error))
+		depot_errors_raise(LOG, &error);
+}
+
+/* What leaves the served tree is sealed no more. */
+static void
+unseal_package(const char *package)
+{
+	const DepotAppliedPackage *applied = depot_applied_find(package);
+
+	for (int i = 0; applied != NULL && i < applied->file_count; i++)
+		depot_seal_remove(seal, applied->files[i].path);
+}
+
 /* Once begun it is carried through: neither a cancel nor a shutdown shall leave half of it in memory. */
 bool
 depot_applied_activate(const char *staging, const DepotManifest *manifest, const char *digest,
@@ -245,8 +271,11 @@ depot_applied_activate(const char *staging, const DepotManifest *manifest, const
 
 	HOLD_INTERRUPTS();
 	depot_applied_begin_move(manifest->package);
+	unseal_package(manifest->package);
 	ok = depot_store_activate(root_fd, depot_paths_layout(), &state, staging, manifest, digest,
 							  manifest_sha256, resumed, error);
+	if (ok)
+		seal_package(manifest->package);
 	end_moves(is_outermost);
 	RESUME_INTERRUPTS();
 	return ok;
@@ -260,6 +289,7 @@ depot_applied_deactivate(const char *package, DepotError *error)
 
 	HOLD_INTERRUPTS();
 	depot_applied_begin_move(package);
+	unseal_package(package);
 	ok = depot_store_deactivate(root_fd, depot_paths_layout(), &state, package, error);
 	end_moves(is_outermost);
 	RESUME_INTERRUPTS();

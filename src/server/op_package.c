@@ -274,10 +274,9 @@ send_check(DepotJob *job)
 					 depot_job_staging(job)->name,
 					 depot_settings_max_unpacked_mb * DEPOT_MEGABYTE,
 					 depot_settings_max_package_mb * DEPOT_MEGABYTE);
-	appendStringInfo(&line, ",\"server\":{\"major\":%d,\"minor\":%d,\"os\":\"%s\",\"arch\":\"%s\","
-					 "\"libc\":\"glibc\",\"libc_version\":\"%s\"}}",
-					 PG_MAJORVERSION_NUM, depot_platform_minor(), depot_platform_os(),
-					 depot_platform_arch(), depot_platform_libc_version());
+	appendStringInfoString(&line, ",\"server\":");
+	depot_platform_append(&line);
+	appendStringInfoChar(&line, '}');
 	package->is_checking = true;
 	depot_agent_send(job->check, line.data);
 }

@@ -20,6 +20,7 @@
 #include "server/errors.h"
 #include "server/owner.h"
 #include "server/paths.h"
+#include "server/served.h"
 #include "server/settings.h"
 #include "storage/fd.h"
 
@@ -108,6 +109,18 @@ find_directories(void)
 	snprintf(library_path.element, sizeof(library_path.element), "%s/%s", directory, layout.lib);
 }
 
+/* Before any session can look there. */
+static bool
+verify_tree(int root_fd)
+{
+	char	   *reason = depot_served_verify(root_fd);
+
+	if (reason == NULL)
+		return true;
+	snprintf(start_reason, sizeof(start_reason), "Could not verify the served tree: %s", reason);
+	return false;
+}
+
 /* With extension_destdir set, a missing tree breaks the server's own extensions: it comes first. */
 static bool
 make_tree(void)
@@ -132,8 +145,10 @@ make_tree(void)
 	ok = depot_store_prepare(root_fd, &layout, &error);
 	if (!ok)
 		snprintf(start_reason, sizeof(start_reason), "Could not make the served tree: %s.", error.message);
+	else
+		ok = depot_owner_take(directory, start_reason, sizeof(start_reason)) && verify_tree(root_fd);
 	close(root_fd);
-	return ok && depot_owner_take(directory, start_reason, sizeof(start_reason));
+	return ok;
 }
 
 /*

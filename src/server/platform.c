@@ -78,6 +78,15 @@ depot_platform_minor(void)
 	return atoi(number) % 100;
 }
 
+void
+depot_platform_append(StringInfo out)
+{
+	appendStringInfo(out, "{\"major\":%d,\"minor\":%d,\"os\":\"%s\",\"arch\":\"%s\",\"libc\":\"glibc\","
+					 "\"libc_version\":\"%s\"}",
+					 PG_MAJORVERSION_NUM, depot_platform_minor(), depot_platform_os(), depot_platform_arch(),
+					 depot_platform_libc_version());
+}
+
 const char *
 depot_platform_agent_program(const char *name)
 {

@@ -12,6 +12,7 @@
 #define DEPOT_PLATFORM_H
 
 #include "common/name.h"
+#include "lib/stringinfo.h"
 
 /* The version of this library. */
 #define DEPOT_LIBRARY_VERSION "1.0.0"
@@ -31,6 +32,9 @@ extern int	depot_platform_minor(void);
  * that is before pg_depot was made.
  */
 extern int64 depot_platform_reference_time(void);
+
+/* Appends what a check agent is told of this server: the member "server" of its commands. */
+extern void depot_platform_append(StringInfo out);
 
 /* Finds the agents' program beside the library or in the server's bindir; NULL when it is in neither. */
 extern const char *depot_platform_agent_program(const char *name);

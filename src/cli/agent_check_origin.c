@@ -1,0 +1,164 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent_check_origin.c
+ *	  The check agent: was this manifest signed, as far as this server's own
+ *	  files and pins tell?
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "cli/agent_check_origin.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/agent_trust.h"
+#include "common/files.h"
+#include "common/name.h"
+#include "common/publisher.h"
+#include "common/store.h"
+#include "common/trusted_roots.h"
+
+typedef struct Search
+{
+	const DepotAgentOrigins *origins;
+	const DepotManifest *manifest;
+	const char *manifest_sha256;
+	char	   *digest;
+	char		target[DEPOT_PATH_MAX_BYTES + 1];
+	bool		is_found;
+	DepotError	reason;			/* of the last repository that does not prove it */
+} Search;
+
+/* Digests the file of a pinned root.  It is the administrator's, so a link may lead to it. */
+static bool
+digest_pinned_file(const char *path, char sha256[DEPOT_SHA256_HEX_BYTES], DepotError *error)
+{
+	char		bytes[DEPOT_TUF_ROOT_MAX_BYTES];
+	FILE	   *file = fopen(path, "re");
+	size_t		length;
+	bool		ok;
+
+	if (file == NULL)
+		return depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "its pinned root \"%s\" could not be read", path);
+	length = fread(bytes, 1, sizeof(bytes), file);
+	ok = ferror(file) == 0 && length < sizeof(bytes);
+	(void) fclose(file);
+	if (!ok)
+		return depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "its pinned root \"%s\" could not be read", path);
+	depot_digest_sha256_hex(bytes, length, sha256);
+	return true;
+}
+
+/* Makes the members of a command that say where trust in a repository begins; NULL with the reason. */
+static json_t *
+make_anchor(const DepotAgentOrigins *origins, const char *repository, DepotError *error)
+{
+	DepotTrustedRoot pin = {.sha256 = ""};
+	json_t	   *anchor;
+	bool		is_pinned = depot_trusted_roots_find(origins->trusted_roots, repository, &pin);
+
+	if (!is_pinned && origins->trusted_roots[0] != '\0')
+	{
+		depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "\"depot.trusted_roots\" does not name repository \"%s\"",
+						repository);
+		return NULL;
+	}
+	if (pin.path[0] != '\0' && !digest_pinned_file(pin.path, pin.sha256, error))
+		return NULL;
+	anchor = json_pack("{s:s, s:b}", "repository", repository, "pinned", (int) is_pinned);
+	if (anchor == NULL || (is_pinned && json_object_set_new(anchor, "initial_root_sha256",
+															 json_string(pin.sha256)) != 0))
+	{
+		json_decref(anchor);
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+		return NULL;
+	}
+	return anchor;
+}
+
+static bool
+compare_target(Search *search, const DepotTufTarget *target, DepotError *error)
+{
+	json_t	   *custom = target->custom != NULL ? json_object_get(target->custom, "pg_depot") : NULL;
+	char		manifest_sha256[DEPOT_SHA256_HEX_BYTES] = "";
+	DepotManifest *described;
+	bool		ok;
+
+	if (custom == NULL || target->depth > 1)
+		return depot_error_set(error, DEPOT_ERROR_MANIFEST, "the signed target does not describe a package");
+	described = depot_manifest_from_custom(custom, target->path, manifest_sha256, error);
+	ok = described != NULL && depot_publisher_check_package(target->delegation, described, error);
+	depot_manifest_free(described);
+	if (ok && strcmp(manifest_sha256, search->manifest_sha256) != 0)
+		ok = depot_error_set(error, DEPOT_ERROR_DIGEST_MISMATCH, "it is not the manifest that repository signed");
+	if (ok)
+		memcpy(search->digest, target->sha256, DEPOT_SHA256_HEX_BYTES);
+	return ok;
+}
+
+/* Looks the target up in the metadata that this server trusts of one repository. */
+static bool
+search_repository(Search *search, const char *repository, DepotError *error)
+{
+	DepotTufClient *client = NULL;
+	DepotTufTarget target;
+	int			metadata_fd = -1;
+	bool		ok = false;
+	json_t	   *anchor = make_anchor(search->origins, repository, error);
+
+	if (anchor != NULL)
+		client = depot_agent_load_target(search->origins->agent, anchor, search->target, time(NULL), false,
+										 &target, &metadata_fd, error);
+	if (client != NULL)
+	{
+		ok = compare_target(search, &target, error);
+		(void) close(metadata_fd);
+		depot_tuf_close(client);
+	}
+	json_decref(anchor);
+	return ok;
+}
+
+/* A DepotFilesVisit over the directories of var/metadata. */
+static bool
+try_repository(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
+			   DepotError *error)
+{
+	Search	   *search = context;
+
+	(void) directory_fd;
+	(void) size_bytes;
+	(void) error;
+	if (!search->is_found && S_ISDIR(mode) && depot_name_is_package(path))
+		search->is_found = search_repository(search, path, &search->reason);
+	return true;
+}
+
+bool
+depot_agent_find_origin(const DepotAgentOrigins *origins, const DepotManifest *manifest,
+						const char *manifest_sha256, char digest[DEPOT_SHA256_HEX_BYTES], DepotError *error)
+{
+	Search		search = {
+		.origins = origins, .manifest = manifest, .manifest_sha256 = manifest_sha256, .digest = digest
+	};
+	const char *metadata = strchr(DEPOT_METADATA, '/') + 1;
+	int			length;
+
+	length = snprintf(search.target, sizeof(search.target), "pg%d/%s-%s/%s/%s/%s-%s.tar.zst",
+					  manifest->postgresql_major, manifest->platform_os, manifest->platform_arch,
+					  manifest->package, manifest->version, manifest->package, manifest->version);
+	if (length < 0 || (size_t) length >= sizeof(search.target))
+		return depot_error_set(error, DEPOT_ERROR_MANIFEST, "its name or version is too long");
+	depot_error_set(&search.reason, DEPOT_ERROR_TARGET_UNKNOWN, "this server has no metadata of a repository");
+	if (!depot_files_walk(origins->agent->directory_fd, metadata, try_repository, &search, error))
+		return false;
+	if (!search.is_found && error != NULL)
+		*error = search.reason;
+	return search.is_found;
+}

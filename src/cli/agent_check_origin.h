@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * agent_check_origin.h
+ *	  The check agent: was this manifest signed, as far as this server's own
+ *	  files and pins tell?
+ *
+ * SPDX-License-Identifier: PostgreSQL
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef DEPOT_AGENT_CHECK_ORIGIN_H
+#define DEPOT_AGENT_CHECK_ORIGIN_H
+
+#include "cli/agent.h"
+#include "common/digest.h"
+#include "common/manifest.h"
+
+/* What is given with a command that asks for origins; strings are borrowed from it. */
+typedef struct DepotAgentOrigins
+{
+	DepotAgent *agent;
+	const char *trusted_roots;	/* depot.trusted_roots; "": what this server saw first counts */
+} DepotAgentOrigins;
+
+/*
+ * Finds the package whose signed description names a manifest with the digest manifest_sha256, and puts the
+ * package's digest into digest.  manifest, which is not believed before, says what to look for.  Freshness is not
+ * asked.  False with an error that says why nothing proves it.
+ */
+extern bool depot_agent_find_origin(const DepotAgentOrigins *origins, const DepotManifest *manifest,
+									const char *manifest_sha256, char digest[DEPOT_SHA256_HEX_BYTES],
+									DepotError *error);
+
+#endif							/* DEPOT_AGENT_CHECK_ORIGIN_H */
