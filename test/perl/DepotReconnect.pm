@@ -87,8 +87,9 @@ sub obey
 sub sqlstate_of
 {
 	my ($session) = @_;
-	return '08006' if !$session || $session->ping <= 0 && ($session->state // '') !~ $tolerated;
-	return $session->state;
+	my $sqlstate = $session ? $session->state : $DBI::state;
+	return $sqlstate if $sqlstate =~ $tolerated || $session && $session->ping > 0;
+	return '08006';
 }
 
 # Runs statements, connecting first where there is no session; returns whether all succeeded.
