@@ -23,20 +23,21 @@ COMMENT ON FUNCTION pg_catalog.refresh_extension_repository(text) IS
     'fetches and checks the metadata of one repository, or of all';
 
 CREATE FUNCTION pg_catalog.install_extension(extension text, version text DEFAULT NULL, repository text DEFAULT NULL,
-    dry_run boolean DEFAULT false,
+    dry_run boolean DEFAULT false, wait_for text DEFAULT NULL,
     OUT package text, OUT version text, OUT action text, OUT size_bytes bigint, OUT restart_required boolean,
     OUT repository text)
     RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'depot_install_extension';
-COMMENT ON FUNCTION pg_catalog.install_extension(text, text, text, boolean) IS
+COMMENT ON FUNCTION pg_catalog.install_extension(text, text, text, boolean, text) IS
     'installs the files of an extension or package and what it needs; dry_run only tells what would be done';
 
 CREATE FUNCTION pg_catalog.update_extension(extension text, version text DEFAULT NULL, dry_run boolean DEFAULT false,
+    wait_for text DEFAULT NULL,
     OUT package text, OUT version text, OUT action text, OUT size_bytes bigint, OUT restart_required boolean,
     OUT repository text)
     RETURNS SETOF record LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'depot_update_extension';
-COMMENT ON FUNCTION pg_catalog.update_extension(text, text, boolean) IS
+COMMENT ON FUNCTION pg_catalog.update_extension(text, text, boolean, text) IS
     'installs newer files of an installed extension; ALTER EXTENSION ... UPDATE in each database then uses them';
 
 CREATE PROCEDURE pg_catalog.update_extension_everywhere(extension text, version text DEFAULT NULL,

@@ -277,6 +277,18 @@ CREATE FUNCTION depot.report_node(report text) RETURNS void
 COMMENT ON FUNCTION depot.report_node(text) IS
     'takes a standby''s report of itself, as a role that add_extension_node lets do that';
 
+-- pg_receivewal, backups and logical replication replay nothing.
+CREATE FUNCTION depot.streaming_servers() RETURNS SETOF text
+    LANGUAGE sql STABLE PARALLEL RESTRICTED AS $$
+    SELECT r.application_name
+    FROM pg_catalog.pg_stat_replication r
+    WHERE r.state IN ('startup', 'catchup', 'streaming') AND r.replay_lsn IS NOT NULL
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s
+                      WHERE s.active_pid = r.pid AND s.slot_type = 'logical')
+    $$;
+COMMENT ON FUNCTION depot.streaming_servers() IS
+    'names of the servers that stream from this one and replay what they receive, one for each';
+
 -- How the views judge versions and builds.  What is no version or no description has an answer, too.
 
 CREATE FUNCTION depot.compare_versions(a text, b text) RETURNS integer

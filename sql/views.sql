@@ -140,15 +140,10 @@ CREATE VIEW depot.outdated AS
     WHERE n.package IS NOT NULL OR p.withdrawn IS NOT NULL;
 
 -- This server tells of itself; others report to the primary.  What streams from here without a report is a server of which
--- nothing is known, and so is each of several that share a name.  pg_receivewal, backups and logical replication replay
--- nothing.
+-- nothing is known, and so are several that share a name.
 CREATE VIEW depot.nodes AS
     WITH streaming AS (
-        SELECT r.application_name AS name, count(*) AS servers
-        FROM pg_stat_replication r
-        WHERE r.state IN ('startup', 'catchup', 'streaming') AND r.replay_lsn IS NOT NULL
-          AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')
-        GROUP BY r.application_name
+        SELECT s.name, count(*) AS servers FROM depot.streaming_servers() s (name) GROUP BY s.name
     ), told AS (
         SELECT k.name, k.is_this, k.is_current, k.applied_generation, k.last_seen, k.missing, k.error,
                k.restart_required, k.version, k.server_version, k.libc_version, k.platform

@@ -160,6 +160,9 @@ extern void depot_catalog_add_node(const char *name, const char *role);
 extern bool depot_catalog_drop_node(const char *name);
 extern void depot_catalog_write_node(const char *name, const DepotNodeContent *content);
 
+/* Names of the servers that stream from here and replay what they receive, one for each; returns how many. */
+extern int	depot_catalog_read_streaming(const char ***names);
+
 /* One line of history. Strings may be NULL. */
 typedef struct DepotHistoryRow
 {

@@ -132,3 +132,15 @@ depot_catalog_write_node(const char *name, const DepotNodeContent *content)
 						  " error = nullif($9, ''), changed_at = pg_catalog.clock_timestamp() WHERE name = $1",
 						  lengthof(types), types, values, NULL);
 }
+
+int
+depot_catalog_read_streaming(const char ***names)
+{
+	uint64		count = depot_catalog_execute(SPI_OK_SELECT, "SELECT depot.streaming_servers()",
+											  0, NULL, NULL, NULL);
+
+	*names = depot_catalog_alloc(sizeof(char *) * Max(count, 1));
+	for (uint64 i = 0; i < count; i++)
+		(*names)[i] = depot_catalog_text(i, 1);
+	return (int) count;
+}

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "commands/extension.h"
+#include "common/wait_for.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "server/call.h"
@@ -186,10 +187,16 @@ depot_refresh_extension_repository(PG_FUNCTION_ARGS)
 
 /* Asks for an installation or update: extension and version are the first arguments of both. */
 static void
-request_packages(FunctionCallInfo fcinfo, DepotRequestKind kind, const char *repository, bool is_dry_run)
+request_packages(FunctionCallInfo fcinfo, DepotRequestKind kind, const char *repository, bool is_dry_run,
+				 const char *wait_for)
 {
 	char	   *extension = required_argument(fcinfo, 0, "extension");
 	StringInfoData argument;
+	DepotError	error;
+	int			count;
+
+	if (wait_for != NULL && !depot_wait_for_parse(wait_for, &count, &error))
+		depot_errors_raise(ERROR, &error);
 
 	initStringInfo(&argument);
 	appendStringInfoChar(&argument, '{');
@@ -197,6 +204,7 @@ request_packages(FunctionCallInfo fcinfo, DepotRequestKind kind, const char *rep
 	depot_call_append_text(&argument, "version", text_argument(fcinfo, 1));
 	depot_call_append_text(&argument, "repository", repository);
 	depot_call_append_bool(&argument, "dry_run", is_dry_run);
+	depot_call_append_text(&argument, "wait_for", wait_for);
 	appendStringInfoChar(&argument, '}');
 	depot_call_return_rows(fcinfo, depot_call_leader(kind, extension, &argument, is_dry_run));
 }
@@ -205,14 +213,15 @@ Datum
 depot_install_extension(PG_FUNCTION_ARGS)
 {
 	request_packages(fcinfo, DEPOT_REQUEST_INSTALL, text_argument(fcinfo, 2),
-					 bool_argument(fcinfo, 3, "dry_run"));
+					 bool_argument(fcinfo, 3, "dry_run"), text_argument(fcinfo, 4));
 	return (Datum) 0;
 }
 
 Datum
 depot_update_extension(PG_FUNCTION_ARGS)
 {
-	request_packages(fcinfo, DEPOT_REQUEST_UPDATE, NULL, bool_argument(fcinfo, 2, "dry_run"));
+	request_packages(fcinfo, DEPOT_REQUEST_UPDATE, NULL, bool_argument(fcinfo, 2, "dry_run"),
+					 text_argument(fcinfo, 3));
 	return (Datum) 0;
 }
 

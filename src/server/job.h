@@ -68,6 +68,9 @@ struct DepotJob
 	 */
 	void		(*on_end) (DepotJob *job, const DepotReport *report);
 
+	/* of a job that is done, and waits for other servers (job_wait.c): for how long; 0: it is not done */
+	TimestampTz wait_until;
+
 	/* undoes what the job did outside transactions, before its error is answered; NULL: nothing */
 	DepotJobStep on_failure;
 
@@ -96,6 +99,7 @@ struct DepotJob
 	void	   *state;			/* of the kind of job */
 	void	   *operation;		/* of the operation that runs (refresh, package, usage) */
 	void	   *restore;		/* of op_restore, which runs other operations */
+	void	   *wait;			/* of job_wait */
 	void	   *payload;		/* of op_payload, which others run beside their own */
 };
 
@@ -330,6 +334,13 @@ extern void depot_job_repeat_reconcile(void);
  */
 extern TimestampTz depot_nodes_next_at(void);
 extern void depot_nodes_start(DepotJob *job);
+
+/*
+ * Waits, after a commit, until wait_for servers (common/wait_for.h) report that their files have reached generation, or
+ * depot.wait_for_timeout has passed: then a WARNING names those that have not.  Goes on with then either way; subject,
+ * of the WARNING, lives as long as the job.
+ */
+extern void depot_wait_begin(DepotJob *job, int wait_for, int64 generation, const char *subject, DepotJobStep then);
 
 /* Kinds of jobs. */
 extern void depot_install_start(DepotJob *job);

@@ -15,9 +15,11 @@
 
 #include "common/name.h"
 #include "common/version.h"
+#include "common/wait_for.h"
 #include "server/catalog.h"
 #include "server/job_install.h"
 #include "server/platform.h"
+#include "server/settings.h"
 #include "utils/memutils.h"
 
 /* More rounds than this mean that others change the rows all the time. */
@@ -78,6 +80,7 @@ read_request(DepotJob *job, InstallJob *state)
 	const char *repository;
 	const char *extension_version;
 	const char *why;
+	const char *wait_for;
 
 	if (argument == NULL)
 		depot_job_raise(&error);
@@ -86,6 +89,9 @@ read_request(DepotJob *job, InstallJob *state)
 	repository = depot_message_string(argument, "repository");
 	extension_version = depot_message_string(argument, "extension_version");
 	why = depot_message_string(argument, "why");
+	wait_for = depot_message_string(argument, "wait_for");
+	if (wait_for == NULL || !depot_wait_for_parse(wait_for, &state->wait_for, &error))
+		(void) depot_wait_for_parse(job->slot >= 0 ? depot_settings_wait_for : "local", &state->wait_for, &error);
 	state->request.name = pstrdup(name != NULL ? name : "");
 	state->request.constraint = version != NULL ? pstrdup(version) : NULL;
 	state->request.repository = repository != NULL ? pstrdup(repository) : NULL;
@@ -340,6 +346,7 @@ note_requested(DepotJob *job)
 		depot_catalog_note_requested(item->installed->package);
 		depot_catalog_bump_generation();
 		depot_catalog_commit();
+		state->generation++;
 	}
 	depot_install_answer(job);
 }

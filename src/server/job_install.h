@@ -42,6 +42,7 @@ typedef struct InstallJob
 	DepotLockfile lock;
 	bool		is_dry_run;
 	char	   *why;			/* recorded of what is asked for, instead of what follows from who asks; or NULL */
+	int			wait_for;		/* servers, as common/wait_for.h has it */
 	bool		is_optional;	/* what nobody offers is an answer without rows, not an error */
 	int			rounds;
 	bool		is_refreshed;	/* repositories have been refreshed for this request */
@@ -55,6 +56,7 @@ typedef struct InstallJob
 	int64		generation;
 	DepotPlan  *plan;
 	DepotJobStep after_look;	/* what follows the look for users of what is removed */
+	const char *rows;			/* of the answer, while other servers are waited for */
 	InstalledItem items[DEPOT_PLAN_MAX_ITEMS];
 	int			next_item;
 }			InstallJob;

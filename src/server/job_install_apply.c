@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "common/testpoint.h"
+#include "common/wait_for.h"
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/job_install.h"
@@ -278,6 +279,7 @@ record_items(DepotJob *job)
 	depot_install_begin_removals(state);
 	depot_test_point("record_before_commit");
 	depot_catalog_commit();
+	state->generation++;
 	depot_payload_request_tidy();
 	if (job->origin == NULL)
 		depot_declared_note_change();
@@ -409,6 +411,12 @@ append_item(StringInfo rows, const DepotPlanItem *item)
 	appendStringInfoChar(rows, '}');
 }
 
+static void
+finish(DepotJob *job)
+{
+	depot_job_finish(job, ((InstallJob *) job->state)->rows);
+}
+
 void
 depot_install_answer(DepotJob *job)
 {
@@ -425,5 +433,9 @@ depot_install_answer(DepotJob *job)
 			notice_item(job, &state->plan->items[i], &state->items[i]);
 		append_item(&rows, &state->plan->items[i]);
 	}
-	depot_job_finish(job, rows.data);
+	state->rows = MemoryContextStrdup(job->context, rows.data);
+	if (state->is_dry_run || state->plan->count == 0 || state->wait_for == DEPOT_WAIT_FOR_LOCAL)
+		finish(job);
+	else
+		depot_wait_begin(job, state->wait_for, state->generation, state->request.name, finish);
 }

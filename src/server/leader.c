@@ -236,7 +236,7 @@ post_large_result(DepotJob *job)
 static TimestampTz
 deadline_of(const DepotJob *job)
 {
-	if (depot_settings_request_timeout_s == 0)
+	if (depot_settings_request_timeout_s == 0 || job->wait_until != 0)
 		return 0;
 	return TimestampTzPlusMilliseconds(job->started_at, depot_settings_request_timeout_s * INT64CONST(1000));
 }
@@ -444,6 +444,7 @@ wait_ms(void)
 		if (job->is_eager && job->blocked_step == NULL)
 			return 0;
 		note_due(&due, deadline_of(job));
+		note_due(&due, job->wait_until);
 		if (job->blocked_step != NULL)
 			note_due(&due, job->blocked_until);
 	}

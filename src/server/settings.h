@@ -42,6 +42,8 @@ extern bool depot_settings_replicate_payloads;
 extern char *depot_settings_node_name;	/* "": see depot_settings_node */
 extern char *depot_settings_report_conninfo;
 extern int	depot_settings_report_interval_s;
+extern char *depot_settings_wait_for;	/* passes depot_wait_for_parse */
+extern int	depot_settings_wait_for_timeout_s;
 
 /* This server's name: depot.node_name, else cluster_name, else the host's. */
 extern const char *depot_settings_node(void);

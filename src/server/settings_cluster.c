@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/name.h"
+#include "common/wait_for.h"
 #include "server/settings.h"
 #include "utils/guc.h"
 
@@ -20,6 +21,8 @@
 char	   *depot_settings_node_name = NULL;
 char	   *depot_settings_report_conninfo = NULL;
 int			depot_settings_report_interval_s = 10;
+char	   *depot_settings_wait_for = NULL;
+int			depot_settings_wait_for_timeout_s = 30;
 
 static bool
 check_node_name(char **newval, void **extra, GucSource source)
@@ -74,6 +77,18 @@ check_report_conninfo(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+static bool
+check_wait_for(char **newval, void **extra, GucSource source)
+{
+	DepotError	error;
+	int			count;
+
+	if (depot_wait_for_parse(*newval, &count, &error))
+		return true;
+	GUC_check_errhint("%s", error.hint);
+	return false;
+}
+
 /*
  * A cluster name is what a standby's primary sees as its application_name.  One that is no server name is passed
  * over, as is a host name; "server" is left when there is neither.
@@ -106,5 +121,12 @@ depot_settings_define_cluster(void)
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_report_conninfo, NULL, NULL);
 	DefineCustomIntVariable("depot.report_interval", "Time from one report of a standby to the next.",
 							"What changes is reported at once.", &depot_settings_report_interval_s, 10, 1, 3600,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable("depot.wait_for", "Servers that installations wait for.",
+							   "\"local\" for this server alone, a number of standbys, or \"all\".",
+							   &depot_settings_wait_for, "local",
+							   PGC_SIGHUP, 0, check_wait_for, NULL, NULL);
+	DefineCustomIntVariable("depot.wait_for_timeout", "Longest time that installations wait for other servers.",
+							NULL, &depot_settings_wait_for_timeout_s, 30, 1, 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }

@@ -67,7 +67,8 @@ typedef enum DepotPhase
 	DEPOT_PHASE_LOOKING_FOR_USE,
 	DEPOT_PHASE_RECORDING,
 	DEPOT_PHASE_ACTIVATING,
-	DEPOT_PHASE_VERIFYING
+	DEPOT_PHASE_VERIFYING,
+	DEPOT_PHASE_WAITING_FOR_SERVERS
 } DepotPhase;
 
 /* Copied out whole by readers; every field is guarded by the board's lock. */

@@ -71,6 +71,8 @@ depot_shmem_phase_name(DepotPhase phase)
 			return "activating";
 		case DEPOT_PHASE_VERIFYING:
 			return "verifying";
+		case DEPOT_PHASE_WAITING_FOR_SERVERS:
+			return "waiting for servers";
 	}
 	return "unknown";
 }

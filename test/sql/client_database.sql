@@ -44,7 +44,7 @@ SELECT $$
                       p.proacl, obj_description(p.oid, 'pg_proc'))
         FROM pg_proc p JOIN members ON classid = 'pg_proc'::regclass AND objid = p.oid
         WHERE p.proname NOT LIKE 'check\_%\_database' AND p.proname NOT LIKE 'home\_%'
-          AND p.proname NOT IN ('build_misfit', 'compare_versions', 'note_restored', 'refuse_replicated', 'report_node', 'version_is_allowed')
+          AND p.proname NOT IN ('build_misfit', 'compare_versions', 'note_restored', 'refuse_replicated', 'report_node', 'streaming_servers', 'version_is_allowed')
         UNION ALL
         SELECT format('schema %s %s', n.nspacl, obj_description(n.oid, 'pg_namespace'))
         FROM pg_namespace n JOIN members ON classid = 'pg_namespace'::regclass AND objid = n.oid
