@@ -218,7 +218,8 @@ depot_anchor_resolve(const DepotRepositoryRow *row, DepotAnchor *anchor)
 		depot_error_hint(&error, "Correct it in the configuration file and reload that.");
 		depot_errors_raise(ERROR, &error);
 	}
-	if (!depot_trusted_roots_find(depot_settings_trusted_roots, row->name, &pin))
+	if (!depot_trusted_roots_find(depot_settings_trusted_roots, row->pinned_as != NULL ? row->pinned_as : row->name,
+								  &pin))
 		return;
 
 	anchor->is_pinned = true;

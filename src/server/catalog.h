@@ -114,6 +114,13 @@ extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
 extern void depot_catalog_record_install(const DepotAvailableRow *row, const char *why);
 
 /*
+ * Installed packages without a build for a platform that a server reports from; and records such a build (false: the
+ * package is not installed in this version any more).
+ */
+extern int	depot_catalog_read_lacking(DepotLackingRow **rows);
+extern bool depot_catalog_record_other_build(const DepotAvailableRow *row, const char *platform);
+
+/*
  * Packages byte for byte, by digest (64 hexadecimal digits), in pieces: how many rows there are of one; write bytes
  * as the pieces from first_chunk on; read at most limit pieces that follow each other, as far as they fit, and return
  * their length; remove at most limit, and return how many; the next digest after one ("": the first) that no

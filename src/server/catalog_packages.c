@@ -87,39 +87,22 @@ depot_catalog_read_installed(DepotInstalledRow **rows)
 	return (int) count;
 }
 
-void
-depot_catalog_record_install(const DepotAvailableRow *row, const char *why)
+/* Records a build for this major version and a platform. */
+static void
+record_build(const DepotAvailableRow *row, const char *platform)
 {
 	const DepotManifest *manifest = row->manifest;
 	const char **extensions = palloc(sizeof(char *) * (manifest->extension_count + 1));
-	Oid			installed_types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		installed_values[] = {
-		CStringGetTextDatum(manifest->package),
-		CStringGetTextDatum(manifest->version),
-		CStringGetTextDatum(why)
-	};
 	Oid			build_types[] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 	INT8OID, INT8OID, TEXTARRAYOID, TEXTOID};
 	Datum		build_values[lengthof(build_types)];
 
 	for (int i = 0; i < manifest->extension_count; i++)
 		extensions[i] = manifest->extensions[i].name;
-
-	/* What somebody once asked for by name stays requested when it is later needed as well. */
-	depot_catalog_execute_one(SPI_OK_INSERT,
-							  "INSERT INTO depot.installed AS i (package, version, why, state) VALUES"
-							  " ($1, $2, $3, 'installed')"
-							  " ON CONFLICT (package) DO UPDATE SET version = excluded.version, changed_at = now(),"
-							  " why = CASE WHEN i.state = 'installed' AND (i.why = 'requested' OR"
-							  " i.why = 'declared' AND excluded.why = 'dependency') THEN i.why"
-							  " ELSE excluded.why END,"
-							  " state = 'installed'",
-							  lengthof(installed_types), installed_types, installed_values);
-
-	build_values[0] = installed_values[0];
+	build_values[0] = CStringGetTextDatum(manifest->package);
 	build_values[1] = Int32GetDatum(PG_MAJORVERSION_NUM);
-	build_values[2] = CStringGetTextDatum(depot_platform_name());
-	build_values[3] = installed_values[1];
+	build_values[2] = CStringGetTextDatum(platform);
+	build_values[3] = CStringGetTextDatum(manifest->version);
 	build_values[4] = CStringGetTextDatum(row->sha256);
 	build_values[5] = CStringGetTextDatum(row->manifest_sha256);
 	build_values[6] = CStringGetTextDatum(row->repository);
@@ -139,6 +122,76 @@ depot_catalog_record_install(const DepotAvailableRow *row, const char *why)
 							  " size_bytes = excluded.size_bytes, unpacked_bytes = excluded.unpacked_bytes,"
 							  " extensions = excluded.extensions, custom = excluded.custom",
 							  lengthof(build_types), build_types, build_values);
+}
+
+void
+depot_catalog_record_install(const DepotAvailableRow *row, const char *why)
+{
+	const DepotManifest *manifest = row->manifest;
+	Oid			installed_types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		installed_values[] = {
+		CStringGetTextDatum(manifest->package),
+		CStringGetTextDatum(manifest->version),
+		CStringGetTextDatum(why)
+	};
+	/* What somebody once asked for by name stays requested when it is later needed as well. */
+	depot_catalog_execute_one(SPI_OK_INSERT,
+							  "INSERT INTO depot.installed AS i (package, version, why, state) VALUES"
+							  " ($1, $2, $3, 'installed')"
+							  " ON CONFLICT (package) DO UPDATE SET version = excluded.version, changed_at = now(),"
+							  " why = CASE WHEN i.state = 'installed' AND (i.why = 'requested' OR"
+							  " i.why = 'declared' AND excluded.why = 'dependency') THEN i.why"
+							  " ELSE excluded.why END,"
+							  " state = 'installed'",
+							  lengthof(installed_types), installed_types, installed_values);
+	record_build(row, depot_platform_name());
+}
+
+bool
+depot_catalog_record_other_build(const DepotAvailableRow *row, const char *platform)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {
+		CStringGetTextDatum(row->manifest->package), CStringGetTextDatum(row->manifest->version)
+	};
+
+	if (depot_catalog_execute(SPI_OK_SELECT,
+							  "SELECT FROM depot.installed WHERE package = $1 AND version = $2 AND state = 'installed'",
+							  lengthof(types), types, values, NULL) == 0)
+		return false;
+	record_build(row, platform);
+	return true;
+}
+
+int
+depot_catalog_read_lacking(DepotLackingRow **rows)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(PG_MAJORVERSION_NUM), CStringGetTextDatum(depot_platform_name())};
+	uint64		count;
+
+	count = depot_catalog_execute(SPI_OK_SELECT,
+								  "SELECT i.package, i.version, o.repository, n.platform,"
+								  " 'pg' || $1 || '-' || n.platform"
+								  " FROM depot.installed i JOIN depot.installed_build o ON o.package = i.package"
+								  " AND o.version = i.version AND o.major = $1 AND o.platform = $2"
+								  " CROSS JOIN (SELECT DISTINCT platform FROM depot.node"
+								  " WHERE platform <> $2 AND platform ~ '^linux-[a-z0-9]{1,16}$') n"
+								  " WHERE i.state = 'installed' AND NOT EXISTS (SELECT FROM depot.installed_build b"
+								  " WHERE b.package = i.package AND b.version = i.version AND b.major = $1"
+								  " AND b.platform = n.platform) ORDER BY n.platform, o.repository, i.package",
+								  lengthof(types), types, values, NULL);
+	*rows = depot_catalog_alloc(sizeof(DepotLackingRow) * Max(count, 1));
+	for (uint64 i = 0; i < count; i++)
+		(*rows)[i] = (DepotLackingRow)
+	{
+		.package = depot_catalog_text(i, 1),
+			.version = depot_catalog_text(i, 2),
+			.repository = depot_catalog_text(i, 3),
+			.platform = depot_catalog_text(i, 4),
+			.role = depot_catalog_text(i, 5)
+	};
+	return (int) count;
 }
 
 void

@@ -218,6 +218,9 @@ extern void depot_payload_load_begin(DepotJob *job, const char *digest, int64 si
 									 DepotJobStep then);
 extern bool depot_payload_is_loaded(DepotJob *job);
 
+/* Has the leader look soon for installed packages that servers of another platform have no build of. */
+extern void depot_platforms_request(void);
+
 /* The file in a staging directory that holds the package as it was fetched. */
 #define DEPOT_PACKAGE_FILE "package"
 
@@ -358,5 +361,6 @@ extern void depot_drop_node_start(DepotJob *job);
 extern void depot_reconcile_start(DepotJob *job);
 extern void depot_report_applied_start(DepotJob *job);
 extern void depot_payload_tidy_start(DepotJob *job);
+extern void depot_platforms_start(DepotJob *job);
 
 #endif							/* DEPOT_JOB_H */

@@ -281,6 +281,7 @@ record_items(DepotJob *job)
 	depot_catalog_commit();
 	state->generation++;
 	depot_payload_request_tidy();
+	depot_platforms_request();
 	if (job->origin == NULL)
 		depot_declared_note_change();
 	depot_test_point("record_after_commit");

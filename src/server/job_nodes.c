@@ -172,7 +172,10 @@ depot_nodes_start(DepotJob *job)
 	exists = depot_catalog_exists();
 	for (int i = 0; i < count; i++)
 		if (exists && nodes[i].content_number != nodes[i].saved_number)
+		{
 			depot_catalog_write_node(nodes[i].row.name, &nodes[i].row.content);
+			depot_platforms_request();
+		}
 	depot_catalog_commit();
 	for (int i = 0; i < count; i++)
 		depot_shmem_note_saved_node(&nodes[i]);

@@ -15,6 +15,7 @@
 
 #include "nodes/pg_list.h"
 #include "server/agent.h"
+#include "server/job.h"
 #include "server/rows.h"
 
 /* All zero: nothing. */
@@ -34,6 +35,9 @@ extern void depot_offers_add_withdrawn(DepotOffers *offers, DepotAgent *agent, c
 
 /* Replaces a repository's rows, in the transaction of the caller. */
 extern void depot_offers_record(const DepotOffers *offers, const char *repository);
+
+/* What the last refresh of a job has found of a slice that is not this server's; borrowed. */
+extern DepotOffers *depot_refresh_offers(DepotJob *job);
 
 /* Frees everything. */
 extern void depot_offers_forget(DepotOffers *offers);

@@ -24,6 +24,10 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 
+/* Later than any that a package needs. */
+#define ANY_MINOR "9999"
+#define ANY_LIBC "9999"
+
 typedef struct Package
 {
 	DepotPackageRequest request;
@@ -145,7 +149,7 @@ append_metadata(StringInfo line, Package *package)
 	escape_json(line, package->request.repository);
 	appendStringInfo(line, ",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT ",\"check_expiry\":%s"
 					 ",\"all_key_types\":%s",
-					 depot_platform_role(), now,
+					 package->repository.slice != NULL ? package->repository.slice : depot_platform_role(), now,
 					 package->request.check_expiry ? "true" : "false",
 					 package->repository.all_key_types ? "true" : "false");
 	depot_trust_append(package->trust, line);
@@ -254,6 +258,19 @@ check_when_free(DepotJob *job)
 	depot_job_transact(job, send_check);
 }
 
+/* What the package has to fit: this server, or one of another slice, whose minor version and libc it checks itself. */
+static void
+append_server(StringInfo line, const char *slice)
+{
+	appendStringInfoString(line, ",\"server\":");
+	if (slice == NULL)
+		depot_platform_append(line);
+	else
+		appendStringInfo(line, "{\"major\":%d,\"minor\":" ANY_MINOR ",\"os\":\"%s\",\"arch\":\"%s\","
+						 "\"libc\":\"glibc\",\"libc_version\":\"" ANY_LIBC "\"}",
+						 PG_MAJORVERSION_NUM, depot_platform_os(), strrchr(slice, '-') + 1);
+}
+
 static void
 send_check(DepotJob *job)
 {
@@ -274,8 +291,7 @@ send_check(DepotJob *job)
 					 depot_job_staging(job)->name,
 					 depot_settings_max_unpacked_mb * DEPOT_MEGABYTE,
 					 depot_settings_max_package_mb * DEPOT_MEGABYTE);
-	appendStringInfoString(&line, ",\"server\":");
-	depot_platform_append(&line);
+	append_server(&line, package->repository.slice);
 	appendStringInfoChar(&line, '}');
 	package->is_checking = true;
 	depot_agent_send(job->check, line.data);

@@ -90,6 +90,12 @@ depot_refresh_result(DepotJob *job)
 	return &((Refresh *) job->operation)->result;
 }
 
+DepotOffers *
+depot_refresh_offers(DepotJob *job)
+{
+	return &((Refresh *) job->operation)->offers;
+}
+
 bool
 depot_refresh_is_stale(const DepotRepositoryRow *row)
 {
@@ -138,7 +144,9 @@ send_refresh(DepotJob *job)
 	escape_json(&line, refresh->row.name);
 	appendStringInfo(&line, ",\"job\":\"%s\",\"role\":\"%s\",\"reference_time\":" INT64_FORMAT
 					 ",\"all_key_types\":%s,\"only_if_changed\":%s",
-					 depot_job_staging(job)->name, depot_platform_role(), depot_platform_reference_time(),
+					 depot_job_staging(job)->name,
+					 refresh->row.slice != NULL ? refresh->row.slice : depot_platform_role(),
+					 depot_platform_reference_time(),
 					 refresh->row.all_key_types ? "true" : "false", refresh->with_targets ? "false" : "true");
 	depot_trust_append(refresh->trust, &line);
 	appendStringInfoChar(&line, '}');
@@ -343,8 +351,8 @@ record_refresh(DepotJob *job)
 {
 	Refresh    *refresh = job->operation;
 
-	/* On a standby the agent's files are all that is kept: rows come from the primary. */
-	if (RecoveryInProgress())
+	/* On a standby the agent's files are all that is kept: rows come from the primary.  Rows are of its own slice. */
+	if (RecoveryInProgress() || refresh->row.slice != NULL)
 	{
 		job->refreshing = NULL;
 		depot_job_let_go(job);

@@ -35,6 +35,8 @@ typedef struct DepotRepositoryRow
 	bool		is_expired;
 	int64_t		snapshot_version;	/* whose targets the rows are */
 	bool		has_available;	/* there are such rows */
+	const char *slice;			/* role of the platform whose packages are meant; NULL: this server's */
+	const char *pinned_as;		/* name that depot.trusted_roots has it by; NULL: its own */
 } DepotRepositoryRow;
 
 /* A row of depot.repository_metadata. */
@@ -109,6 +111,16 @@ typedef struct DepotInstalledRow
 	int64_t		unpacked_bytes;
 	const DepotManifest *manifest;
 } DepotInstalledRow;
+
+/* An installed package without a build for a platform that a server reports from. */
+typedef struct DepotLackingRow
+{
+	const char *package;
+	const char *version;
+	const char *repository;		/* of the build for this server */
+	const char *platform;		/* as linux-amd64 */
+	const char *role;			/* as pg18-linux-amd64 */
+} DepotLackingRow;
 
 /* An entry of the declared list as depot.declared has it; NULL where there is nothing to say. */
 typedef struct DepotDeclaredRow

@@ -25,6 +25,7 @@ static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;
 static TimestampTz refresh_at = 0;
 static TimestampTz tidy_at = 0; /* only a primary tidies up */
+static TimestampTz platforms_at = 0;	/* only a primary records builds */
 static int	planned_interval_s = 0; /* what refresh_at was planned by */
 static bool is_report_due = false;
 static bool is_primary = false; /* as far as has been noticed */
@@ -130,6 +131,12 @@ depot_payload_request_tidy(void)
 	tidy_at = GetCurrentTimestamp();
 }
 
+void
+depot_platforms_request(void)
+{
+	platforms_at = GetCurrentTimestamp();
+}
+
 /* When something is due for the declared list, or for rows without builds: where pg_depot is active. */
 static TimestampTz
 declared_at(bool is_busy)
@@ -172,6 +179,11 @@ depot_schedule_take(bool is_busy)
 		tidy_at = 0;
 		begin = depot_payload_tidy_start;
 	}
+	else if (platforms_at != 0 && platforms_at <= now && is_primary)
+	{
+		platforms_at = 0;
+		begin = depot_platforms_start;
+	}
 	else if (refresh_at != 0 && refresh_at <= now)
 	{
 		plan_refresh();
@@ -201,14 +213,17 @@ depot_schedule_next_at(bool is_busy)
 	if (depot_settings_hold)
 		return 0;
 	return earlier(earlier(reconcile_at, earlier(depot_nodes_next_at(), builds_at())),
-				   earlier(earlier(declared_at(is_busy), refresh_at), is_primary ? tidy_at : 0));
+				   earlier(earlier(declared_at(is_busy), refresh_at), is_primary ? earlier(tidy_at, platforms_at) : 0));
 }
 
 void
 depot_schedule_note_end(const DepotJob *job)
 {
 	if (job->begin == refresh_start)
+	{
 		depot_payload_request_supply();
+		depot_platforms_request();
+	}
 	if (job->begin != depot_reconcile_start)
 		return;
 	if (reconcile_at == 0)
