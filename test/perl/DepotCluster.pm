@@ -16,16 +16,16 @@ use Exporter qw(import);
 use Test::More;
 
 our @EXPORT = qw(
-  applied_generation cluster_ok create_standby depot_cluster follows generation in_recovery install log_of new_primary replayed uninstall
+  applied_generation cluster_ok create_standby depot_cluster follows from_backup generation in_recovery install log_of new_primary replayed uninstall
 );
 
 # A started primary with the extension and repository "main".  Options: conf; url (default: the test repository's files);
-# repository => 0: none.
+# repository => 0: none; has_archiving.
 sub new_primary
 {
 	my ($name, %options) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(allows_streaming => 1);
+	$node->init(allows_streaming => 1, has_archiving => $options{has_archiving} // 0);
 	$node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'pg_depot'
 restart_after_crash = on
@@ -41,24 +41,32 @@ CONF
 	return $node;
 }
 
-# A started streaming standby of a server, made by pg_basebackup.  Options: conf; start => 0: not started;
-# depot => 0: the depot is elsewhere.
+# A server, not started, from a backup of another.  Options: conf; depot => 0: the depot is elsewhere; init: what
+# init_from_backup is told besides.
+sub from_backup
+{
+	my ($name, $source, $backup, %options) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init_from_backup($source, $backup, %{ $options{init} // {} });
+
+	# The framework's own copy loses the modes of directories.
+	my $depot = $node->data_dir . '/pg_depot';
+	run_ok('rm', '-rf', $depot);
+	run_ok('cp', '-a', $source->backup_dir . "/$backup/pg_depot", $depot) if $options{depot} // 1;
+	$node->append_conf('postgresql.conf', $options{conf}) if defined $options{conf};
+	return $node;
+}
+
+# A started streaming standby of a server, made by pg_basebackup.  Options: those of from_backup; start => 0: not started.
 my $backup_number = 0;
 
 sub create_standby
 {
 	my ($name, $source, %options) = @_;
 	my $backup = 'backup' . $backup_number++;
-	my $node = PostgreSQL::Test::Cluster->new($name);
 	$source->backup($backup);
-	$node->init_from_backup($source, $backup, has_streaming => 1);
-
-	# The framework's own copy loses the modes of directories.
-	my $depot = $node->data_dir . '/pg_depot';
-	run_ok('rm', '-rf', $depot);
-	run_ok('cp', '-a', $source->backup_dir . "/$backup/pg_depot", $depot) if $options{depot} // 1;
-	$node->append_conf('postgresql.conf', "primary_slot_name = ''\ncluster_name = '$name'\n");
-	$node->append_conf('postgresql.conf', $options{conf}) if defined $options{conf};
+	my $conf = "cluster_name = '$name'\n" . ($options{conf} // '');
+	my $node = from_backup($name, $source, $backup, %options, conf => $conf, init => { has_streaming => 1 });
 	$node->start if $options{start} // 1;
 	return $node;
 }
