@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 /* How long an address that was out of reach is tried last. */
-#define UNREACHABLE_MS (5 * 60 * 1000)
+#define UNREACHABLE_MS INT64CONST(300000)
 
 typedef struct Unreachable
 {
