@@ -145,6 +145,8 @@ cmp_ok(scalar(@made), '>=', is_long() ? 20 : 6, 'the client installed and remove
 my @unexplained = $client->unexplained(EXPLAINED_SECONDS, @times);
 is(scalar(@unexplained), 0, 'no error but those of a failover')
   or diag(explain(\@unexplained), explain(\@times), $cluster->end_of_logs);
+my @crashes = map { grep { /was terminated by signal/ } split /\n/, file_contents($_->logfile) } $cluster->members;
+is("@crashes", '', 'no process of a server crashed');
 my %met = map { ($_->{sqlstate} => 1) } grep { exists $_->{sqlstate} } $client->events;
 note 'SQLSTATEs the client met: ', join(' ', sort keys %met);
 

@@ -238,6 +238,14 @@ sub configure
 	return $self->patronictl('edit-config', '--force', '--quiet', map { ('-s', $_) } @settings);
 }
 
+# Whether Patroni has heard that a member runs: it learns that later than a server itself.
+sub is_known_to_run
+{
+	my ($self, $member) = @_;
+	my $list = JSON::PP->new->decode($self->patronictl('list', '--format', 'json'));
+	return grep { $_->{Member} eq $member->name && $_->{State} =~ /^(?:running|streaming)$/ } @$list;
+}
+
 # Hands the role over to another member, as an administrator does.
 sub switch_over
 {
@@ -245,6 +253,7 @@ sub switch_over
 	my $primary = $self->primary // die "no primary to switch from\n" . $self->end_of_logs;
 	my ($candidate) = grep { $_ != $primary } $self->members;
 
+	wait_until(sub { $self->is_known_to_run($candidate) || (sleep(0.2), 0)[1] }, 30);
 	return $self->patronictl('switchover', '--leader', $primary->name, '--candidate', $candidate->name, '--force');
 }
 
