@@ -74,8 +74,11 @@ tools: $(patsubst test/tools/%.c,build/tools/%,$(wildcard test/tools/*.c))
 
 # ---- clusters ----
 
+# 0: the shorter form of what has one, and nothing else.
+DEPOT_TEST_LONG ?= 1
+
 cluster:
-	DEPOT_TEST_LONG=$(or $(DEPOT_TEST_LONG),1) prove --timer -I test/perl $(sort $(wildcard test/cluster/*.pl))
+	DEPOT_TEST_LONG=$(DEPOT_TEST_LONG) prove --timer -I test/perl $(sort $(wildcard test/cluster/*.pl))
 
 # ---- lint ----
 

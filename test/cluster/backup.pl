@@ -19,6 +19,8 @@ use constant {
 	AGREE_SECONDS => 30,
 };
 
+plan skip_all => 'takes minutes, and PostGIS' if !is_long();
+
 # ---- the server ----
 
 my $postgis = make_postgis_repository("$ENV{DEPOT_TEST_WORK}/postgis");
