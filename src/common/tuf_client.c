@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* What is to be there after loading from disk besides the top-level roles. */
 typedef struct Wanted
@@ -53,7 +52,6 @@ depot_tuf_open_restricted(int metadata_directory_fd, const char *initial_root, s
 		return NULL;
 	}
 	client->directory_fd = metadata_directory_fd;
-	client->whole_fd = -1;
 	client->reference_time_s = reference_time_s;
 	client->key_types = key_types;
 	if (initial_root != NULL)
@@ -109,9 +107,9 @@ load_any_set(DepotTufClient *client, const Wanted *wanted, bool check_expiry, De
 		return false;
 
 	/* A refresh that failed halfway must not take away what was accepted before it. */
-	client->whole_fd = depot_tuf_store_open_whole(client->directory_fd);
-	if (client->whole_fd < 0)
+	if (!depot_tuf_store_has_replaced(client->directory_fd))
 		return false;
+	client->is_from_whole = true;
 	if (load_set(client, wanted, check_expiry, &whole_error))
 		return true;
 	if (whole_error.code == DEPOT_ERROR_METADATA_EXPIRED)
@@ -323,9 +321,7 @@ depot_tuf_forget(DepotTufClient *client)
 	forget_documents(client);
 	client->fetch = NULL;
 	client->fetch_context = NULL;
-	if (client->whole_fd >= 0)
-		(void) close(client->whole_fd);
-	client->whole_fd = -1;
+	client->is_from_whole = false;
 }
 
 static void
@@ -357,7 +353,7 @@ start_from_disk(DepotTufClient *client, DepotError *error)
 	bool		ok = false;
 
 	depot_buffer_init(&bytes);
-	if (!depot_tuf_store_read(client->directory_fd, "root", expect.max_bytes, &bytes, &present, error))
+	if (!depot_tuf_store_read(client->directory_fd, "root", false, expect.max_bytes, &bytes, &present, error))
 		goto done;
 	if (!present)
 	{
@@ -420,7 +416,7 @@ start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, Depo
 		newest = bytes;
 		bytes = swap;
 	}
-	if (!depot_tuf_store_read(client->directory_fd, "root", expect.max_bytes, &bytes, &present, error))
+	if (!depot_tuf_store_read(client->directory_fd, "root", false, expect.max_bytes, &bytes, &present, error))
 		goto done;
 	ok = present && bytes.length_bytes == newest.length_bytes &&
 		memcmp(bytes.data, newest.data, newest.length_bytes) == 0;
@@ -437,7 +433,6 @@ static bool
 load_required(const DepotTufClient *client, const DepotTufExpect *expect, bool check_expiry,
 			  DepotTufDocument *document, DepotError *error)
 {
-	const int	fd = client->whole_fd >= 0 ? client->whole_fd : client->directory_fd;
 	char		what[DEPOT_TUF_LABEL_BYTES];
 	DepotBuffer bytes;
 	bool		present;
@@ -445,7 +440,8 @@ load_required(const DepotTufClient *client, const DepotTufExpect *expect, bool c
 
 	depot_tuf_label(expect->role, what);
 	depot_buffer_init(&bytes);
-	if (!depot_tuf_store_read(fd, expect->role, expect->max_bytes, &bytes, &present, error))
+	if (!depot_tuf_store_read(client->directory_fd, expect->role, client->is_from_whole, expect->max_bytes, &bytes,
+							  &present, error))
 		goto done;
 	if (!present)
 	{

@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/digest.h"
 #include "common/files.h"
@@ -53,6 +52,8 @@ static bool read_document(const DepotTufProof *proof, const DepotEvidenceDocumen
 static bool accept_listed(DepotTufClient *client, const DepotTufExpect *expect, DepotTufDocument *document,
 						  DepotError *error);
 static bool keep_roots(const DepotTufClient *client, Keeping *keeping, DepotError *error);
+static bool keep_role(const DepotTufClient *client, const Keeping *keeping, const char *role,
+					  const DepotTufDocument *document, DepotError *error);
 static bool keep_document(const Keeping *keeping, const char *path, const char *role,
 						  const DepotTufDocument *document, DepotError *error);
 static bool begin_list(DepotEvidence *evidence, const char *repository, const DepotTufTarget *target,
@@ -74,7 +75,6 @@ depot_tuf_prove(const DepotEvidence *listed, int documents_fd, const char *pin, 
 		return NULL;
 	}
 	client->directory_fd = -1;
-	client->whole_fd = -1;
 	client->key_types = key_types;
 	client->proof = &proof;
 	ok = start_from_root(client, pin, pin_bytes, error) && follow_roots(client, error) &&
@@ -253,23 +253,15 @@ depot_tuf_keep_evidence(const DepotTufClient *client, int metadata_fd, const cha
 						DepotError *error)
 {
 	Keeping		keeping = {.keep = keep,.evidence = evidence,.from_fd = metadata_fd};
-	char		file[DEPOT_TUF_FILE_NAME_BYTES];
-	int			whole_fd = -1;
 	bool		ok;
 
 	memset(evidence, 0, sizeof(*evidence));
 	ok = begin_list(evidence, repository, target, client->root.version, error) &&
 		keep_roots(client, &keeping, error);
-	/* where the set was loaded from that is whole, the files beside it are newer */
-	if (client->whole_fd >= 0)
-		keeping.from_fd = whole_fd = depot_tuf_store_open_whole(metadata_fd);
-	ok = ok && keep_document(&keeping, "targets.json", "targets", &client->targets, error);
+	ok = ok && keep_role(client, &keeping, "targets", &client->targets, error);
 	for (const DepotTufDelegated *loaded = client->delegated; loaded != NULL && ok; loaded = loaded->next)
-		ok = depot_tuf_file_name(loaded->name, 0, file, error) &&
-			keep_document(&keeping, file, loaded->name, &loaded->document, error);
+		ok = keep_role(client, &keeping, loaded->name, &loaded->document, error);
 	ok = ok && depot_evidence_save(keep->new_fd, DEPOT_EVIDENCE_LIST, evidence, error);
-	if (whole_fd >= 0)
-		(void) close(whole_fd);
 	if (!ok)
 		depot_evidence_free(evidence);
 	return ok;
@@ -295,6 +287,17 @@ keep_roots(const DepotTufClient *client, Keeping *keeping, DepotError *error)
 			return false;
 	}
 	return keep_document(keeping, "root.json", "root", &client->root, error);
+}
+
+/* Keeps the file that the role was loaded from. */
+static bool
+keep_role(const DepotTufClient *client, const Keeping *keeping, const char *role, const DepotTufDocument *document,
+		  DepotError *error)
+{
+	char		path[DEPOT_TUF_STORED_PATH_BYTES];
+
+	return depot_tuf_store_path(keeping->from_fd, role, client->is_from_whole, path, error) &&
+		keep_document(keeping, path, role, document, error);
 }
 
 /*

@@ -30,6 +30,9 @@
 /* A role name as metadata may spell it, percent-encoded, with ".json": what a file name may be long. */
 #define DEPOT_TUF_FILE_NAME_BYTES 256
 
+/* The same with the directory that a replaced file is moved to. */
+#define DEPOT_TUF_STORED_PATH_BYTES (DEPOT_TUF_FILE_NAME_BYTES + 8)
+
 /* The name of a role; one that needs more has no file name either. */
 #define DEPOT_TUF_ROLE_NAME_BYTES 256
 
@@ -71,7 +74,7 @@ typedef struct DepotTufDelegated
 struct DepotTufClient
 {
 	int			directory_fd;	/* the caller's */
-	int			whole_fd;		/* where what is loaded comes from instead, or -1 */
+	bool		is_from_whole;	/* what is loaded is the last whole set, not what is newest of each role */
 	const DepotTufProof *proof; /* or from evidence alone; else NULL */
 	int64_t		reference_time_s;
 	DepotTufDocument root;
@@ -160,11 +163,25 @@ extern bool depot_tuf_accept(const DepotTufExpect *expect, const DepotBuffer *by
 							 DepotError *error);
 extern void depot_tuf_document_free(DepotTufDocument *document);
 
-/* tuf_store.c: *present is false when there is no such file (or one larger than any valid one). */
-extern bool depot_tuf_store_read(int directory_fd, const char *role, size_t max_bytes, DepotBuffer *bytes,
-								 bool *present, DepotError *error);
+/*
+ * tuf_store.c: names the file that holds a role's metadata, below the trusted metadata: the newest that was
+ * written, or with is_whole that of the last set that was valid together, whatever a refresh has replaced since.
+ */
+extern bool depot_tuf_store_path(int directory_fd, const char *role, bool is_whole,
+								 char path[DEPOT_TUF_STORED_PATH_BYTES], DepotError *error);
+
+/* Reads that file; *present is false when there is none (or one larger than any valid one). */
+extern bool depot_tuf_store_read(int directory_fd, const char *role, bool is_whole, size_t max_bytes,
+								 DepotBuffer *bytes, bool *present, DepotError *error);
+
+/* Tells whether a refresh has replaced files and not ended well, so that the last whole set is another one. */
+extern bool depot_tuf_store_has_replaced(int directory_fd);
 extern bool depot_tuf_store_write(int directory_fd, const char *role, const DepotBuffer *bytes,
 								  DepotError *error);
+
+/* Writes a role's file durably; the one that was there stays in the last whole set. */
+extern bool depot_tuf_store_replace(int directory_fd, const char *role, const DepotBuffer *bytes,
+									DepotError *error);
 extern bool depot_tuf_store_read_root(int directory_fd, int64_t version, DepotBuffer *bytes, bool *present,
 									  DepotError *error);
 extern bool depot_tuf_store_write_root(int directory_fd, int64_t version, const DepotBuffer *bytes,
@@ -173,18 +190,8 @@ extern bool depot_tuf_store_write_root(int directory_fd, int64_t version, const 
 /* Names the file of a root below the trusted metadata; false for a version that is none. */
 extern bool depot_tuf_root_path(int64_t version, char path[64]);
 
-/*
- * Keeps copies of these roles' files as the last set that was whole: a refresh
- * replaces file by file, and one that fails halfway leaves files of two times.
- */
-extern bool depot_tuf_store_keep_whole(int directory_fd, const char *const *roles, int role_count,
-									   DepotError *error);
-
-/* Tells whether the last whole set was made with the timestamp that is trusted now. */
-extern bool depot_tuf_store_is_whole_current(int directory_fd);
-
-/* Opens what was kept so; -1 when there is nothing. */
-extern int	depot_tuf_store_open_whole(int directory_fd);
+/* Notes that all files are valid together: from now on they are what a failed refresh falls back to. */
+extern bool depot_tuf_store_note_whole(int directory_fd, DepotError *error);
 
 /* Writes "<version>.<role, percent-encoded>.json", or without "<version>." when version is 0. */
 extern bool depot_tuf_file_name(const char *role, int64_t version, char out[DEPOT_TUF_FILE_NAME_BYTES],

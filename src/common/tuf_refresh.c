@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -35,7 +34,6 @@ static bool take_timestamp(DepotTufClient *client, const DepotBuffer *bytes, Dep
 static bool update_listed(DepotTufClient *client, const DepotTufExpect *expect, DepotTufDocument *document,
 						  DepotError *error);
 static bool update_the_rest(DepotTufClient *client, const char *delegated_role, DepotError *error);
-static bool keep_whole(const DepotTufClient *client, DepotError *error);
 static bool check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fresh,
 									DepotError *error);
 static bool load_local(const DepotTufClient *client, const DepotTufExpect *expect, DepotBuffer *bytes,
@@ -81,7 +79,7 @@ update_the_rest(DepotTufClient *client, const char *delegated_role, DepotError *
 		depot_tuf_expect_top_level(client, "targets", &expect, error) &&
 		update_listed(client, &expect, &client->targets, error) &&
 		(delegated_role == NULL || depot_tuf_update_slice(client, delegated_role, error)) &&
-		keep_whole(client, error);
+		depot_tuf_store_note_whole(client->directory_fd, error);
 }
 
 void
@@ -127,33 +125,6 @@ void
 depot_tuf_unlock(const DepotTufClient *client)
 {
 	(void) flock(client->directory_fd, LOCK_UN);
-}
-
-/* Everything is valid together: from now on this set is what a failed refresh falls back to. */
-static bool
-keep_whole(const DepotTufClient *client, DepotError *error)
-{
-	static const char *const top_level[] = {"timestamp", "snapshot", "targets"};
-	const char **roles;
-	int			count = 0;
-	bool		ok;
-
-	/* an earlier refresh may have persisted all of it and then failed to keep it */
-	if (!client->changed && depot_tuf_store_is_whole_current(client->directory_fd))
-		return true;
-	roles = calloc((size_t) client->slice_count + 3, sizeof(roles[0]));
-	if (roles == NULL)
-		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-	for (count = 0; count < 3; count++)
-		roles[count] = top_level[count];
-	for (int i = 0; i < client->slice_count; i++)
-	{
-		if (client->slice[i].loaded)
-			roles[count++] = client->slice[i].name;
-	}
-	ok = depot_tuf_store_keep_whole(client->directory_fd, roles, count, error);
-	free(roles);
-	return ok;
 }
 
 static bool
@@ -276,7 +247,7 @@ take_timestamp(DepotTufClient *client, const DepotBuffer *bytes, DepotTufDocumen
 		return false;
 	if (chosen == fresh)
 	{
-		if (!depot_tuf_store_write(client->directory_fd, "timestamp", bytes, error))
+		if (!depot_tuf_store_replace(client->directory_fd, "timestamp", bytes, error))
 			return false;
 		depot_digest_sha256_hex(bytes->data, bytes->length_bytes, client->timestamp_sha256);
 		client->changed = true;
@@ -337,7 +308,7 @@ update_listed(DepotTufClient *client, const DepotTufExpect *expect, DepotTufDocu
 	ok = depot_tuf_accept(expect, &bytes, &fresh, error) &&
 		(!is_snapshot || local.envelope == NULL || check_snapshot_rollback(&local, &fresh, error)) &&
 		depot_tuf_check_expiry(&fresh, what, client->reference_time_s, error) &&
-		depot_tuf_store_write(client->directory_fd, expect->role, &bytes, error);
+		depot_tuf_store_replace(client->directory_fd, expect->role, &bytes, error);
 	if (ok)
 	{
 		client->changed = true;
@@ -395,7 +366,7 @@ load_local(const DepotTufClient *client, const DepotTufExpect *expect, DepotBuff
 {
 	bool		present;
 
-	if (!depot_tuf_store_read(client->directory_fd, expect->role, expect->max_bytes, bytes, &present, error))
+	if (!depot_tuf_store_read(client->directory_fd, expect->role, false, expect->max_bytes, bytes, &present, error))
 		return false;
 	return !present || depot_tuf_accept(expect, bytes, document, error) ||
 		error->code != DEPOT_ERROR_OUT_OF_MEMORY;

@@ -7,6 +7,12 @@
  * root that ever was.  Only verified bytes are written, exactly as received,
  * each by a durable rename, so a reader finds the old file or the new one.
  *
+ * A refresh replaces file by file, and one that fails halfway leaves files of two
+ * times.  So what it replaces is moved to whole/: laid over the other files, that is
+ * the last set that was valid together.  A refresh that ends well removes it.  Each
+ * file is written once; and where a crash came between moving the old one
+ * away and writing the new one, the old one still counts.
+ *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
@@ -16,14 +22,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/files.h"
 
 #define FILE_MODE 0600
 #define ROOT_HISTORY "root_history"
 #define WHOLE "whole"
-#define WHOLE_NEW "whole.new"
+#define WHOLE_OLD "whole.old"	/* on its way out */
 
 /* Longest name that leaves the file layer room for the suffix of its temporary file. */
 #define ENCODED_MAX_BYTES 220
@@ -33,13 +38,34 @@ static bool read_optional(int directory_fd, const char *path, size_t max_bytes, 
 						  DepotError *error);
 
 bool
-depot_tuf_store_read(int directory_fd, const char *role, size_t max_bytes, DepotBuffer *bytes, bool *present,
+depot_tuf_store_path(int directory_fd, const char *role, bool is_whole, char path[DEPOT_TUF_STORED_PATH_BYTES],
 					 DepotError *error)
 {
 	char		name[DEPOT_TUF_FILE_NAME_BYTES];
 
-	return depot_tuf_file_name(role, 0, name, error) &&
-		read_optional(directory_fd, name, max_bytes, bytes, present, error);
+	if (!depot_tuf_file_name(role, 0, name, error))
+		return false;
+	snprintf(path, DEPOT_TUF_STORED_PATH_BYTES, WHOLE "/%s", name);
+	if (is_whole ? !depot_files_exists(directory_fd, path) :
+		depot_files_exists(directory_fd, name) || !depot_files_exists(directory_fd, path))
+		snprintf(path, DEPOT_TUF_STORED_PATH_BYTES, "%s", name);
+	return true;
+}
+
+bool
+depot_tuf_store_read(int directory_fd, const char *role, bool is_whole, size_t max_bytes, DepotBuffer *bytes,
+					 bool *present, DepotError *error)
+{
+	char		path[DEPOT_TUF_STORED_PATH_BYTES];
+
+	return depot_tuf_store_path(directory_fd, role, is_whole, path, error) &&
+		read_optional(directory_fd, path, max_bytes, bytes, present, error);
+}
+
+bool
+depot_tuf_store_has_replaced(int directory_fd)
+{
+	return depot_files_exists(directory_fd, WHOLE);
 }
 
 bool
@@ -49,6 +75,43 @@ depot_tuf_store_write(int directory_fd, const char *role, const DepotBuffer *byt
 
 	return depot_tuf_file_name(role, 0, name, error) &&
 		depot_files_write_durable(directory_fd, name, bytes->data, bytes->length_bytes, FILE_MODE, error);
+}
+
+bool
+depot_tuf_store_replace(int directory_fd, const char *role, const DepotBuffer *bytes, DepotError *error)
+{
+	char		name[DEPOT_TUF_FILE_NAME_BYTES];
+	char		replaced[DEPOT_TUF_STORED_PATH_BYTES];
+	DepotError	ignored;
+	bool		is_moved = false;
+
+	if (!depot_tuf_file_name(role, 0, name, error))
+		return false;
+	snprintf(replaced, sizeof(replaced), WHOLE "/%s", name);
+	if (depot_files_exists(directory_fd, name) && !depot_files_exists(directory_fd, replaced))
+	{
+		if (!depot_files_make_directories(directory_fd, WHOLE, 0700, true, error) ||
+			!depot_files_rename(directory_fd, name, directory_fd, replaced, error))
+			return false;
+		is_moved = true;
+	}
+	if ((!is_moved || depot_files_fsync(directory_fd, WHOLE, error)) &&
+		depot_tuf_store_write(directory_fd, role, bytes, error))
+		return true;
+	if (is_moved)
+		(void) depot_files_rename(directory_fd, replaced, directory_fd, name, &ignored);
+	return false;
+}
+
+/* By one rename: a part of what was replaced would lie over files of another time. */
+bool
+depot_tuf_store_note_whole(int directory_fd, DepotError *error)
+{
+	return !depot_tuf_store_has_replaced(directory_fd) ||
+		(depot_files_remove_tree(directory_fd, WHOLE_OLD, error) &&
+		 depot_files_rename(directory_fd, WHOLE, directory_fd, WHOLE_OLD, error) &&
+		 depot_files_fsync(directory_fd, "", error) &&
+		 depot_files_remove_tree(directory_fd, WHOLE_OLD, error));
 }
 
 bool
@@ -79,63 +142,6 @@ depot_tuf_store_write_root(int directory_fd, int64_t version, const DepotBuffer 
 	return depot_files_make_directories(directory_fd, ROOT_HISTORY, 0700, true, error) &&
 		depot_files_write_durable(directory_fd, path, bytes->data, bytes->length_bytes, FILE_MODE, error) &&
 		depot_tuf_store_write(directory_fd, "root", bytes, error);
-}
-
-/* A crash between the last two steps leaves none, while the files themselves are whole. */
-bool
-depot_tuf_store_keep_whole(int directory_fd, const char *const *roles, int role_count, DepotError *error)
-{
-	DepotBuffer bytes;
-	int			fd = -1;
-	bool		ok;
-
-	depot_buffer_init(&bytes);
-	ok = depot_files_remove_tree(directory_fd, WHOLE_NEW, error) &&
-		depot_files_make_directories(directory_fd, WHOLE_NEW, 0700, true, error) &&
-		(fd = depot_files_open_directory(directory_fd, WHOLE_NEW, error)) >= 0;
-	for (int i = 0; i < role_count && ok; i++)
-	{
-		char		name[DEPOT_TUF_FILE_NAME_BYTES];
-
-		depot_buffer_reset(&bytes);
-		ok = depot_tuf_file_name(roles[i], 0, name, error) &&
-			depot_files_read(directory_fd, name, DEPOT_TUF_TARGETS_MAX_BYTES, &bytes, error) &&
-			depot_tuf_store_write(fd, roles[i], &bytes, error);
-	}
-	ok = ok && depot_files_remove_tree(directory_fd, WHOLE, error) &&
-		depot_files_rename(directory_fd, WHOLE_NEW, directory_fd, WHOLE, error) &&
-		depot_files_fsync(directory_fd, "", error);
-	if (fd >= 0)
-		(void) close(fd);
-	depot_buffer_free(&bytes);
-	return ok;
-}
-
-bool
-depot_tuf_store_is_whole_current(int directory_fd)
-{
-	DepotBuffer now;
-	DepotBuffer kept;
-	DepotError	ignored;
-	bool		is_current;
-
-	depot_buffer_init(&now);
-	depot_buffer_init(&kept);
-	is_current = depot_files_read(directory_fd, "timestamp.json", DEPOT_TUF_TIMESTAMP_MAX_BYTES, &now, &ignored) &&
-		depot_files_read(directory_fd, WHOLE "/timestamp.json", DEPOT_TUF_TIMESTAMP_MAX_BYTES, &kept, &ignored) &&
-		now.length_bytes > 0 && now.length_bytes == kept.length_bytes &&
-		memcmp(now.data, kept.data, now.length_bytes) == 0;
-	depot_buffer_free(&now);
-	depot_buffer_free(&kept);
-	return is_current;
-}
-
-int
-depot_tuf_store_open_whole(int directory_fd)
-{
-	DepotError	ignored;
-
-	return depot_files_open_directory(directory_fd, WHOLE, &ignored);
 }
 
 bool

@@ -158,8 +158,8 @@ read_added(DepotJob *job, DepotRepositoryRow *row)
 	depot_message_free(argument);
 }
 
-/* The longest name of a file below a repository's metadata directory, while it is being written. */
-#define LONGEST_METADATA_FILE "/whole.new/pg15-linux-amd64.json.new"
+/* The longest name of a file below a repository's metadata directory, when it has been replaced. */
+#define LONGEST_METADATA_FILE "/whole.old/pg15-linux-amd64.json"
 
 /* Its metadata must not make paths that no base backup takes. */
 static void

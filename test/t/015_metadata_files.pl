@@ -151,8 +151,8 @@ $node->safe_psql('postgres', "SELECT drop_extension_repository('digest')");
 
 # What a crash leaves beside the files.
 write_file("$metadata/$_.new", '{"signed":') foreach qw(timestamp.json snapshot.json root.json);
-run_ok('mkdir', '-p', "$metadata/whole.new");
-write_file("$metadata/whole.new/timestamp.json", '{"signed":');
+run_ok('mkdir', '-p', "$metadata/whole.old");
+write_file("$metadata/whole.old/timestamp.json", '{"signed":');
 sign('role', "$web/good", $keys, $role);
 is($node->safe_psql('postgres', $refresh), 't', 'beside files that a crash left half written: refreshed');
 works_ok('files that a crash left');
@@ -162,18 +162,14 @@ works_ok('files that a crash left');
 SKIP:
 {
 	skip 'root may write everywhere', 9 if $> == 0;
-	foreach my $directory ($metadata, "$metadata/whole")
-	{
-		my $label = $directory eq $metadata ? 'read-only' : 'the last whole set read-only';
-		sign('role', "$web/good", $keys, $role);
-		my $before = trusted();
-		chmod 0500, $directory;
-		refused_ok($node, $label, $refresh, sqlstate => '58030', message => qr/^repository "main": could not .*: Permission denied$/);
-		is(trusted(), $before, "$label: what was trusted is as it was") if $directory eq $metadata;
-		chmod 0700, $directory;
-		works_ok($label);
-		is($node->safe_psql('postgres', "$refresh"), 't', "$label: once it can be written it is");
-	}
+	sign('role', "$web/good", $keys, $role);
+	my $before = trusted();
+	chmod 0500, $metadata;
+	refused_ok($node, 'read-only', $refresh, sqlstate => '58030', message => qr/^repository "main": could not .*: Permission denied$/);
+	is(trusted(), $before, 'read-only: what was trusted is as it was');
+	chmod 0700, $metadata;
+	works_ok('read-only');
+	is($node->safe_psql('postgres', "$refresh"), 't', 'read-only: once it can be written it is');
 }
 
 # ---- the clock ----

@@ -13,8 +13,13 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tuf_expect.h"
 
@@ -90,10 +95,7 @@ damaged_files(void **state)
 		{"root.json", "1.root.json", DEPOT_ERROR_ROOT_INVALID},
 	};
 
-	DepotError	error;
-
 	first_refresh();
-	assert_true(depot_files_remove_tree(fixture.scratch.fd, "whole", &error));
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		const char *good = fixture_text(&fixture, cases[i].served);
@@ -141,6 +143,124 @@ half_refreshed(void **state)
 	depot_tuf_close(client);
 	assert_true(fixture_refresh(&fixture, NULL, NULL, &changed, &error));
 	assert_false(changed);
+}
+
+static void
+expect_stored(const char *path, const char *served)
+{
+	DepotBuffer bytes;
+	DepotError	error;
+
+	depot_buffer_init(&bytes);
+	assert_true(depot_files_read(fixture.scratch.fd, path, 1 << 20, &bytes, &error));
+	assert_int_equal(bytes.length_bytes, strlen(served));
+	assert_memory_equal(bytes.data, served, bytes.length_bytes);
+	depot_buffer_free(&bytes);
+}
+
+/* What a refresh replaces stays until it has ended well, in the one that ended well last. */
+static void
+replaced_files(void **state)
+{
+	DepotTufClient *client;
+	DepotError	error;
+	char	   *first;
+	char	   *second;
+	char	   *targets;
+
+	first_refresh();
+	assert_false(depot_files_exists(fixture.scratch.fd, "whole"));
+	first = strdup(fixture_text(&fixture, "timestamp.json"));
+	fixture_bump(fixture.targets);
+	fixture_bump(fixture.snapshot);
+	fixture_bump(fixture.timestamp);
+	fixture_publish(&fixture);
+	targets = strdup(fixture_text(&fixture, "2.targets.json"));
+	json_object_del(fixture.files, "2.targets.json");
+	expect_failure(DEPOT_ERROR_NOT_FOUND, "version 2 of its targets metadata");
+	expect_stored("whole/timestamp.json", first);
+	expect_stored("whole/snapshot.json", fixture_text(&fixture, "1.snapshot.json"));
+	assert_false(depot_files_exists(fixture.scratch.fd, "whole/targets.json"));
+	assert_true(load(FIXTURE_NOW, true, &client, &error));
+	depot_tuf_close(client);
+
+	/* A second one that fails replaces what is not of that set. */
+	second = strdup(fixture_text(&fixture, "timestamp.json"));
+	fixture_bump(fixture.timestamp);
+	fixture_publish_timestamp(&fixture);
+	expect_failure(DEPOT_ERROR_NOT_FOUND, "version 2 of its targets metadata");
+	expect_stored("whole/timestamp.json", first);
+	assert_true(load(FIXTURE_NOW, true, &client, &error));
+	depot_tuf_close(client);
+
+	/* The repository goes back to what was replaced meanwhile, which is refused. */
+	serve("timestamp.json", second);
+	expect_failure(DEPOT_ERROR_METADATA_ROLLBACK, "timestamp");
+	fixture_publish_timestamp(&fixture);
+	serve("2.targets.json", targets);
+	expect_refresh(true);
+	assert_false(depot_files_exists(fixture.scratch.fd, "whole"));
+	assert_false(depot_files_exists(fixture.scratch.fd, "whole.old"));
+	free(first);
+	free(second);
+	free(targets);
+}
+
+/* A crash after a file was moved away, and one before the replaced files were removed. */
+static void
+crashes_while_replacing(void **state)
+{
+	const int	fd = fixture.scratch.fd;
+	DepotTufClient *client;
+	DepotError	error;
+	char	   *older;
+
+	first_refresh();
+	older = strdup(fixture_text(&fixture, "timestamp.json"));
+	fixture_bump(fixture.timestamp);
+	fixture_publish_timestamp(&fixture);
+	expect_refresh(true);
+
+	assert_int_equal(mkdirat(fd, "whole", 0700), 0);
+	assert_int_equal(renameat(fd, "timestamp.json", fd, "whole/timestamp.json"), 0);
+	assert_true(load(FIXTURE_NOW, true, &client, &error));
+	depot_tuf_close(client);
+	serve("timestamp.json", older);
+	expect_failure(DEPOT_ERROR_METADATA_ROLLBACK, "timestamp");
+	fixture_bump(fixture.timestamp);
+	fixture_publish_timestamp(&fixture);
+	expect_refresh(true);
+	assert_false(depot_files_exists(fd, "whole"));
+
+	/* The newer files count as long as they are valid together; the next refresh cleans up, also with nothing new. */
+	assert_int_equal(mkdirat(fd, "whole", 0700), 0);
+	assert_int_equal(mkdirat(fd, "whole.old", 0700), 0);
+	assert_true(scratch_write(fd, "whole/timestamp.json", older));
+	assert_true(load(FIXTURE_NOW, true, &client, &error));
+	depot_tuf_close(client);
+	expect_refresh(false);
+	assert_false(depot_files_exists(fd, "whole"));
+	assert_false(depot_files_exists(fd, "whole.old"));
+	free(older);
+}
+
+/* One that cannot be written leaves the old one where it was. */
+static void
+not_to_be_written(void **state)
+{
+	const int	fd = fixture.scratch.fd;
+	char	   *older;
+
+	first_refresh();
+	older = strdup(fixture_text(&fixture, "timestamp.json"));
+	fixture_bump(fixture.timestamp);
+	fixture_publish_timestamp(&fixture);
+	assert_int_equal(mkdirat(fd, "timestamp.json.new", 0700), 0);
+	expect_failure(DEPOT_ERROR_IO, "timestamp.json.new");
+	expect_stored("timestamp.json", older);
+	assert_int_equal(unlinkat(fd, "timestamp.json.new", AT_REMOVEDIR), 0);
+	expect_refresh(true);
+	free(older);
 }
 
 /* Adds a role that lists FIXTURE_TARGET with its own contents, before the entry at index. */
@@ -317,6 +437,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(load_before_refresh, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damaged_files, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(half_refreshed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(replaced_files, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(crashes_while_replacing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(not_to_be_written, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(earlier_delegation_wins, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(later_delegation_loses, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(other_paths_do_not_count, set_up, tear_down),
