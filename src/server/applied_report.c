@@ -74,6 +74,7 @@ depot_applied_report(const DepotInstalledRow *rows, int count, const char *const
 
 	depot_shmem_read_applied_report(&report);
 	report.missing_count = 0;
+	report.restart_required = false;
 	initStringInfo(&missing);
 	for (int i = 0; i < count; i++)
 	{
@@ -83,6 +84,8 @@ depot_applied_report(const DepotInstalledRow *rows, int count, const char *const
 			is_equal &= depot_applied_find(rows[i].package) == NULL;
 		else if (!depot_applied_report_is_served(&rows[i]))
 			add_missing(&missing, &report, &rows[i], reason);
+		else if (depot_applied_needs_restart(&rows[i]))
+			report.restart_required = true;
 	}
 	snprintf(report.missing, sizeof(report.missing), "[%s]", missing.data);
 	report.seen_generation = generation;

@@ -19,6 +19,9 @@
 /* Whether the files of a row's build are served here, as far as a cheap look tells. */
 extern bool depot_applied_report_is_served(const DepotInstalledRow *row);
 
+/* Whether this server has to be restarted for the libraries of a served build that it shall preload. */
+extern bool depot_applied_needs_restart(const DepotInstalledRow *row);
+
 /*
  * Notes what of these rows, read at a generation, is applied.  reasons (per row; it and each may be NULL) say
  * why one is not; error (may be NULL) is what went wrong last.  Then var/applied.json says the same.

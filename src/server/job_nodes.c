@@ -22,8 +22,10 @@
 
 /* What could not be written is tried again after this. */
 #define RETRY_PAUSE_MS 10000
+/* A role that reports something else all the time has no more than this written. */
+#define WRITE_PAUSE_MS 1000
 
-static TimestampTz retry_at = 0;
+static TimestampTz pause_until = 0;
 
 /* ---- add and drop ---- */
 
@@ -141,19 +143,18 @@ depot_nodes_next_at(void)
 {
 	if (RecoveryInProgress() || depot_paths_inactive_reason() != NULL)
 		return 0;
-	if (retry_at != 0)
-		return retry_at;
-	return !depot_shmem_has_nodes() || depot_shmem_has_unsaved_nodes() ? GetCurrentTimestamp() : 0;
+	if (depot_shmem_has_nodes() && !depot_shmem_has_unsaved_nodes())
+		return 0;
+	/* At once, unless there is a pause; any time that has passed would do. */
+	return Max(pause_until, PgStartTime);
 }
 
 static void
 note_end(DepotJob *job, const DepotReport *report)
 {
-	retry_at = 0;
-	if (report == NULL)
-		return;
-	retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_PAUSE_MS);
-	depot_errors_raise_report(WARNING, report);
+	pause_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), report == NULL ? WRITE_PAUSE_MS : RETRY_PAUSE_MS);
+	if (report != NULL)
+		depot_errors_raise_report(WARNING, report);
 }
 
 /* Only content that changed is written, so that a cluster where nothing happens writes no WAL. */

@@ -87,6 +87,7 @@ depot_nodes_own_report(DepotNodeReport *report, TimestampTz *noted_at)
 			Min(strcspn(server_version, " ") + 1, sizeof(content->server_version)));
 	strlcpy(content->libc_version, depot_platform_libc_version(), sizeof(content->libc_version));
 	strlcpy(content->platform, depot_platform_name(), sizeof(content->platform));
+	content->restart_required = applied.restart_required;
 	describe_missing(applied.missing[0] != '\0' ? applied.missing : "[]", content->missing, sizeof(content->missing));
 	depot_name_printable(applied.sqlstate, content->sqlstate, sizeof(content->sqlstate));
 	depot_name_printable(applied.error, content->error, sizeof(content->error));

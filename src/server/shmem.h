@@ -111,6 +111,7 @@ typedef struct DepotAppliedReport
 	int64		applied_generation;
 	TimestampTz at;
 	bool		is_in_recovery;
+	bool		restart_required;	/* for a served package */
 	int			missing_count;
 	char		sqlstate[6];	/* "": no error */
 	char		error[512];

@@ -25,6 +25,7 @@
 #include "server/paths.h"
 #include "server/settings.h"
 #include "server/shmem.h"
+#include "server/shmem_nodes.h"
 #include "server/space.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -96,6 +97,24 @@ check_reconcile(ReturnSetInfo *result)
 		add_check(result, "hold", "ok", "off", NULL);
 }
 
+/* On a standby that shall report: whether the primary takes its reports. */
+static void
+check_reports(ReturnSetInfo *result)
+{
+	char		error[DEPOT_ERROR_MESSAGE_BYTES];
+	TimestampTz at;
+
+	if (!RecoveryInProgress() || depot_settings_report_conninfo[0] == '\0')
+		return;
+	at = depot_shmem_last_reporting(error, sizeof(error));
+	if (error[0] != '\0')
+		add_check(result, "reports", "warning", error, "the reporter goes on trying; see depot.report_conninfo");
+	else if (at == 0)
+		add_check(result, "reports", "ok", "none yet since the server started", NULL);
+	else
+		add_check(result, "reports", "ok", psprintf("taken by the primary at %.19s", timestamptz_to_str(at)), NULL);
+}
+
 static void
 check_space(ReturnSetInfo *result, const char *name, const char *path)
 {
@@ -161,6 +180,7 @@ depot_local_health(PG_FUNCTION_ARGS)
 	check_leader(result);
 	check_directory(result);
 	check_reconcile(result);
+	check_reports(result);
 	check_space(result, "free space for WAL", XLOGDIR);
 	if (!depot_paths_is_made())
 		return (Datum) 0;

@@ -69,6 +69,25 @@ SELECT outcome($$SELECT verify_extension_files(NULL)$$);
 SELECT outcome($$SELECT apply_extension_lock('{}', prune => NULL)$$);
 SELECT outcome($$SELECT apply_extension_lock('{}', dry_run => NULL)$$);
 
+-- whom to wait for
+SELECT outcome($$SELECT install_extension('hll', wait_for => '')$$);
+SELECT outcome($$SELECT install_extension('hll', wait_for => 'everybody')$$);
+SELECT outcome($$SELECT update_extension('hll', wait_for => '-1')$$);
+SELECT outcome($$SELECT update_extension('hll', wait_for => repeat('9', 1000))$$);
+
+-- servers and roles
+SELECT outcome($$SELECT add_extension_node(NULL, 'x')$$);
+SELECT outcome($$SELECT add_extension_node('x', NULL)$$);
+SELECT outcome($$SELECT add_extension_node('', 'x')$$);
+SELECT outcome($$SELECT add_extension_node('-x', 'x')$$);
+SELECT outcome($$SELECT add_extension_node('a b', 'x')$$);
+SELECT outcome($$SELECT add_extension_node(repeat('x', 65536), 'x')$$);
+SELECT outcome($$SELECT add_extension_node('x', 'regress_depot_nobody')$$);
+SELECT outcome($$SELECT add_extension_node('x', E'"; DROP TABLE depot.node; --')$$);
+SELECT outcome($$SELECT drop_extension_node(NULL)$$);
+SELECT outcome($$SELECT drop_extension_node(E'a\nb')$$);
+SELECT outcome($$SELECT drop_extension_node('x')$$);
+
 -- nothing of this left a trace
 SELECT count(*) FROM depot.installed_packages;
 SELECT count(*) FROM depot.activity_log;

@@ -30,6 +30,12 @@ SELECT outcome($$SELECT depot.local_health()$$);
 SELECT count(*) FROM depot.outdated;
 SELECT count(*) FROM depot.conflicts;
 SELECT outcome($$SELECT depot.running_requests()$$);
+SELECT outcome($$SELECT add_extension_node('x', 'regress_depot_user')$$);
+SELECT outcome($$SELECT drop_extension_node('x')$$);
+SELECT outcome($$SELECT depot.report_node('{}')$$);
+SELECT outcome($$SELECT depot.known_nodes()$$);
+SELECT outcome($$SELECT depot.streaming_servers()$$);
+SELECT outcome($$SELECT FROM depot.nodes$$);
 SELECT outcome($$SELECT depot.check_home_database()$$);
 SELECT outcome($$SHOW depot.database$$);
 
@@ -46,6 +52,7 @@ SET ROLE regress_depot_monitor;
 SELECT count(*) FROM depot.activity;
 SELECT count(*) FROM depot.activity_log;
 SELECT count(*) > 8 FROM depot.health;
+SELECT count(*) FROM depot.nodes;
 SELECT outcome($$SELECT install_extension('hll')$$);
 RESET ROLE;
 

@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
+use DepotAttack;
 use DepotCluster;
 use DepotTest;
 use Test::More;
@@ -55,6 +56,10 @@ is_error($primary, 'postgres', "SELECT add_extension_node(NULL, 'report_gamma')"
 is_error($primary, 'postgres', "SELECT drop_extension_node('gamma')", '42704', qr/server "gamma" does not exist/, 'a server that was never added');
 is_error($primary, 'postgres', 'DROP ROLE report_beta', '2BP01', qr/cannot be dropped/, 'a role that reports stays');
 is(query('SELECT name, role_name FROM depot.node ORDER BY 1'), "alpha|report_alpha\nbeta|report_beta", 'refusals change nothing');
+
+query(q(CREATE ROLE "odd"" role, PUBLIC" LOGIN; SELECT add_extension_node('odd', 'odd" role, PUBLIC')));
+is(query("SELECT proacl FROM pg_proc WHERE proname = 'report_node'") =~ tr/=//, 4, 'a role of an odd name is granted no more than itself');
+query(q(SELECT drop_extension_node('odd'); DROP ROLE "odd"" role, PUBLIC"));
 
 # ---- what a role that reports can do: that, and nothing else ----
 
@@ -112,6 +117,7 @@ is(query('SELECT name, role, state, error FROM depot.nodes ORDER BY 1', $beta), 
 is(query('SELECT count(*) FROM pg_stat_activity WHERE usename = \'report_beta\''), 1, 'it keeps its connection');
 
 my $changed = "SELECT xmin, changed_at FROM depot.node WHERE name = 'beta'";
+ok(wait_until(sub { query("SELECT version = '1.0.0' AND error IS NULL AND missing IS NULL FROM depot.node WHERE name = 'beta'") eq 't' }, 60), 'what it says is recorded');
 my $before = query($changed);
 my $seen = query("SELECT last_seen FROM depot.known_nodes() WHERE name = 'beta'");
 ok(wait_until(sub { query("SELECT last_seen > timestamptz '$seen' + interval '2 s' FROM depot.known_nodes() WHERE name = 'beta'") eq 't' }, 60), 'it goes on reporting');
@@ -140,9 +146,11 @@ $beta->append_conf('postgresql.conf', "depot.report_conninfo = '" . conninfo('re
 $beta->reload;
 ok(wait_until(sub { log_of($beta) =~ /pg_depot cannot report to the primary: permission denied for function report_node/ }), 'another role: its log says what the primary answers');
 is(query("SELECT state FROM depot.nodes WHERE name = 'beta'"), 'unknown', 'it stays unknown');
+is(query("SELECT state, value FROM depot.health WHERE check_name = 'reports'", $beta), 'warning|permission denied for function report_node', 'its depot.health says so');
 $beta->append_conf('postgresql.conf', "depot.report_conninfo = '" . conninfo('report_beta', $primary) . "'");
 $beta->reload;
 shows('beta|ok', 'its own role again');
+like(query("SELECT state, value FROM depot.health WHERE check_name = 'reports'", $beta), qr/^ok\|taken by the primary at 2/, 'and that all is well');
 
 $beta->stop;
 shows('beta|unknown', 'a standby that is down');
@@ -155,6 +163,22 @@ shows('beta|ok', 'after its session was ended it reports again');
 my $reporter = query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta);
 unlike(file_contents('/proc/' . leader_pid($beta) . '/maps'), qr/libpq\.so/, 'the leader does not map libpq');
 like(file_contents("/proc/$reporter/maps"), qr/libpq\.so/, 'the reporter does');
+
+# ---- a library that has to be preloaded ----
+
+my $work = "$ENV{DEPOT_TEST_WORK}/preload";
+mkdir $_ or die "mkdir: $!" foreach $work, "$work/packages";
+my ($semver) = grep { m{semver_[^/]*$} } DepotTest::debian_packages($work);
+run_ok(DepotTest::depot_program(), 'pack', '--from-deb', '-q', '--preload', 'semver=shared', '--package', 'preloaded', '-o', "$work/packages", $semver);
+make_repository("$work/repository", "$work/keys", glob("$work/packages/*.tar.zst"));
+query('SELECT uninstall_extension(\'semver\')');
+query("SELECT add_extension_repository('preload', 'file://$work/repository', trusted_root => pg_read_file('$work/repository/metadata/1.root.json'))");
+query("SELECT install_extension('preloaded')");
+shows('beta|ok|t', 'it waits for a restart', columns => ['restart_required']);
+shows('alpha|ok|t', 'the primary, too', columns => ['restart_required']);
+$beta->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_depot, semver'");
+$beta->restart;
+shows('beta|ok|f', 'which it has had', columns => ['restart_required']);
 
 # ---- streaming, and never heard of ----
 
