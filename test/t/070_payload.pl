@@ -213,6 +213,20 @@ query(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 
 ok(wait_until(sub { pieces() == 0 }, 20), 'and nothing is left of it');
 tidied_ok('given up');
 
+# While its payload cannot be written, other requests are answered.
+$session = start_psql($node, 'postgres', 'BEGIN; LOCK TABLE depot.payload; SELECT pg_sleep(60)');
+ok(wait_until(sub { query(q{SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'depot.payload'::regclass}) }),
+	'the table of payloads is locked');
+$waiting = start_psql($node, 'postgres', "SELECT action FROM install_extension('depot_big')");
+ok(wait_until(sub { query(q{SELECT count(*) FROM depot.activity WHERE phase = 'recording' AND bytes_total > 0}) }, 30),
+	'an installation waits for it, which depot.activity shows with its bytes');
+is(query(q{SELECT count(*) FROM verify_extension_files(); SELECT action FROM install_extension('semver', dry_run => true)}), "0\ninstall", 'others do not');
+query(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE%' AND pid <> pg_backend_pid()});
+stop_psql($session);
+is(finish_psql($waiting)->{stdout}, 'install', 'it goes on when the lock is gone');
+uninstall('depot_big');
+tidied_ok('after a lock');
+
 # ---- space ----
 
 my ($block, $free) = split ' ', run_ok('stat', '-f', '-c', '%S %a', $node->data_dir . '/pg_wal');
