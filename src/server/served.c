@@ -235,6 +235,19 @@ find_package(const DepotServedCheck *check, const char *name)
 	return NULL;
 }
 
+/* Whether a package keeps its manifest: pg_rewind, for one, makes files of a mode that is not the signed one. */
+static bool
+has_manifest(const DepotServedCheck *check, const DepotServedPackage *package)
+{
+	char		member[DEPOT_MANIFEST_PATH_BYTES];
+	char		path[DEPOT_SERVED_PATH_BYTES];
+	DepotError	ignored;
+
+	depot_manifest_path(package->package, member);
+	return depot_store_served_path(depot_paths_layout(), member, path, &ignored) &&
+		depot_files_exists(check->root_fd, path);
+}
+
 /* Lets state.json say what is served now. */
 static bool
 settle_state(Verification *verification, DepotError *error)
@@ -253,7 +266,7 @@ settle_state(Verification *verification, DepotError *error)
 	{
 		const DepotServedPackage *found = &check->packages[i];
 
-		if (!found->is_whole && depot_store_find(state, found->package) != NULL)
+		if (!found->is_whole && (depot_store_find(state, found->package) != NULL || !has_manifest(check, found)))
 			continue;
 		if (!depot_store_adopt(check->root_fd, depot_paths_layout(), state, found->package, found->digest,
 							   found->manifest_sha256, error))

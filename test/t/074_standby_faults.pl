@@ -123,7 +123,7 @@ foreach (1 .. 5)
 	install($primary, 'depot_demo', $_) foreach qw(1.1 1.2 2.0 1.0);
 }
 $offset = -s $standby->logfile;
-$standby->safe_psql('postgres', 'SELECT pg_wal_replay_resume()');
+psql_error($standby, 'postgres', 'SELECT pg_wal_replay_resume()');
 follows($standby, $primary, 'twenty updates at once');
 cmp_ok(count_in_log(qr/activated package "depot_demo"/, $offset), '<=', 3, 'of which few were carried out');
 
