@@ -4,6 +4,10 @@
  *	  The check agent: was this manifest signed, as far as this server's own
  *	  files and pins tell?
  *
+ * What was kept when a package was accepted proves it, whatever its repository
+ * offers by now.  A package of which nothing was kept is looked for in the trusted
+ * metadata of each repository.
+ *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
@@ -18,6 +22,7 @@
 #include <unistd.h>
 
 #include "cli/agent_trust.h"
+#include "common/evidence.h"
 #include "common/files.h"
 #include "common/name.h"
 #include "common/publisher.h"
@@ -32,27 +37,27 @@ typedef struct Search
 	char	   *digest;
 	char		target[DEPOT_PATH_MAX_BYTES + 1];
 	bool		is_found;
-	DepotError	reason;			/* of the last repository that does not prove it */
+	DepotError	reason;			/* why the last that might have proven it does not */
 } Search;
 
 /* Digests the file of a pinned root.  It is the administrator's, so a link may lead to it. */
 static bool
 digest_pinned_file(const char *path, char sha256[DEPOT_SHA256_HEX_BYTES], DepotError *error)
 {
-	char		bytes[DEPOT_TUF_ROOT_MAX_BYTES];
 	FILE	   *file = fopen(path, "re");
+	char		bytes[16384];
+	DepotDigest digest;
 	size_t		length;
-	bool		ok;
+	bool		ok = file != NULL;
 
-	if (file == NULL)
-		return depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "its pinned root \"%s\" could not be read", path);
-	length = fread(bytes, 1, sizeof(bytes), file);
-	ok = ferror(file) == 0 && length < sizeof(bytes);
-	(void) fclose(file);
-	if (!ok)
-		return depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "its pinned root \"%s\" could not be read", path);
-	depot_digest_sha256_hex(bytes, length, sha256);
-	return true;
+	depot_digest_begin(&digest);
+	while (ok && (length = fread(bytes, 1, sizeof(bytes), file)) > 0)
+		depot_digest_add(&digest, bytes, length);
+	ok = ok && ferror(file) == 0;
+	if (file != NULL)
+		(void) fclose(file);
+	depot_digest_end_hex(&digest, sha256);
+	return ok || depot_error_set(error, DEPOT_ERROR_ROOT_INVALID, "its pinned root \"%s\" could not be read", path);
 }
 
 /* Makes the members of a command that say where trust in a repository begins; NULL with the reason. */
@@ -125,6 +130,52 @@ search_repository(Search *search, const char *repository, DepotError *error)
 	return ok;
 }
 
+/* Proves the target from the documents that are kept beside one list. */
+static bool
+search_list(Search *search, int evidence_fd, const DepotEvidence *listed, DepotError *error)
+{
+	DepotTufClient *client = NULL;
+	DepotEvidence used = {.root_count = 0};
+	DepotAgentPin pin = {.is_new = false};
+	DepotTufTarget target;
+	json_t	   *anchor = make_anchor(search->origins, listed->repository, error);
+	bool		ok = false;
+
+	depot_buffer_init(&pin.root);
+	if (anchor != NULL &&
+		depot_agent_find_pin(search->origins->agent, anchor, -1, evidence_fd, &pin, error))
+		client = depot_tuf_prove(listed, evidence_fd, pin.root.data, pin.root.length_bytes, DEPOT_TUF_ED25519_ONLY,
+								 &used, &target, error);
+	if (client != NULL)
+	{
+		ok = compare_target(search, &target, error);
+		depot_tuf_close(client);
+	}
+	depot_evidence_free(&used);
+	depot_buffer_free(&pin.root);
+	json_decref(anchor);
+	return ok;
+}
+
+/* A DepotFilesVisit over var/evidence: lists are named by their package's digest. */
+static bool
+try_list(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
+{
+	Search	   *search = context;
+	DepotEvidence listed = {.root_count = 0};
+	DepotError	reason;
+
+	(void) size_bytes;
+	(void) error;
+	if (search->is_found || !S_ISREG(mode) || !depot_name_is_sha256(path) ||
+		!depot_evidence_read(directory_fd, path, &listed, &reason))
+		return true;
+	if (strcmp(listed.target, search->target) == 0)
+		search->is_found = search_list(search, directory_fd, &listed, &search->reason);
+	depot_evidence_free(&listed);
+	return true;
+}
+
 /* A DepotFilesVisit over the directories of var/metadata. */
 static bool
 try_repository(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context,
@@ -147,7 +198,9 @@ depot_agent_find_origin(const DepotAgentOrigins *origins, const DepotManifest *m
 	Search		search = {
 		.origins = origins, .manifest = manifest, .manifest_sha256 = manifest_sha256, .digest = digest
 	};
+	const int	var_fd = origins->agent->directory_fd;
 	const char *metadata = strchr(DEPOT_METADATA, '/') + 1;
+	const char *evidence = strchr(DEPOT_EVIDENCE, '/') + 1;
 	int			length;
 
 	length = snprintf(search.target, sizeof(search.target), "pg%d/%s-%s/%s/%s/%s-%s.tar.zst",
@@ -156,7 +209,8 @@ depot_agent_find_origin(const DepotAgentOrigins *origins, const DepotManifest *m
 	if (length < 0 || (size_t) length >= sizeof(search.target))
 		return depot_error_set(error, DEPOT_ERROR_MANIFEST, "its name or version is too long");
 	depot_error_set(&search.reason, DEPOT_ERROR_TARGET_UNKNOWN, "this server has no metadata of a repository");
-	if (!depot_files_walk(origins->agent->directory_fd, metadata, try_repository, &search, error))
+	if ((depot_files_exists(var_fd, evidence) && !depot_files_walk(var_fd, evidence, try_list, &search, error)) ||
+		(!search.is_found && !depot_files_walk(var_fd, metadata, try_repository, &search, error)))
 		return false;
 	if (!search.is_found && error != NULL)
 		*error = search.reason;

@@ -28,6 +28,7 @@
 #include "common/json.h"
 #include "common/name.h"
 #include "common/seal.h"
+#include "common/testpoint.h"
 
 #define MANIFEST_SUFFIX ".json"
 #define STAGED_MANIFESTS "tree/share/depot"
@@ -346,6 +347,7 @@ depot_agent_check_verify_tree(DepotAgent *agent, const json_t *command, DepotErr
 	char		manifests[DEPOT_SERVED_PATH_BYTES];
 	bool		ok;
 
+	depot_test_point("check_tree");
 	ok = open_tree(&check, command, error) && visit_staged(&check, error) &&
 		depot_store_served_path(&check.layout, "share/depot", manifests, error) &&
 		visit_manifests(&check, check.depot_fd, manifests, error) &&

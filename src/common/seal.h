@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/buffer.h"
 #include "common/error.h"
 #include "common/store.h"
 
@@ -44,8 +45,14 @@ typedef struct DepotSeal DepotSeal;
  */
 extern DepotSeal *depot_seal_read(int root_fd, const char *stamp);
 
+/* Returns an empty one; NULL when out of memory. */
+extern DepotSeal *depot_seal_new(const char *stamp);
+
 /* Reads a seal's text; NULL with an error when it is none, or has another stamp. */
 extern DepotSeal *depot_seal_parse(const char *text, size_t length_bytes, const char *stamp, DepotError *error);
+
+/* Appends a seal's text to out; the same seal has one. */
+extern bool depot_seal_format(const DepotSeal *seal, DepotBuffer *out, DepotError *error);
 
 extern void depot_seal_free(DepotSeal *seal);	/* NULL is fine */
 

@@ -136,7 +136,10 @@ extern void depot_store_end_job(int root_fd, const char *job, int job_fd);
 extern bool depot_store_mark_staged(int root_fd, const char *job, const char *package, const char *digest,
 									const char *manifest_sha256, DepotError *error);
 
-/* Searches all marked job directories for the archive's digest. */
+/*
+ * Searches all marked job directories for the archive's digest.  One whose files are not those that were marked, a
+ * copy of it for one, counts for nothing.
+ */
 extern bool depot_store_find_staged(int root_fd, const char *digest, char job[DEPOT_JOB_NAME_BYTES],
 									bool *found, DepotError *error);
 

@@ -16,6 +16,12 @@
 
 #include "common/store.h"
 
+struct DepotSeal
+{
+	char	   *stamp;
+	json_t	   *files;			/* path, encoded: identity */
+};
+
 /* The depot's directories are for the server's user alone, like the data directory. */
 #define STORE_DIRECTORY_MODE 0700
 

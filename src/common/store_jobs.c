@@ -8,6 +8,9 @@
  * a crash every directory is free, and what no row wants any more is removed
  * at the next start.
  *
+ * What is marked was verified before, so the mark says which files it was: in
+ * a copy of the directory, whoever made it, they are others.
+ *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
@@ -28,6 +31,7 @@
 #include "common/flush.h"
 #include "common/json.h"
 #include "common/name.h"
+#include "common/seal.h"
 #include "common/store.h"
 #include "common/store_internal.h"
 
@@ -37,7 +41,7 @@
 
 #define STAGED_FILE "staged.json"
 #define STAGED_FORMAT 1
-#define STAGED_MAX_BYTES 4096
+#define STAGED_MAX_BYTES ((size_t) 64 * 1024 * 1024)
 
 #define JOB_RANDOM_BYTES ((DEPOT_JOB_NAME_BYTES - 1) / 2)
 
@@ -149,12 +153,57 @@ write_mark(int root_fd, const char *job, const DepotBuffer *text, DepotError *er
 	return depot_flush_end(&flush, ok ? error : NULL) && ok;
 }
 
+/* The path of a job's tree, into out of JOB_PATH_BYTES. */
+static void
+tree_path(const char *job, char *out)
+{
+	snprintf(out, JOB_PATH_BYTES, "%s/%s/tree", DEPOT_STAGING, job);
+}
+
+/* Notes what identifies a file of a job's tree; a DepotFilesVisit. */
+static bool
+note_file(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
+{
+	json_t	   *files = context;
+	char		identity[DEPOT_SEAL_IDENTITY_BYTES];
+	json_t	   *encoded;
+	bool		ok;
+
+	(void) size_bytes;
+	if (S_ISDIR(mode))
+		return true;
+	(void) depot_seal_identify(directory_fd, path, identity);
+	encoded = depot_store_encode_path(path);
+	ok = encoded != NULL && json_object_set_new(files, json_string_value(encoded), json_string(identity)) == 0;
+	json_decref(encoded);
+	return ok || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+}
+
+/* Returns what identifies each file of a job's tree; NULL and error on failure. */
+static json_t *
+identify_tree(int root_fd, const char *job, DepotError *error)
+{
+	json_t	   *files = json_pack("{}");
+	char		path[JOB_PATH_BYTES];
+
+	tree_path(job, path);
+	if (files == NULL)
+		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	else if (depot_files_exists(root_fd, path) && !depot_files_walk(root_fd, path, note_file, files, error))
+	{
+		json_decref(files);
+		files = NULL;
+	}
+	return files;
+}
+
 bool
 depot_store_mark_staged(int root_fd, const char *job, const char *package, const char *digest,
 						const char *manifest_sha256, DepotError *error)
 {
 	DepotBuffer text;
 	json_t	   *mark = NULL;
+	json_t	   *files = NULL;
 	bool		ok = false;
 
 	depot_buffer_init(&text);
@@ -165,8 +214,11 @@ depot_store_mark_staged(int root_fd, const char *job, const char *package, const
 	}
 	if (!depot_name_check_package(package, "package", error))
 		goto done;
-	mark = json_pack("{s:i, s:s, s:s, s:s}", "format", STAGED_FORMAT, "package", package, "digest", digest,
-					 "manifest_sha256", manifest_sha256);
+	files = identify_tree(root_fd, job, error);
+	if (files == NULL)
+		goto done;
+	mark = json_pack("{s:i, s:s, s:s, s:s, s:O}", "format", STAGED_FORMAT, "package", package, "digest", digest,
+					 "manifest_sha256", manifest_sha256, "files", files);
 	if (mark == NULL)
 	{
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
@@ -178,32 +230,54 @@ depot_store_mark_staged(int root_fd, const char *job, const char *package, const
 
 done:
 	json_decref(mark);
+	json_decref(files);
 	depot_buffer_free(&text);
+	return ok;
+}
+
+/* Tells whether every file that is left in a job's tree is one of those that were marked. */
+static bool
+is_tree_as_marked(int root_fd, const char *job, const json_t *marked)
+{
+	DepotError	error;
+	json_t	   *files = identify_tree(root_fd, job, &error);
+	const char *path;
+	json_t	   *identity;
+	bool		ok = files != NULL;
+
+	if (ok)
+	{
+		json_object_foreach(files, path, identity)
+			ok = ok && json_string_length(identity) > 0 && json_equal(identity, json_object_get(marked, path));
+	}
+	json_decref(files);
 	return ok;
 }
 
 /* Tells whether a job directory is marked with digest; what cannot be read is no mark. */
 static bool
-has_mark(int staging_fd, const char *job, const char *digest)
+has_mark(int root_fd, const char *job, const char *digest)
 {
 	char		path[JOB_PATH_BYTES];
 	DepotBuffer text;
 	DepotError	error;
 	json_t	   *mark = NULL;
+	json_t	   *files = NULL;
 	int64_t		format = 0;
 	const char *marked = "";
 	bool		ok;
 
 	depot_buffer_init(&text);
-	snprintf(path, sizeof(path), "%s/%s", job, STAGED_FILE);
-	ok = depot_files_read(staging_fd, path, STAGED_MAX_BYTES, &text, &error);
+	snprintf(path, sizeof(path), "%s/%s/%s", DEPOT_STAGING, job, STAGED_FILE);
+	ok = depot_files_read(root_fd, path, STAGED_MAX_BYTES, &text, &error);
 	if (ok)
 	{
 		mark = depot_json_parse(text.data, text.length_bytes, DEPOT_ERROR_IO, STAGED_FILE, &error);
 		ok = mark != NULL &&
 			depot_json_get_integer(mark, "format", true, 0, &format, DEPOT_ERROR_IO, &error) &&
 			depot_json_get_string(mark, "digest", true, &marked, DEPOT_ERROR_IO, &error) &&
-			format == STAGED_FORMAT && strcmp(marked, digest) == 0;
+			depot_json_get_object(mark, "files", true, &files, DEPOT_ERROR_IO, &error) &&
+			format == STAGED_FORMAT && strcmp(marked, digest) == 0 && is_tree_as_marked(root_fd, job, files);
 	}
 	json_decref(mark);
 	depot_buffer_free(&text);
@@ -260,7 +334,7 @@ depot_store_find_staged(int root_fd, const char *digest, char job[DEPOT_JOB_NAME
 		return false;
 	while (!*found && (name = next_entry(staging, &ok, error)) != NULL)
 	{
-		if (is_job_name(name) && has_mark(dirfd(staging), name, digest))
+		if (is_job_name(name) && has_mark(root_fd, name, digest))
 		{
 			memcpy(job, name, DEPOT_JOB_NAME_BYTES);
 			*found = true;

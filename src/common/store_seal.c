@@ -3,10 +3,6 @@
  * store_seal.c
  *	  Which served files this server has verified itself: the seal.
  *
- * A seal is canonical JSON: a stamp, and what identifies each file by its
- * path.  All three are compared as texts and never taken apart, so a seal that
- * somebody else wrote can name no path and no number to work with.
- *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
@@ -17,104 +13,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/files.h"
-#include "common/json.h"
 #include "common/store_internal.h"
 
 /* As much as state.json may have: it names the same files. */
 #define SEAL_MAX_BYTES ((size_t) 256 * 1024 * 1024)
-
-#define FORMAT_CODE DEPOT_ERROR_IO
-
-struct DepotSeal
-{
-	char	   *stamp;
-	json_t	   *files;			/* path, encoded: identity */
-};
-
-static bool
-out_of_memory(DepotError *error)
-{
-	return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
-}
-
-/* Takes over files (NULL: none). */
-static DepotSeal *
-make_seal(const char *stamp, json_t *files)
-{
-	DepotSeal  *seal = calloc(1, sizeof(*seal));
-
-	if (seal == NULL)
-	{
-		json_decref(files);
-		return NULL;
-	}
-	seal->stamp = strdup(stamp);
-	seal->files = files != NULL ? files : json_pack("{}");
-	if (seal->stamp != NULL && seal->files != NULL)
-		return seal;
-	depot_seal_free(seal);
-	return NULL;
-}
-
-void
-depot_seal_free(DepotSeal *seal)
-{
-	if (seal == NULL)
-		return;
-	free(seal->stamp);
-	json_decref(seal->files);
-	free(seal);
-}
-
-/*----- the file --------------------------------------------------------------------*/
-
-static bool
-read_document(const json_t *document, const char *stamp, json_t **files, DepotError *error)
-{
-	int64_t		format = 0;
-	const char *found = "";
-	const char *path;
-	json_t	   *identity;
-
-	if (!depot_json_get_integer(document, "format", true, 0, &format, FORMAT_CODE, error))
-		return false;
-	if (format != DEPOT_SEAL_FORMAT)
-		return depot_error_set(error, FORMAT_CODE, "another format");
-	if (!depot_json_get_string(document, "stamp", true, &found, FORMAT_CODE, error) ||
-		!depot_json_get_object(document, "files", true, files, FORMAT_CODE, error))
-		return false;
-	if (strcmp(found, stamp) != 0)
-		return depot_error_set(error, FORMAT_CODE, "another server's seal");
-	json_object_foreach(*files, path, identity)
-	{
-		if (!json_is_string(identity) || json_string_length(identity) >= DEPOT_SEAL_IDENTITY_BYTES)
-			return depot_error_set(error, FORMAT_CODE, "what identifies a file is not one");
-	}
-	return true;
-}
-
-DepotSeal *
-depot_seal_parse(const char *text, size_t length_bytes, const char *stamp, DepotError *error)
-{
-	json_t	   *document = depot_json_parse(text, length_bytes, FORMAT_CODE, "seal", error);
-	json_t	   *files = NULL;
-	DepotSeal  *seal = NULL;
-
-	if (document != NULL && read_document(document, stamp, &files, error))
-	{
-		seal = make_seal(stamp, json_incref(files));
-		if (seal == NULL)
-			out_of_memory(error);
-	}
-	json_decref(document);
-	return seal;
-}
 
 DepotSeal *
 depot_seal_read(int root_fd, const char *stamp)
@@ -127,7 +34,7 @@ depot_seal_read(int root_fd, const char *stamp)
 	if (depot_files_read(root_fd, DEPOT_SEAL_FILE, SEAL_MAX_BYTES, &text, &ignored))
 		seal = depot_seal_parse(text.data, text.length_bytes, stamp, &ignored);
 	depot_buffer_free(&text);
-	return seal != NULL ? seal : make_seal(stamp, NULL);
+	return seal != NULL ? seal : depot_seal_new(stamp);
 }
 
 /* Half a file would be no seal, and so would one that a power failure emptied: that costs work and nothing else. */
@@ -148,20 +55,13 @@ replace_file(int root_fd, const DepotBuffer *text, DepotError *error)
 bool
 depot_seal_write(const DepotSeal *seal, int root_fd, DepotError *error)
 {
-	json_t	   *document = json_pack("{s:i, s:s, s:O}", "format", DEPOT_SEAL_FORMAT, "stamp", seal->stamp,
-									 "files", seal->files);
 	DepotBuffer text;
 	bool		ok;
 
 	depot_buffer_init(&text);
-	if (document == NULL)
-		ok = out_of_memory(error);
-	else
-		ok = depot_json_canonical(document, &text, FORMAT_CODE, error) &&
-			(depot_buffer_append(&text, "\n", 1) || out_of_memory(error)) &&
-			depot_files_make_directories(root_fd, DEPOT_SEAL_DIRECTORY, STORE_DIRECTORY_MODE, false, error) &&
-			replace_file(root_fd, &text, error);
-	json_decref(document);
+	ok = depot_seal_format(seal, &text, error) &&
+		depot_files_make_directories(root_fd, DEPOT_SEAL_DIRECTORY, STORE_DIRECTORY_MODE, false, error) &&
+		replace_file(root_fd, &text, error);
 	depot_buffer_free(&text);
 	return ok;
 }
@@ -223,7 +123,7 @@ depot_seal_add(DepotSeal *seal, const char *path, const char *identity, DepotErr
 		json_object_set_new(seal->files, json_string_value(encoded), json_string(identity)) == 0;
 
 	json_decref(encoded);
-	return ok || out_of_memory(error);
+	return ok || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
 }
 
 void

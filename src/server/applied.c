@@ -14,6 +14,7 @@
 
 #include "common/files.h"
 #include "common/seal.h"
+#include "common/testpoint.h"
 #include "miscadmin.h"
 #include "server/applied.h"
 #include "server/errors.h"
@@ -274,6 +275,7 @@ depot_applied_activate(const char *staging, const DepotManifest *manifest, const
 	unseal_package(manifest->package);
 	ok = depot_store_activate(root_fd, depot_paths_layout(), &state, staging, manifest, digest,
 							  manifest_sha256, resumed, error);
+	depot_test_point("activate_seal");
 	if (ok)
 		seal_package(manifest->package);
 	end_moves(is_outermost);

@@ -19,6 +19,9 @@ my $work = $ENV{DEPOT_TEST_WORK};
 my $lib = pg_config_value('pkglibdir');
 my $extension = pg_config_value('sharedir') . '/extension';
 my $mark = "$work/mark";
+my $points = "$work/points";
+mkdir $points or die "mkdir $points: $!";
+$ENV{PG_DEPOT_TEST_POINTS} = $points;
 my $node = new_depot_node('seal', conf => "wal_level = replica\nmax_wal_senders = 4\n");
 create_depot($node);
 add_repository($node, $repository->{directory});
@@ -204,5 +207,72 @@ refused_ok('directory', sub {
 	mkdir "$depot$lib/semver.so" or die "mkdir: $!";
 	write_file("$depot$lib/semver.so/inside.so", 'something');
 }, 'inside.so');
+
+# ---- the same, with a leader that brings nothing back ----
+
+my $lonely = new_clone(sub {
+	my ($depot) = @_;
+	make_library("$depot$lib/semver.so");
+	adjust_state($depot);
+}, conf => "depot.hold = on\n");
+$lonely->start;
+foreach my $start ('first', 'second')
+{
+	my $error = psql_error($lonely, 'postgres', $use);
+	like($error->{message}, qr/could not access file "semver"/, "$start start: the exchanged library is not used");
+	is($lonely->safe_psql('postgres', 'BEGIN; CREATE EXTENSION depot_demo; SELECT depot_demo_version(); ROLLBACK'),
+		'1.0', "$start start: the other package is served");
+	$lonely->restart if $start eq 'first';
+}
+$lonely->append_conf('postgresql.conf', 'depot.hold = off');
+$lonely->restart;
+is(oracle_is_ok($lonely, 120), '', 'then the package comes back');
+ok(!-e $mark, 'the exchanged library was never loaded');
+
+# ---- no agent ----
+
+new_log($lonely);
+$lonely->stop;
+run_ok('cp', '-a', $lonely->data_dir, $lonely->data_dir . '.copy');
+run_ok('rm', '-rf', $lonely->data_dir);
+rename $lonely->data_dir . '.copy', $lonely->data_dir or die "rename: $!";
+write_file("$points/check_tree", '');
+$lonely->start;
+isnt(psql_error($lonely, 'postgres', $use)->{status}, 0, 'without an agent nothing is served')
+  if new_log($lonely) =~ /could not be verified and are not served\n.*check agent ended unexpectedly/
+  || !ok(0, 'a copied directory is verified');
+$lonely->restart;
+is($lonely->safe_psql('postgres', $use), 't', 'the next start verifies what was set aside');
+is(oracle_is_ok($lonely, 60), '', 'and everything is there');
+
+# ---- a running server is tampered with ----
+
+my $served = depot_of($lonely) . "$lib/semver.so";
+my (undef, undef, undef, undef, undef, undef, undef, undef, undef, $modified) = stat $served;
+my $bytes = file_contents($served);
+substr($bytes, 100, 1) ^= "\1";
+unlink $served or die "unlink: $!";
+write_file($served, $bytes);
+chmod 0644, $served or die "chmod: $!";
+utime $modified, $modified, $served or die "utime: $!";
+new_log($lonely);
+$lonely->restart;
+$lonely->psql('postgres', $use);
+like(new_log($lonely), qr/WARNING:  files of package "semver" are not those that were signed, and are not served\n.*changed/,
+	'a changed byte is found at the next start');
+is(oracle_is_ok($lonely, 60), '', 'and put right');
+
+# ---- killed before the seal ----
+
+write_file("$points/activate_seal", '');
+$lonely->psql('postgres', "SELECT install_extension('ip4r')");
+ok(wait_until(sub { !-e "$points/activate_seal" }, 60), 'the leader was killed between a change and its seal');
+wait_for_leader($lonely);
+is(oracle_is_ok($lonely, 60), '', 'nothing is lost');
+new_log($lonely);
+$lonely->restart;
+$lonely->safe_psql('postgres', 'CREATE EXTENSION ip4r');
+like(new_log($lonely), qr/LOG:  pg_depot: verified \d+ files of 1 packages/, 'the next start verifies that package');
+$lonely->stop;
 
 done_testing();
