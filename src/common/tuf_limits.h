@@ -16,7 +16,12 @@
 
 #define DEPOT_TUF_ROOT_MAX_BYTES 512000
 #define DEPOT_TUF_TIMESTAMP_MAX_BYTES 16384
-#define DEPOT_TUF_SNAPSHOT_MAX_BYTES 2000000
+
+/*
+ * Read before a signature was looked at: full of empty objects it takes 50 MB of memory.  The entries of 16,000
+ * roles fit in.
+ */
+#define DEPOT_TUF_SNAPSHOT_MAX_BYTES 640000
 #define DEPOT_TUF_TARGETS_MAX_BYTES 32000000
 
 /* Publishers' roles in the slice of one server: each is a file to fetch, and held in memory while it is read. */

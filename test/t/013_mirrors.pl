@@ -187,6 +187,24 @@ like($swapped // '', qr/$skipped(?:it is not the file that was signed|it is larg
 $node->safe_psql('postgres', "SELECT uninstall_extension('depot_demo')");
 serve($live, $good);
 
+# ---- whoever holds the key of the timestamp: a snapshot that nobody has signed is read, up to its limit ----
+
+set_mirrors();
+foreach my $attack ([ 213_000, 'PD001', qr/snapshot metadata: not a JSON object$/ ], [ 214_000, '54000', qr/it is larger than 640000 bytes$/ ])
+{
+	my ($count, $sqlstate, $message) = @$attack;
+	publish_again();
+	copy_repository($good, $case);
+	sign('role', $case, $keys, 'timestamp', map { ('--splice', $_ . '=' . unpack('H*', ucfirst $_)) } qw(hashes length));
+	write_file(newest($case, 'snapshot'), '[' . join(',', ('{}') x $count) . ']');
+	serve($live, $case);
+	refused_ok($node, "snapshot of $count empty objects", $refresh, sqlstate => $sqlstate, message => $message);
+	# The timestamp counts all the same, so that of the repository has to be newer.
+	publish_again() foreach 1 .. 2;
+	serve($live, $good);
+	is($node->safe_psql('postgres', $refresh), 't', "snapshot of $count empty objects: the next refresh is in order");
+}
+
 my %max = stop_measuring($measure);
 cmp_ok($max{samples}, '>', 100, 'the agents were looked at');
 cmp_ok($max{memory_kb}, '>', 1000, 'so was the memory of check');

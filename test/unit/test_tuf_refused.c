@@ -187,7 +187,7 @@ oversized_files_refused(void **state)
 						json_integer(INT64_C(1) << 40));
 	fixture_bump(fixture.timestamp);
 	fixture_publish_timestamp(&fixture);
-	expect_failure(DEPOT_ERROR_TOO_LARGE, "1099511627776 bytes, more than the limit of 2000000");
+	expect_failure(DEPOT_ERROR_TOO_LARGE, "1099511627776 bytes, more than the limit of 640000");
 }
 
 /* Every role signed by a key that may sign another one. */
