@@ -158,6 +158,8 @@ CREATE TABLE depot.installed_build (
     unpacked_bytes bigint NOT NULL,
     extensions text[] NOT NULL,
     custom json NOT NULL,
+    evidence text[],
+    evidence_root bigint,
     PRIMARY KEY (package, major, platform)
 );
 COMMENT ON TABLE depot.installed_build IS 'the builds that carry out depot.installed, one per major version and platform';
@@ -173,6 +175,24 @@ COMMENT ON COLUMN depot.installed_build.size_bytes IS 'size of the package';
 COMMENT ON COLUMN depot.installed_build.unpacked_bytes IS 'size of its files';
 COMMENT ON COLUMN depot.installed_build.extensions IS 'extensions it provides';
 COMMENT ON COLUMN depot.installed_build.custom IS 'custom.pg_depot of the target when it was installed';
+COMMENT ON COLUMN depot.installed_build.evidence IS 'sha256 of the signed metadata that proves it: the top-level targets, then the roles on the way to it';
+COMMENT ON COLUMN depot.installed_build.evidence_root IS 'version of the root under which that was accepted';
+
+CREATE TABLE depot.evidence (
+    repository text NOT NULL,
+    role text NOT NULL,
+    version bigint NOT NULL,
+    sha256 text NOT NULL,
+    content bytea NOT NULL,
+    PRIMARY KEY (repository, sha256, role)
+);
+CREATE INDEX evidence_versions ON depot.evidence (repository, role, version);
+COMMENT ON TABLE depot.evidence IS 'the signed metadata that proves what is installed, for every server to verify from its own trusted root';
+COMMENT ON COLUMN depot.evidence.repository IS 'repository it is from';
+COMMENT ON COLUMN depot.evidence.role IS 'TUF role: root, of which every version stays, targets, or one that targets delegates to';
+COMMENT ON COLUMN depot.evidence.version IS 'version of the metadata';
+COMMENT ON COLUMN depot.evidence.sha256 IS 'its digest';
+COMMENT ON COLUMN depot.evidence.content IS 'the signed bytes as they were received';
 
 CREATE TABLE depot.payload (
     digest bytea NOT NULL,

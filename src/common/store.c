@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/evidence.h"
 #include "common/files.h"
 #include "common/name.h"
 #include "common/store_internal.h"
@@ -153,7 +154,7 @@ bool
 depot_store_prepare(int root_fd, const DepotLayout *layout, DepotError *error)
 {
 	char		extension[sizeof(layout->share) + sizeof(STORE_EXTENSION_DIRECTORY) + 1];
-	const char *const directories[] = {DEPOT_STAGING, DEPOT_METADATA, layout->lib, extension};
+	const char *const directories[] = {DEPOT_STAGING, DEPOT_METADATA, DEPOT_EVIDENCE, layout->lib, extension};
 
 	snprintf(extension, sizeof(extension), "%s/%s", layout->share, STORE_EXTENSION_DIRECTORY);
 	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++)

@@ -17,6 +17,7 @@
 
 #include "postgres.h"
 
+#include "common/evidence.h"
 #include "datatype/timestamp.h"
 #include "server/rows.h"
 
@@ -91,6 +92,31 @@ extern void depot_catalog_write_metadata(const char *repository, const DepotMeta
 extern void depot_catalog_remove_metadata(const char *repository, const DepotMetadataRow *row);
 
 /*
+ * What proves a recorded build of this server's platform: the digests of the documents, in order, and the version of
+ * the root they were accepted under.  Returns how many; 0 when the row does not say so in a form that can be used.
+ */
+extern int	depot_catalog_read_proof(const char *package, const char *digest, const char ***documents,
+									 int64 *root_version);
+
+/*
+ * Reads rows of a repository's evidence without content: those of a document, or with sha256 NULL of all roots by version,
+ * at most limit.  Rows that are larger than metadata can be are left out.  read_evidence reads the content of one
+ * (false: it is gone).  write_evidence makes the table hold one.  remove_evidence removes what no build that is
+ * installed needs, but no root.
+ */
+extern int	depot_catalog_find_evidence(const char *repository, const char *sha256, int limit,
+										DepotEvidenceRow **rows);
+extern bool depot_catalog_read_evidence(const char *repository, DepotEvidenceRow *row);
+extern void depot_catalog_write_evidence(const char *repository, const DepotEvidenceRow *row);
+extern void depot_catalog_remove_evidence(void);
+
+/* Notes what proves a build that is recorded. */
+extern void depot_catalog_note_proof(const char *package, const char *digest, const DepotEvidence *evidence);
+
+/* Digests of all recorded builds of this server's platform, removed or not. */
+extern int	depot_catalog_read_digests(const char ***digests);
+
+/*
  * Reads every build that provides one of names, then those that provide what these need, and so on: all
  * that a plan may have to look at.
  */
@@ -108,17 +134,19 @@ extern int	depot_catalog_near_names(const char *name, int limit, char **names);
 extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
 
 /*
- * Records a build as installed.  why: "requested", "declared" or "dependency"; of what was there before, the
+ * Records a build as installed, with what proves it.  why: "requested", "declared" or "dependency"; of what was there before, the
  * first of these stays.
  */
-extern void depot_catalog_record_install(const DepotAvailableRow *row, const char *why);
+extern void depot_catalog_record_install(const DepotAvailableRow *row, const char *why,
+										 const DepotEvidence *evidence);
 
 /*
  * Installed packages without a build for a platform that a server reports from; and records such a build (false: the
  * package is not installed in this version any more).
  */
 extern int	depot_catalog_read_lacking(DepotLackingRow **rows);
-extern bool depot_catalog_record_other_build(const DepotAvailableRow *row, const char *platform);
+extern bool depot_catalog_record_other_build(const DepotAvailableRow *row, const char *platform,
+											 const DepotEvidence *evidence);
 
 /*
  * Packages byte for byte, by digest (64 hexadecimal digits), in pieces: how many rows there are of one; write bytes

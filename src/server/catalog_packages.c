@@ -59,7 +59,8 @@ depot_catalog_read_installed(DepotInstalledRow **rows)
 	count = depot_catalog_execute(SPI_OK_SELECT,
 								  "SELECT i.package, coalesce(i.version, ''), i.why, i.state = 'removed', b.digest,"
 								  " b.manifest_sha256, b.repository, b.target, b.size_bytes::bigint,"
-								  " b.unpacked_bytes::bigint, b.custom"
+								  " b.unpacked_bytes::bigint, b.custom,"
+								  " b.evidence IS NOT NULL AND b.evidence_root IS NOT NULL"
 								  " FROM depot.installed i LEFT JOIN depot.installed_build b"
 								  " ON b.package = i.package AND b.version = i.version AND b.major ="
 								  " $1 AND b.platform = $2"
@@ -81,6 +82,7 @@ depot_catalog_read_installed(DepotInstalledRow **rows)
 		row->target = depot_catalog_text(i, 8);
 		row->size_bytes = depot_catalog_int64(i, 9);
 		row->unpacked_bytes = depot_catalog_int64(i, 10);
+		row->has_evidence = depot_catalog_bool(i, 12);
 		if (custom != NULL)
 			read_build(row, custom);
 	}
@@ -89,12 +91,12 @@ depot_catalog_read_installed(DepotInstalledRow **rows)
 
 /* Records a build for this major version and a platform. */
 static void
-record_build(const DepotAvailableRow *row, const char *platform)
+record_build(const DepotAvailableRow *row, const char *platform, const DepotEvidence *evidence)
 {
 	const DepotManifest *manifest = row->manifest;
 	const char **extensions = palloc(sizeof(char *) * (manifest->extension_count + 1));
 	Oid			build_types[] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT8OID, INT8OID, TEXTARRAYOID, TEXTOID};
+	INT8OID, INT8OID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, INT8OID};
 	Datum		build_values[lengthof(build_types)];
 
 	for (int i = 0; i < manifest->extension_count; i++)
@@ -111,21 +113,25 @@ record_build(const DepotAvailableRow *row, const char *platform)
 	build_values[9] = Int64GetDatum((int64) depot_manifest_unpacked_bytes(manifest));
 	build_values[10] = depot_catalog_text_array(extensions, manifest->extension_count);
 	build_values[11] = CStringGetTextDatum(row->custom);
+	build_values[12] = depot_catalog_proof(evidence);
+	build_values[13] = Int64GetDatum(evidence->root_version);
 	depot_catalog_execute_one(SPI_OK_INSERT,
 							  "INSERT INTO depot.installed_build (package, major, platform, version,"
 							  " digest, manifest_sha256,"
-							  " repository, target, size_bytes, unpacked_bytes, extensions, custom)"
-							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::json)"
+							  " repository, target, size_bytes, unpacked_bytes, extensions, custom,"
+							  " evidence, evidence_root)"
+							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::json, $13, $14)"
 							  " ON CONFLICT (package, major, platform) DO UPDATE SET version = excluded.version,"
 							  " digest = excluded.digest, manifest_sha256 = excluded.manifest_sha256,"
 							  " repository = excluded.repository, target = excluded.target,"
 							  " size_bytes = excluded.size_bytes, unpacked_bytes = excluded.unpacked_bytes,"
-							  " extensions = excluded.extensions, custom = excluded.custom",
+							  " extensions = excluded.extensions, custom = excluded.custom,"
+							  " evidence = excluded.evidence, evidence_root = excluded.evidence_root",
 							  lengthof(build_types), build_types, build_values);
 }
 
 void
-depot_catalog_record_install(const DepotAvailableRow *row, const char *why)
+depot_catalog_record_install(const DepotAvailableRow *row, const char *why, const DepotEvidence *evidence)
 {
 	const DepotManifest *manifest = row->manifest;
 	Oid			installed_types[] = {TEXTOID, TEXTOID, TEXTOID};
@@ -144,11 +150,11 @@ depot_catalog_record_install(const DepotAvailableRow *row, const char *why)
 							  " ELSE excluded.why END,"
 							  " state = 'installed'",
 							  lengthof(installed_types), installed_types, installed_values);
-	record_build(row, depot_platform_name());
+	record_build(row, depot_platform_name(), evidence);
 }
 
 bool
-depot_catalog_record_other_build(const DepotAvailableRow *row, const char *platform)
+depot_catalog_record_other_build(const DepotAvailableRow *row, const char *platform, const DepotEvidence *evidence)
 {
 	Oid			types[] = {TEXTOID, TEXTOID};
 	Datum		values[] = {
@@ -159,7 +165,7 @@ depot_catalog_record_other_build(const DepotAvailableRow *row, const char *platf
 							  "SELECT FROM depot.installed WHERE package = $1 AND version = $2 AND state = 'installed'",
 							  lengthof(types), types, values, NULL) == 0)
 		return false;
-	record_build(row, platform);
+	record_build(row, platform, evidence);
 	return true;
 }
 

@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "common/evidence.h"
 #include "common/manifest.h"
 
 /* Runs a statement; raises an error unless it ends with expected. Returns the number of rows. */
@@ -36,6 +37,12 @@ extern const DepotManifest *depot_catalog_manifest(const char *custom, const cha
 												   char manifest_sha256[65], DepotError *error);
 
 extern Datum depot_catalog_text_datum(const char *utf8);
+/* An array of text of at most max_count elements, none of them NULL; -1: the column holds no such thing. */
+extern int	depot_catalog_short_array(uint64 row, int column, int max_count, const char ***elements);
+
+/* The digests of what proves a build, as a column holds them. */
+extern Datum depot_catalog_proof(const DepotEvidence *evidence);
+
 extern Datum depot_catalog_text_array(const char *const *strings, int count);
 
 #endif							/* DEPOT_CATALOG_SPI_H */

@@ -192,6 +192,9 @@ depot_job_need_agents(DepotJob *job, bool with_fetch)
 		job->check = depot_agent_start(DEPOT_AGENT_CHECK, depot_applied_var_fd(), agent_memory_bytes());
 }
 
+/* Of all jobs. */
+static int	staging_total = 0;
+
 DepotStaging *
 depot_job_begin_staging(DepotJob *job)
 {
@@ -208,6 +211,7 @@ depot_job_begin_staging(DepotJob *job)
 	if (staging->fd < 0)
 		depot_errors_raise(ERROR, &error);
 	job->staging_count++;
+	staging_total++;
 	return staging;
 }
 
@@ -219,6 +223,12 @@ depot_job_staging(DepotJob *job)
 	return &job->stagings[job->staging_count - 1];
 }
 
+bool
+depot_job_is_staging_elsewhere(const DepotJob *job)
+{
+	return staging_total > job->staging_count;
+}
+
 static void
 end_stagings(DepotJob *job)
 {
@@ -226,6 +236,7 @@ end_stagings(DepotJob *job)
 	{
 		DepotStaging *staging = &job->stagings[--job->staging_count];
 
+		staging_total--;
 		if (staging->is_kept)
 			close(staging->fd);
 		else

@@ -116,6 +116,9 @@ extern void depot_job_stop_agents(DepotJob *job);
 extern DepotStaging *depot_job_begin_staging(DepotJob *job);
 extern DepotStaging *depot_job_staging(DepotJob *job);
 
+/* Whether other jobs have staging directories. */
+extern bool depot_job_is_staging_elsewhere(const DepotJob *job);
+
 /* Ends agents, staging and the hold on a repository: what a step that failed may have left behind. */
 extern void depot_job_let_go(DepotJob *job);
 
@@ -241,10 +244,14 @@ typedef struct DepotPackageRequest
 	int64		unpacked_bytes;
 	bool		check_expiry;
 	bool		is_payload;		/* depot.payload has it, rather than the repository */
+	const char *evidence_of;	/* package whose recorded evidence proves it first; NULL: trusted metadata does */
 } DepotPackageRequest;
 
 extern void depot_package_begin(DepotJob *job, const DepotPackageRequest *request,
 								const DepotRepositoryRow *repository, DepotJobStep then);
+
+/* Whether it failed because what is recorded does not prove it: its bytes were not even looked at. */
+extern bool depot_package_is_unproved(DepotJob *job);
 
 /* URL of the base that delivered it. */
 extern const char *depot_package_source(DepotJob *job);

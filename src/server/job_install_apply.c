@@ -17,6 +17,7 @@
 #include "common/wait_for.h"
 #include "server/applied.h"
 #include "server/catalog.h"
+#include "server/evidence.h"
 #include "server/job_install.h"
 #include "server/paths.h"
 #include "server/shmem_use.h"
@@ -102,7 +103,7 @@ adopt_or_fetch(DepotJob *job)
 	DepotVerifyRequest request;
 
 	if (applied == NULL || strcmp(applied->digest, build->sha256) != 0 ||
-		strcmp(applied->manifest_sha256, build->manifest_sha256) != 0)
+		strcmp(applied->manifest_sha256, build->manifest_sha256) != 0 || !depot_evidence_is_kept(build))
 	{
 		fetch_package(job);
 		return;
@@ -183,6 +184,7 @@ prepare_items(DepotJob *job)
 			count++;
 		if (state->items[i].staging == NULL)
 			continue;
+		depot_evidence_keep(state->items[i].staging, build->sha256);
 		depot_applied_prepare(state->items[i].manifest, state->items[i].staging->name, build->sha256,
 							  build->manifest_sha256);
 		state->items[i].is_prepared = true;
@@ -271,7 +273,7 @@ record_items(DepotJob *job)
 		history.digest = item->build->sha256;
 		history.size_bytes = item->build->size_bytes;
 		history.source = state->items[i].source;
-		depot_catalog_record_install(item->build, why_of(job, item));
+		depot_evidence_record(item->build, why_of(job, item));
 		depot_catalog_add_history(&history);
 	}
 	if (!depot_shmem_begin_commit(job->slot))

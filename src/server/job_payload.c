@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * job_payload.c
- *	  Job: bring depot.payload to what the rows name.
+ *	  Job: bring depot.payload and depot.evidence to what the rows name.
  *
  * Payloads that no row names are left by an installation that failed or was killed, by an
  * update and by a removal: they go, in transactions of a few rows.  Installed packages without
@@ -17,6 +17,7 @@
 #include "common/testpoint.h"
 #include "miscadmin.h"
 #include "server/catalog.h"
+#include "server/evidence.h"
 #include "server/job.h"
 #include "server/paths.h"
 #include "server/settings.h"
@@ -40,6 +41,7 @@ typedef struct PayloadJob
 static bool is_supply_due = false;
 
 static void remove_batch(DepotJob *job);
+static void remove_evidence(DepotJob *job);
 static void look_for_lacking(DepotJob *job);
 static void supply_next(DepotJob *job);
 static void store(DepotJob *job);
@@ -83,13 +85,20 @@ remove_batch(DepotJob *job)
 	{
 		job->is_eager = false;
 		job->on_wake = NULL;
-		depot_job_transact(job, look_for_lacking);
+		depot_job_transact(job, remove_evidence);
 		return;
 	}
 	depot_test_point("payload_removed");
 	if (removed < BATCH_ROWS)
 		strlcpy(state->digest, digest, sizeof(state->digest));
 	pfree(digest);
+}
+
+static void
+remove_evidence(DepotJob *job)
+{
+	depot_evidence_tidy(job);
+	depot_job_transact(job, look_for_lacking);
 }
 
 /* ---- what rows name and is not there ---- */
@@ -159,7 +168,8 @@ supply_next(DepotJob *job)
 			.sha256 = row->digest,
 			.manifest_sha256 = row->manifest_sha256,
 			.size_bytes = row->size_bytes,
-			.unpacked_bytes = row->unpacked_bytes
+			.unpacked_bytes = row->unpacked_bytes,
+			.evidence_of = row->package
 	};
 	depot_package_begin(job, &request, repository, store);
 }

@@ -18,6 +18,7 @@
 
 #include "miscadmin.h"
 #include "server/catalog.h"
+#include "server/evidence.h"
 #include "server/job.h"
 #include "server/message.h"
 #include "server/offers.h"
@@ -220,10 +221,11 @@ record(DepotJob *job)
 	const DepotLackingRow *row = &state->rows[state->next];
 	bool		is_recorded;
 
+	depot_evidence_keep(depot_job_staging(job), state->build.sha256);
 	depot_catalog_begin();
 	depot_job_check_may_change(job);
 	depot_catalog_bump_generation();
-	is_recorded = depot_catalog_record_other_build(&state->build, row->platform);
+	is_recorded = depot_evidence_record_other(&state->build, row->platform);
 	depot_catalog_commit();
 	if (is_recorded)
 		ereport(LOG,

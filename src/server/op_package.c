@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "server/bases.h"
+#include "server/evidence.h"
 #include "server/platform.h"
 #include "server/settings.h"
 #include "server/space.h"
@@ -37,6 +38,8 @@ typedef struct Package
 	char	   *source;			/* NULL until the package is here */
 	bool		is_preparing;	/* the check agent reads the metadata while the package is fetched */
 	bool		is_checking;	/* the check agent was told to */
+	bool		is_by_evidence; /* recorded evidence decides, not trusted metadata */
+	DepotError	evidence_error; /* why it did not */
 } Package;
 
 static void on_message(DepotJob *job, DepotAgent *agent, const DepotMessage *message);
@@ -46,6 +49,7 @@ static void fetch_when_free(DepotJob *job);
 static void note_loaded(DepotJob *job);
 static void prepare_check(DepotJob *job);
 static void append_metadata(StringInfo line, Package *package);
+static void begin_check(DepotJob *job);
 static void send_check(DepotJob *job);
 static void send_fetch(DepotJob *job);
 static void check_when_free(DepotJob *job);
@@ -89,13 +93,15 @@ fetch_when_free(DepotJob *job)
 		return;
 	job->on_wake = NULL;
 	job->on_message = on_message;
+	job->on_agent_error = NULL;
 	depot_space_check(package->request.size_bytes + package->request.unpacked_bytes);
 	depot_job_begin_staging(job);
 	depot_job_need_agents(job, !package->request.is_payload);
 	depot_shmem_set_phase(job->slot, DEPOT_PHASE_FETCHING, 0, package->request.size_bytes);
 	if (!package->request.is_payload)
 		send_fetch(job);
-	depot_job_transact(job, prepare_check);
+	if (package->request.evidence_of == NULL)
+		depot_job_transact(job, prepare_check);
 	if (package->request.is_payload)
 		depot_payload_load_begin(job, package->request.sha256, package->request.size_bytes,
 								 depot_job_staging(job)->fd, note_loaded);
@@ -152,7 +158,45 @@ append_metadata(StringInfo line, Package *package)
 					 package->repository.slice != NULL ? package->repository.slice : depot_platform_role(), now,
 					 package->request.check_expiry ? "true" : "false",
 					 package->repository.all_key_types ? "true" : "false");
-	depot_trust_append(package->trust, line);
+	if (package->is_by_evidence)
+	{
+		depot_trust_append_pin(package->trust, line);
+		appendStringInfoString(line, ",\"evidence\":\"" DEPOT_EVIDENCE_DIRECTORY "\"");
+	}
+	else
+		depot_trust_append(package->trust, line);
+}
+
+/*
+ * What does not prove a package may have been damaged; trusted metadata may do.  Of two reasons the first counts: a
+ * server that was given evidence needs no metadata.
+ */
+static bool
+check_by_metadata(DepotJob *job, DepotAgent *agent, const DepotError *error)
+{
+	Package    *package = job->operation;
+
+	if (agent->kind != DEPOT_AGENT_CHECK || !package->is_checking)
+		return false;
+	if (!package->is_by_evidence)
+	{
+		if (package->evidence_error.code == DEPOT_OK)
+			return false;
+		depot_job_raise(&package->evidence_error);
+	}
+	if (strncmp(depot_error_sqlstate(error->code), "PD", 2) != 0)
+		return false;
+	package->evidence_error = *error;
+	package->is_by_evidence = false;
+	package->is_checking = false;
+	depot_job_transact(job, send_check);
+	return true;
+}
+
+bool
+depot_package_is_unproved(DepotJob *job)
+{
+	return ((Package *) job->operation)->evidence_error.code != DEPOT_OK;
 }
 
 const char *
@@ -255,7 +299,20 @@ check_when_free(DepotJob *job)
 		return;
 	job->on_wake = NULL;
 	depot_space_check(package->request.unpacked_bytes);
-	depot_job_transact(job, send_check);
+	depot_job_transact(job, begin_check);
+}
+
+static void
+begin_check(DepotJob *job)
+{
+	Package    *package = job->operation;
+
+	if (package->request.evidence_of != NULL && depot_evidence_stage(job, &package->request))
+	{
+		package->is_by_evidence = true;
+		job->on_agent_error = check_by_metadata;
+	}
+	send_check(job);
 }
 
 /* What the package has to fit: this server, or one of another slice, whose minor version and libc it checks itself. */
@@ -338,6 +395,7 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 	else if (strcmp(type, "done") == 0)
 	{
 		check_answer(job, depot_message_string(message, "manifest_sha256"));
+		job->on_agent_error = NULL;
 		depot_job_staging(job)->has_package = true;
 		depot_job_unlock_repository(job);
 		job->on_message = NULL;

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "server/applied.h"
 #include "server/catalog.h"
+#include "server/evidence.h"
 #include "server/job.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
@@ -96,7 +97,7 @@ note_payload_error(DepotJob *job, const DepotReport *report)
 	Restore    *restore = job->restore;
 
 	job->on_error = restore->on_error;
-	if (!is_about_package(report))
+	if (!is_about_package(report) || depot_package_is_unproved(job))
 	{
 		if (job->on_error == NULL)
 			depot_job_fail(job, report);
@@ -138,8 +139,8 @@ ask_repository(DepotJob *job)
 	Restore    *restore = job->restore;
 
 	job->on_wake = NULL;
-	/* Trusted metadata that is gone: the depot directory was lost, trust starts again at the recorded root. */
-	if (!depot_refresh_has_metadata(restore->row->repository))
+	/* Neither evidence nor trusted metadata: the depot directory was lost, trust starts again at the recorded root. */
+	if (!restore->row->has_evidence && !depot_refresh_has_metadata(restore->row->repository))
 		depot_refresh_begin(job, restore->repository, NULL, fetch);
 	else
 		fetch(job);
@@ -158,7 +159,8 @@ fetch(DepotJob *job)
 		.size_bytes = row->size_bytes,
 		.unpacked_bytes = row->unpacked_bytes,
 		.check_expiry = false,
-		.is_payload = restore->is_from_payload
+		.is_payload = restore->is_from_payload,
+		.evidence_of = row->package
 	};
 
 	depot_package_begin(job, &request, restore->repository, activate);
@@ -223,10 +225,12 @@ activate(DepotJob *job)
 		end(job);
 		return;
 	}
+	depot_evidence_keep(depot_job_staging(job), row->digest);
 	read_and_activate(row, depot_job_staging(job)->name);
 	ereport(LOG, (errmsg("pg_depot: %s and activated package \"%s\" %s",
 						 restore->is_from_payload ? "took from depot.payload" : "fetched", row->package,
 						 row->version)));
+	depot_evidence_heal(row);
 	/* What a standby would look for in vain is stored again. */
 	if (!restore->is_from_payload && !RecoveryInProgress())
 		depot_payload_store_begin(job, row->digest, row->size_bytes, depot_job_staging(job)->fd,

@@ -20,6 +20,7 @@
 #include "server/applied.h"
 #include "server/applied_report.h"
 #include "server/catalog.h"
+#include "server/evidence.h"
 #include "server/paths.h"
 #include "server/reconcile_internal.h"
 #include "server/settings.h"
@@ -345,5 +346,7 @@ finish(DepotJob *job)
 	if (state->has_rows)
 		depot_applied_report(state->rows, state->row_count, state->reasons, state->generation,
 							 state->has_failed ? &state->failure : NULL);
+	if (RecoveryInProgress() && !state->has_failed && !state->was_disturbed)
+		depot_evidence_tidy(job);
 	depot_job_finish(job, "");
 }

@@ -50,6 +50,16 @@ typedef struct DepotMetadataRow
 	bool		is_refused;		/* it counts for nothing */
 } DepotMetadataRow;
 
+/* A row of depot.evidence. */
+typedef struct DepotEvidenceRow
+{
+	const char *role;
+	int64_t		version;
+	const char *sha256;
+	int64_t		size_bytes;
+	char	   *content;		/* NULL: not read */
+} DepotEvidenceRow;
+
 typedef struct DepotAvailableRow
 {
 	const char *repository;
@@ -110,6 +120,7 @@ typedef struct DepotInstalledRow
 	int64_t		size_bytes;
 	int64_t		unpacked_bytes;
 	const DepotManifest *manifest;
+	bool		has_evidence;	/* the row names some */
 } DepotInstalledRow;
 
 /* An installed package without a build for a platform that a server reports from. */

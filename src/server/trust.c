@@ -71,6 +71,7 @@ static uint64 stamp_of_files(const char *repository);
 static const DepotMetadataRow *find_row(const DepotMetadataRow *rows, int count, const char *role, int64 version);
 static void note_judged(const char *repository, const DepotMetadataRow *rows, int count);
 static void read_rows(DepotTrust *trust, DepotAnchor *anchor);
+static void append_anchor(const DepotTrust *trust, StringInfo line, const DepotAnchor *anchor, bool is_needed);
 static void write_file(const DepotTrust *trust, const char *path, const char *bytes, size_t length);
 static void write_rows(DepotTrust *trust, const char *directory);
 static void warn_refused(const DepotTrust *trust, const char *role, int64 version, const char *reason);
@@ -180,19 +181,42 @@ depot_trust_append(DepotTrust *trust, StringInfo line)
 		write_rows(trust, directory);
 		appendStringInfo(line, ",\"rows\":\"%s\"", directory);
 	}
-	appendStringInfo(line, ",\"pinned\":%s", anchor.is_pinned ? "true" : "false");
-	if (anchor.root == NULL)
+	append_anchor(trust, line, &anchor, trust->has_new_files);
+	MemoryContextSwitchTo(old_context);
+}
+
+void
+depot_trust_append_pin(DepotTrust *trust, StringInfo line)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(trust->job->context);
+	MemoryContext spi_context;
+	DepotAnchor anchor;
+
+	depot_catalog_begin();
+	spi_context = MemoryContextSwitchTo(trust->job->context);
+	depot_anchor_resolve(&trust->repository, &anchor);
+	MemoryContextSwitchTo(spi_context);
+	depot_catalog_commit();
+	append_anchor(trust, line, &anchor, true);
+	MemoryContextSwitchTo(old_context);
+}
+
+/* Says where trust begins; a root that is given in whole may be left out where one is trusted already. */
+static void
+append_anchor(const DepotTrust *trust, StringInfo line, const DepotAnchor *anchor, bool is_needed)
+{
+	appendStringInfo(line, ",\"pinned\":%s", anchor->is_pinned ? "true" : "false");
+	if (anchor->root == NULL)
 	{
 		appendStringInfoString(line, ",\"initial_root_sha256\":");
-		escape_json(line, anchor.sha256);
+		escape_json(line, anchor->sha256);
 	}
-	else if (anchor.is_pinned || trust->has_new_files)
+	else if (anchor->is_pinned || is_needed)
 	{
 		/* In a file: a root may be larger than a line. */
-		write_file(trust, INITIAL_ROOT_FILE, anchor.root, anchor.root_bytes);
+		write_file(trust, INITIAL_ROOT_FILE, anchor->root, anchor->root_bytes);
 		appendStringInfoString(line, ",\"initial_root\":\"" INITIAL_ROOT_FILE "\"");
 	}
-	MemoryContextSwitchTo(old_context);
 }
 
 static bool

@@ -29,6 +29,9 @@ extern DepotTrust *depot_trust_begin(DepotJob *job, const DepotRepositoryRow *ro
  */
 extern void depot_trust_append(DepotTrust *trust, StringInfo line);
 
+/* The same without the rows. */
+extern void depot_trust_append_pin(DepotTrust *trust, StringInfo line);
+
 /* Takes a line of the agent that is about rows, with a WARNING for each that counts for nothing; false: it is none. */
 extern bool depot_trust_take_line(DepotTrust *trust, const DepotMessage *message, const char *type);
 
