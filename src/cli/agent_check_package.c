@@ -23,6 +23,7 @@
 #include "cli/agent.h"
 #include "cli/agent_check_server.h"
 #include "cli/agent_check_target.h"
+#include "cli/agent_evidence.h"
 #include "common/archive.h"
 #include "common/control.h"
 #include "common/digest.h"
@@ -151,6 +152,9 @@ find_signed_target(PackageCheck *check, const json_t *command, int job_fd, Depot
 		(!check->check_expiry || depot_agent_refuse_withdrawn(withdrawn, target, error));
 	if (target != NULL)
 		check->delegation = json_incref((json_t *) target->delegation);
+	if (ok && depot_agent_has_evidence(command) &&
+		!depot_channel_send(&check->agent->channel, json_pack("{s:s}", "type", "proved")))
+		ok = depot_error_set(error, DEPOT_ERROR_AGENT, "could not tell the leader that the package is proved");
 	/* metadata may take ten times its size; given back, it does not add up with what an archive takes */
 	depot_agent_forget_target();
 	(void) malloc_trim(0);

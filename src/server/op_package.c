@@ -39,6 +39,7 @@ typedef struct Package
 	bool		is_preparing;	/* the check agent reads the metadata while the package is fetched */
 	bool		is_checking;	/* the check agent was told to */
 	bool		is_by_evidence; /* recorded evidence decides, not trusted metadata */
+	bool		is_proved;		/* that is done, what follows is about the package */
 	DepotError	evidence_error; /* why it did not */
 } Package;
 
@@ -176,7 +177,7 @@ check_by_metadata(DepotJob *job, DepotAgent *agent, const DepotError *error)
 {
 	Package    *package = job->operation;
 
-	if (agent->kind != DEPOT_AGENT_CHECK || !package->is_checking)
+	if (agent->kind != DEPOT_AGENT_CHECK || !package->is_checking || package->is_proved)
 		return false;
 	if (!package->is_by_evidence)
 	{
@@ -382,6 +383,8 @@ on_check_message(DepotJob *job, const DepotMessage *message, const char *type)
 		if (!package->is_checking)
 			depot_job_unlock_repository(job);
 	}
+	else if (strcmp(type, "proved") == 0 && package->is_by_evidence)
+		package->is_proved = true;
 	else if (strcmp(type, "progress") == 0)
 	{
 		const char *phase = depot_message_string(message, "phase");

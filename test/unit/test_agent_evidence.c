@@ -118,9 +118,12 @@ evidence_command(const Depot *depot, const char *root_file, const char *root_sha
 static void
 assert_proves(Depot *depot, json_t *command)
 {
-	json_t	   *line = run_command(depot, command, NULL);
+	json_t	   *lines = json_array();
+	json_t	   *line = run_command(depot, command, lines);
 
 	assert_line_type(line, "done");
+	assert_line_type(json_array_get(lines, 0), "proved");
+	json_decref(lines);
 	assert_string_equal(agent_string(line, "manifest_sha256"), depot->manifest_sha256);
 	json_decref(line);
 	assert_true(scratch_has(depot->job_fd, "tree/lib/hll.so", LIBRARY));
