@@ -219,8 +219,8 @@ depot_agent_open_trusted(const json_t *command, int metadata_fd, int job_fd, int
 										   error);
 	depot_buffer_reset(&root);
 	if (client == NULL && read_first_root(command, &anchor, metadata_fd, job_fd, fetch, context, &root, error))
-		client = depot_tuf_open_restricted(metadata_fd, root.data, root.length_bytes, reference_time_s, key_types,
-										   error);
+		client = depot_tuf_open_restricted(metadata_fd, root.length_bytes > 0 ? root.data : NULL, root.length_bytes,
+										   reference_time_s, key_types, error);
 	depot_buffer_free(&root);
 	return client;
 }

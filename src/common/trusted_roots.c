@@ -115,6 +115,12 @@ depot_trusted_roots_check(const char *list, DepotError *error)
 }
 
 bool
+depot_trusted_roots_has_entries(const char *list)
+{
+	return *skip_empty(list) != '\0';
+}
+
+bool
 depot_trusted_roots_find(const char *list, const char *repository, DepotTrustedRoot *root)
 {
 	const char *cursor = skip_empty(list);

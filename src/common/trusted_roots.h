@@ -32,6 +32,9 @@ typedef struct DepotTrustedRoot
 /* Checks a list, every entry of it; a repository has at most one.  Error: INVALID_ARGUMENT, INVALID_NAME. */
 extern bool depot_trusted_roots_check(const char *list, DepotError *error);
 
+/* Tells whether a list has any entry. */
+extern bool depot_trusted_roots_has_entries(const char *list);
+
 /* Finds the entry of a repository in a list that passes the check; false: it has none. */
 extern bool depot_trusted_roots_find(const char *list, const char *repository, DepotTrustedRoot *root);
 

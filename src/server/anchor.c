@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/xlog.h"
 #include "common/cryptohash.h"
 #include "common/files.h"
 #include "common/sha2.h"
@@ -200,11 +201,32 @@ has_common_digest(char *const *a, char *const *b)
 	return false;
 }
 
+/*
+ * Where the configuration says whom to trust, a row that replication or a restore brought does not add to that; what a
+ * superuser has added on this server does.
+ */
+static void
+refuse_unnamed(const char *repository)
+{
+	DepotError	error;
+
+	if (!depot_trusted_roots_has_entries(depot_settings_trusted_roots) ||
+		(!RecoveryInProgress() &&
+		 depot_files_exists(depot_applied_root_fd(), psprintf(DEPOT_METADATA "/%s/" ANCHOR_FILE, repository))))
+		return;
+	depot_error_set(&error, DEPOT_ERROR_ROOT_INVALID, "repository \"%s\" is not among \"depot.trusted_roots\"",
+					repository);
+	depot_error_detail(&error, "It was not added on this server: its row came by replication or was restored.");
+	depot_error_hint(&error, "If it is to be trusted, pin its root there and reload the configuration.");
+	depot_errors_raise(ERROR, &error);
+}
+
 void
 depot_anchor_resolve(const DepotRepositoryRow *row, DepotAnchor *anchor)
 {
 	char	   *recorded[FORMS] = {pstrdup(row->root_sha256 != NULL ? row->root_sha256 : "")};
 	char	   *pinned[FORMS];
+	const char *name = row->pinned_as != NULL ? row->pinned_as : row->name;
 	DepotTrustedRoot pin;
 	DepotError	error;
 
@@ -218,9 +240,11 @@ depot_anchor_resolve(const DepotRepositoryRow *row, DepotAnchor *anchor)
 		depot_error_hint(&error, "Correct it in the configuration file and reload that.");
 		depot_errors_raise(ERROR, &error);
 	}
-	if (!depot_trusted_roots_find(depot_settings_trusted_roots, row->pinned_as != NULL ? row->pinned_as : row->name,
-								  &pin))
+	if (!depot_trusted_roots_find(depot_settings_trusted_roots, name, &pin))
+	{
+		refuse_unnamed(name);
 		return;
+	}
 
 	anchor->is_pinned = true;
 	recorded[1] = recorded[2] = recorded[0];

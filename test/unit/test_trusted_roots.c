@@ -54,6 +54,8 @@ read_good_lists(void **state)
 
 		if (!depot_trusted_roots_check(good_lists[i].list, &error))
 			fail_msg("\"%s\": %s", good_lists[i].list, error.message);
+		assert_int_equal(depot_trusted_roots_has_entries(good_lists[i].list),
+						 strchr(good_lists[i].list, '=') != NULL);
 		found = depot_trusted_roots_find(good_lists[i].list, good_lists[i].repository, &root);
 		assert_int_equal(found, good_lists[i].sha256 != NULL);
 		if (found)
