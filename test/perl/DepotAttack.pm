@@ -23,7 +23,7 @@ use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(
   all_keys behave behave_well copy_repository make_keys make_repository publish refused_ok serve serve_badly sign
-  staging_entries stop_serving target_of tool
+  staging_entries stop_serving target_of tool whole_set
 );
 
 my @servers;
@@ -331,6 +331,16 @@ sub refused_ok
 	is($after, $before, "$label: rows and files are as before");
 	note_fact($label, $error);
 	return $error;
+}
+
+# The files below a repository's trusted metadata that were valid together last: what a refresh that failed has replaced
+# counts as it was before.
+sub whole_set
+{
+	my ($metadata) = @_;
+	return join "\n",
+	  map { $_ => DepotTest::file_contents(-e "$metadata/whole/$_" ? "$metadata/whole/$_" : "$metadata/$_") }
+	  map { "$_.json" } qw(timestamp snapshot targets pg15-linux-amd64);
 }
 
 1;

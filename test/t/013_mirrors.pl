@@ -33,7 +33,7 @@ add_repository($node, $server->{url}, root => "$good/metadata/1.root.json");
 my $refresh = "SELECT changed FROM refresh_extension_repository('main')";
 my $metadata = $node->data_dir . '/pg_depot/var/metadata/main';
 
-# Digests of the files that are trusted: of the set that is whole, or of each.
+# Digests of the files that are trusted.
 sub trusted
 {
 	my ($directory) = @_;
@@ -119,11 +119,11 @@ my @spoilt = (
 sub attack
 {
 	my ($label, $sqlstate, $message, $is_all) = @_;
-	my ($all, $whole) = (trusted($metadata), trusted("$metadata/whole"));
+	my ($all, $whole) = (trusted($metadata), whole_set($metadata));
 
 	set_mirrors();
 	refused_ok($node, $label, $refresh, sqlstate => qr/^$sqlstate$/, message => ref $message ? qr/(?:^repository "main": )?$message/ : $message);
-	is(trusted("$metadata/whole"), $whole, "$label: what was trusted is as it was");
+	is(whole_set($metadata), $whole, "$label: what was trusted is as it was");
 	is(trusted($metadata), $all, "$label: and nothing beside it") if $is_all;
 	set_mirrors("file://$good");
 	my ($warning) = grep { /WARNING/ } psql_notices($node, 'postgres', "$refresh WHERE changed");
