@@ -59,10 +59,13 @@ depot_served_verify(int root_fd)
 	depot_stamp_fill(&stamp);
 	if (verification.seal == NULL)
 		reason = "out of memory";
-	else if (!depot_store_load_state(root_fd, &stamp, &verification.state, &verification.is_fresh, &error))
-		reason = error.message;
 	else
+	{
+		/* One that cannot be read is the leader's concern; here it only would have saved work. */
+		if (!depot_store_load_state(root_fd, &stamp, &verification.state, &verification.is_fresh, &error))
+			verification.is_fresh = true;
 		reason = verify(&verification);
+	}
 	if (reason != NULL)
 		reason = MemoryContextStrdup(old_context, reason);
 	depot_seal_free(verification.seal);
@@ -183,9 +186,9 @@ verify(Verification *verification)
 	reason = set_files_aside(verification);
 	if (reason != NULL)
 		return reason;
+	/* Without state or seal files are verified again, and nothing else. */
 	if (!verification->has_agent_failed && !settle_state(verification, &error))
-		return pstrdup(error.message);
-	/* Without it they are verified again, and nothing else. */
+		ereport(LOG, (errmsg("%s", error.message)));
 	if (!depot_seal_write(verification->seal, root_fd, &error) ||
 		!depot_store_sweep_directories(root_fd, depot_paths_layout(), &error))
 		ereport(LOG, (errmsg("%s", error.message)));
