@@ -113,6 +113,27 @@ $clone->restart;
 unlike(new_log($clone), qr/pg_depot: verified|not served/, 'once verified, the clone starts like any server');
 $clone->stop;
 
+# ---- what was kept proves a package that no repository offers any more ----
+
+ok(glob("$backup/pg_depot/var/evidence/*.json"), 'the backup has what proves the packages');
+my $pin = (split / /, run_ok('sha256sum', $repository->{root}))[0];
+foreach my $roots ('', "main = $pin")
+{
+	my $old = new_clone(sub {
+		my ($depot) = @_;
+		unlink glob("$depot/var/metadata/main/{targets,snapshot,timestamp,pg*}.json");
+		run_ok('rm', '-rf', glob("$depot/var/metadata/main/whole"));
+	}, conf => "depot.hold = on\ndepot.trusted_roots = '$roots'\n");
+	$old->start;
+	is($old->safe_psql('postgres', $use), 't', "proven by evidence alone, with pinned roots '$roots'");
+	$old->stop;
+}
+my $pinned = new_clone(undef, conf => "depot.hold = on\ndepot.trusted_roots = 'main = " . '0' x 64 . "'\n");
+$pinned->start;
+isnt(psql_error($pinned, 'postgres', $use)->{status}, 0, 'with another root pinned nothing is served');
+like(new_log($pinned), qr/WARNING:  files of package "semver" are not those that were signed/, 'and the log says so');
+$pinned->stop;
+
 # ---- the same with something exchanged ----
 
 # Starts a clone that change has been to; its own files must come back, and nothing else may ever be used.
