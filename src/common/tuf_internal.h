@@ -13,6 +13,7 @@
  * tuf_refresh.c	the workflow that decides what becomes trusted
  * tuf_adopt.c		the same for what another place remembers
  * tuf_evidence.c	the same from the documents that prove one target
+ * tuf_keep.c		keeps those documents
  * tuf_delegation.c	which role a delegation means, and for which paths
  * tuf_lookup.c		targets of what is trusted, and the search for one
  * tuf_target.c		where a target's file is, and whether it is what was signed
@@ -224,7 +225,11 @@ extern const DepotTufDelegated *depot_tuf_load_delegated(DepotTufClient *client,
 														 const DepotTufDelegation *delegation,
 														 DepotError *error);
 
-/* tuf_evidence.c: takes a delegated role from evidence. */
+/* tuf_evidence.c: fills what a list says of its package; METADATA_FORMAT for a target without a sha256. */
+extern bool depot_tuf_begin_evidence(DepotEvidence *evidence, const char *repository, const DepotTufTarget *target,
+									 int64_t root_version, DepotError *error);
+
+/* Takes a delegated role from evidence. */
 extern bool depot_tuf_prove_delegated(DepotTufClient *client, const DepotTufDelegation *delegation,
 									  DepotTufDocument *document, DepotError *error);
 

@@ -34,8 +34,8 @@ typedef struct DepotAnchor
 /*
  * Tells where: as depot.trusted_roots pins, else as the row says.  Inside a transaction.  Strings live in the
  * current memory context or as long as the row.  Raises an error when the setting pins another root than the
- * repository was added with, or names a file that cannot be read, or has entries of which none is this repository's, which
- * was not added on this server.
+ * repository was added with, or names a file that cannot be read, or has entries of which none is this
+ * repository's, which was not added on this server.
  */
 extern void depot_anchor_resolve(const DepotRepositoryRow *row, DepotAnchor *anchor);
 

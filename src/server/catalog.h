@@ -99,8 +99,8 @@ extern int	depot_catalog_read_proof(const char *package, const char *digest, con
 									 int64 *root_version);
 
 /*
- * Reads rows of a repository's evidence without content: those of a document, or with sha256 NULL of all roots by version,
- * at most limit.  Rows that are larger than metadata can be are left out.  read_evidence reads the content of one
+ * Reads rows of a repository's evidence without content: those of a document, or with sha256 NULL of all roots by
+ * version, at most limit.  Rows that are larger than metadata can be are left out.  read_evidence reads the content of one
  * (false: it is gone).  write_evidence makes the table hold one.  remove_evidence removes what no build that is
  * installed needs, but no root.
  */
@@ -134,8 +134,8 @@ extern int	depot_catalog_near_names(const char *name, int limit, char **names);
 extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
 
 /*
- * Records a build as installed, with what proves it.  why: "requested", "declared" or "dependency"; of what was there before, the
- * first of these stays.
+ * Records a build as installed, with what proves it.  why: "requested", "declared" or "dependency"; of what was
+ * there before, the first of these stays.
  */
 extern void depot_catalog_record_install(const DepotAvailableRow *row, const char *why,
 										 const DepotEvidence *evidence);

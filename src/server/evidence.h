@@ -36,15 +36,15 @@ extern bool depot_evidence_is_kept(const DepotAvailableRow *build);
 /* In a transaction: records a build as depot_catalog_record_install does, and what is kept of its evidence. */
 extern void depot_evidence_record(const DepotAvailableRow *build, const char *why);
 
-/* The same for a build that is not for this server's platform; false: the package is not installed in this version any more. */
+/* The same for a build for another platform; false: the package is not installed in this version any more. */
 extern bool depot_evidence_record_other(const DepotAvailableRow *build, const char *platform);
 
 /* Brings the rows of a build that was recorded before to what is kept.  Makes a transaction; not on a standby. */
 extern void depot_evidence_heal(const DepotInstalledRow *row);
 
 /*
- * Removes evidence that nothing needs: rows, unless this is a standby, and files of builds that are neither recorded nor
- * served.  Makes a transaction.  Does nothing while a job other than this one has something in staging.
+ * Removes evidence that nothing needs: rows, unless this is a standby, and files of builds that are neither
+ * recorded nor served.  Makes a transaction.  Does nothing while a job other than this one has something in staging.
  */
 extern void depot_evidence_tidy(const DepotJob *job);
 
