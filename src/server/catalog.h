@@ -100,8 +100,8 @@ extern int	depot_catalog_read_proof(const char *package, const char *digest, con
 
 /*
  * Reads rows of a repository's evidence without content: those of a document, or with sha256 NULL of all roots by
- * version, at most limit.  Rows that are larger than metadata can be are left out.  read_evidence reads the content of one
- * (false: it is gone).  write_evidence makes the table hold one.  remove_evidence removes what no build that is
+ * version, at most limit.  Rows that are larger than metadata can be are left out.  read_evidence reads the content
+ * of one (false: it is gone).  write_evidence makes the table hold one.  remove_evidence removes what no build that is
  * installed needs, but no root.
  */
 extern int	depot_catalog_find_evidence(const char *repository, const char *sha256, int limit,
