@@ -257,6 +257,12 @@ depot_anchor_resolve(const DepotRepositoryRow *row, DepotAnchor *anchor)
 		digests_of_root(anchor->root, anchor->root_bytes, pinned);
 		anchor->sha256 = NULL;
 	}
+	/* A repository that was dropped has but what the configuration says. */
+	if (row->trusted_root == NULL && row->root_sha256 == NULL)
+	{
+		anchor->sha256 = pin.path[0] == '\0' ? pstrdup(pin.sha256) : NULL;
+		return;
+	}
 	if (has_common_digest(recorded, pinned))
 		return;
 	depot_error_set(&error, DEPOT_ERROR_ROOT_INVALID,

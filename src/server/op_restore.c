@@ -55,12 +55,21 @@ depot_restore_begin(DepotJob *job, const DepotInstalledRow *row, const DepotRepo
 			restore->repository = &repositories[i];
 	job->restore = restore;
 
-	if (restore->repository == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("repository \"%s\" does not exist", row->repository),
-				 errhint("Add it again, or uninstall package \"%s\".", row->package)));
 	depot_job_transact(job, look_for_payload);
+}
+
+/*
+ * A repository that was dropped: the root of it that this server trusts, or that the configuration pins, still
+ * tells what its packages are.
+ */
+static const DepotRepositoryRow *
+dropped_repository(const char *name)
+{
+	DepotRepositoryRow *row = palloc0(sizeof(DepotRepositoryRow));
+
+	row->name = name;
+	row->url = "";
+	return row;
 }
 
 /* What the cluster has itself needs no network; the same check decides about it. */
@@ -139,6 +148,11 @@ ask_repository(DepotJob *job)
 	Restore    *restore = job->restore;
 
 	job->on_wake = NULL;
+	if (restore->repository == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("repository \"%s\" does not exist", restore->row->repository),
+				 errhint("Add it again, or uninstall package \"%s\".", restore->row->package)));
 	/* Neither evidence nor trusted metadata: the depot directory was lost, trust starts again at the recorded root. */
 	if (!restore->row->has_evidence && !depot_refresh_has_metadata(restore->row->repository))
 		depot_refresh_begin(job, restore->repository, NULL, fetch);
@@ -163,7 +177,9 @@ fetch(DepotJob *job)
 		.evidence_of = row->package
 	};
 
-	depot_package_begin(job, &request, restore->repository, activate);
+	depot_package_begin(job, &request,
+						restore->repository != NULL ? restore->repository : dropped_repository(row->repository),
+						activate);
 }
 
 /* The rows may have changed while the package was on its way: what they say now counts. */

@@ -206,12 +206,12 @@ static void
 append_anchor(const DepotTrust *trust, StringInfo line, const DepotAnchor *anchor, bool is_needed)
 {
 	appendStringInfo(line, ",\"pinned\":%s", anchor->is_pinned ? "true" : "false");
-	if (anchor->root == NULL)
+	if (anchor->sha256 != NULL)
 	{
 		appendStringInfoString(line, ",\"initial_root_sha256\":");
 		escape_json(line, anchor->sha256);
 	}
-	else if (anchor->is_pinned || is_needed)
+	else if (anchor->root != NULL && (anchor->is_pinned || is_needed))
 	{
 		/* In a file: a root may be larger than a line. */
 		write_file(trust, INITIAL_ROOT_FILE, anchor->root, anchor->root_bytes);

@@ -85,9 +85,9 @@ tidied_ok('after an installation');
 
 sub lose_files
 {
-	my ($meanwhile) = @_;
+	my (@which) = @_;
 	$node->stop;
-	run_ok('rm', '-rf', $node->data_dir . '/pg_depot');
+	run_ok('rm', '-rf', map { $node->data_dir . "/pg_depot$_" } @which ? @which : '');
 	my $offset = log_end();
 	$node->start;
 	wait_for_leader($node);
@@ -253,7 +253,7 @@ sub make_sized
 	my ($name, $size) = @_;
 	my $length = $size - 1200;
 	srand(7);
-	foreach (1 .. 200)
+	foreach (1 .. 40)
 	{
 		my $text = join('', map { sprintf('%02x', int rand 256) } 1 .. 2 * CHUNK);
 		my $script = "CREATE FUNCTION ${name}_version() RETURNS int LANGUAGE sql AS 'SELECT 1';\n-- " . substr($text, 0, $length) . "\n";
@@ -285,5 +285,10 @@ run_ok('cp', '-r', "$work/repository", "$work/kept");
 run_ok('rm', '-r', "$work/repository");
 lose_files();
 is(oracle_is_ok($node, 60, '--quiet-server', '--repository', "$work/kept"), '', 'all of them are taken from there');
+
+# What proves them is kept, and so is the root that this server trusts.
+query("SELECT drop_extension_repository('sized')");
+lose_files(qw(/usr /var/state.json /var/pgsql_tmp_seal));
+is(oracle_is_ok($node, 60, '--quiet-server', '--repository', "$work/kept"), '', 'also when the repository was dropped');
 $node->stop;
 done_testing();
