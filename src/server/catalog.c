@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -257,7 +258,11 @@ depot_catalog_text_array(const char *const *strings, int count)
 bool
 depot_catalog_exists(void)
 {
-	return OidIsValid(get_extension_oid("pg_depot", true));
+	bool		exists = OidIsValid(get_extension_oid("pg_depot", true));
+
+	if (exists && RecoveryInProgress())
+		depot_catalog_check_tables();
+	return exists;
 }
 
 /* The row comes back by itself when somebody has emptied the table.  Leaders hear of the commit (catalog_changes.c). */

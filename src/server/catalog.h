@@ -33,7 +33,10 @@ extern void depot_catalog_commit(void);
  */
 extern void depot_catalog_commit_unflushed(void);
 
-/* Whether the extension exists in this database: nothing else may be called when it does not. */
+/*
+ * Whether the extension exists in this database: nothing else may be called when it does not.  On a standby, raises an
+ * error where its tables are not what it has made.
+ */
 extern bool depot_catalog_exists(void);
 
 extern void depot_catalog_bump_generation(void);

@@ -15,6 +15,12 @@
 #include "common/evidence.h"
 #include "common/manifest.h"
 
+/*
+ * On a standby, before anything is read: raises an error unless the tables are plain ones, whose reading runs nothing
+ * of the primary's.
+ */
+extern void depot_catalog_check_tables(void);
+
 /* Runs a statement; raises an error unless it ends with expected. Returns the number of rows. */
 extern uint64 depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datum *values,
 									const char *nulls);

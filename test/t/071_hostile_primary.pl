@@ -271,6 +271,48 @@ like(log_of($standby), qr/payload $digest of package "hll" cannot be used/, 'a p
 run_sql("UPDATE depot.repository r SET url = k.url FROM kept_repository k; $sql_of_generation");
 nothing_missing_ok('a payload with other bytes');
 
+# ---- something else in the place of a table ----
+
+# Reading it on the standby would run the attacker's function there.
+run_sql(<<"SQL");
+CREATE FUNCTION spy() RETURNS boolean LANGUAGE plpgsql AS \$spy\$
+BEGIN
+    EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'touch $work/run-by-' || current_setting('cluster_name'));
+    RETURN true;
+END \$spy\$;
+BEGIN;
+ALTER TABLE depot.repository RENAME TO away;
+CREATE VIEW depot.repository AS SELECT * FROM depot.away WHERE spy();
+$sql_of_generation
+COMMIT
+SQL
+foreach my $when ('before', 'after')
+{
+	my $reason = qr/table "depot\.repository" is not as extension pg_depot makes it/;
+	replayed($standby, $primary);
+	my $asked = 'SELECT reason FROM extension_files_ready()';
+	ok(wait_until(sub { $standby->safe_psql('postgres', $asked) =~ $reason }, 90), "a view in the place of a table: refused $when a restart")
+	  || diag($standby->safe_psql('postgres', $asked));
+	$standby->restart if $when eq 'before';
+}
+ok(!-e "$work/run-by-standby", 'a view in the place of a table: nothing ran on the standby');
+$primary->safe_psql('postgres', 'SELECT count(*) FROM depot.repository');
+ok(-e "$work/run-by-primary", 'a view in the place of a table: where it is read, it runs');
+run_sql("BEGIN; DROP VIEW depot.repository; ALTER TABLE depot.away RENAME TO repository; $sql_of_generation COMMIT; DROP FUNCTION spy()");
+nothing_missing_ok('a view in the place of a table');
+
+foreach my $case ([ 'a rule', 'CREATE RULE mine AS ON UPDATE TO depot.installed DO ALSO NOTHING', 'DROP RULE mine ON depot.installed', 'installed' ],
+	[ 'an index on an expression', 'CREATE INDEX mine ON depot.payload (length(data))', 'DROP INDEX depot.mine', 'payload' ],
+	[ 'a child', 'CREATE TABLE mine () INHERITS (depot.evidence)', 'DROP TABLE mine', 'evidence' ])
+{
+	my ($label, $do, $undo, $table) = @$case;
+	run_sql("BEGIN; $do; $sql_of_generation COMMIT");
+	ok(wait_until(sub { $standby->safe_psql('postgres', 'SELECT reason FROM extension_files_ready()') =~ /table "depot\.$table" is not/ }, 90),
+		"$label: refused");
+	run_sql("BEGIN; $undo; $sql_of_generation COMMIT");
+	nothing_missing_ok($label);
+}
+
 # ---- a repository with a root of his own ----
 
 $standby->append_conf('postgresql.conf', "depot.trusted_roots = 'main = $root_sha256'");
