@@ -135,12 +135,19 @@ query("SELECT install_extension('$_')") foreach qw(hll semver depot_demo);
 
 my $extensions = $node->data_dir . '/pg_depot' . pg_config_value('sharedir') . '/extension';
 add_repository($node, $repository->{directory}, name => 'second');
-query("SELECT install_extension('rational', repository => 'second'); SELECT drop_extension_repository('main')");
+query("SELECT install_extension('rational', repository => 'second')");
+
+# Once the leader stores nothing more: without depot.payload only a repository has the packages.
+my $missing = q{SELECT count(*) FROM depot.installed_build b
+	WHERE NOT EXISTS (SELECT FROM depot.payload p WHERE encode(p.digest, 'hex') = b.digest)};
+ok(DepotTest::wait_until(sub { query($missing) == 0 }), 'depot.payload has all packages');
+query("SELECT drop_extension_repository('main')");
+query('DELETE FROM depot.payload');
 $node->stop;
 run_ok('rm', map { "$extensions/$_.control" } qw(hll semver pg_rational));
 $node->start;
 ok(DepotTest::wait_until(sub { -e "$extensions/pg_rational.control" }), 'two packages that cannot be had do not keep a third away');
-ok(!-e "$extensions/hll.control", 'what has no repository is not there');
+ok(!-e "$extensions/hll.control", 'what has neither a repository nor a payload is not there');
 add_repository($node, $repository->{directory});
 is(DepotTest::oracle_is_ok($node, 120), '', 'the others are fetched when their repository is back');
 

@@ -100,11 +100,21 @@ unchanged_ok(
 			qr/read-only transaction/, 'repair in a read-only transaction');
 	});
 
-# A repository that has gone: the damage is still told of, with the reason.
+# A repository that has gone: what depot.payload has is repaired from there.
 query("SELECT drop_extension_repository('main')");
 unlink $script or die "unlink: $!";
+@notices = psql_notices($node, 'postgres', 'SELECT * FROM verify_extension_files(repair => true)');
+like($notices[0], qr/NOTICE:  repaired package "depot_demo"/, 'repair from depot.payload, without the repository');
+ok(-e $script, 'the control file is back');
+oracle_ok($node, 'after the repair without the repository');
+
+# Without its rows as well: the damage is still told of, with the reason.
+query('DELETE FROM depot.payload');
+unlink $script or die "unlink: $!";
 is_error($node, 'postgres', 'SELECT verify_extension_files(repair => true)', '42704', qr/repository "main" does not exist/,
-	'repair without the repository');
+	'repair without the repository and without depot.payload');
+ok(!-e $script, 'nothing was repaired');
+is(query('SELECT package, problem FROM verify_extension_files()'), 'depot_demo|missing', 'verify still tells of the damage');
 
 $node->stop;
 done_testing();

@@ -281,8 +281,6 @@ is(query(q{SELECT count(*) FROM pg_extension WHERE extname = 'auto_top'}), 1, 'i
 # ---- another language ----
 
 # The message in which the missing name is found is translated, where translations are installed.
-write_file("$directory/auto_local.control", "default_version = '1'\nrequires = 'auto_plain'\n");
-write_file("$directory/auto_local--1.sql", "SELECT 1;\n");
 query('DROP EXTENSION auto_plain', 'other');
 query('SELECT uninstall_extension(\'auto_plain\')');
 $node->append_conf('postgresql.conf', "lc_messages = 'C.UTF-8'");
@@ -292,6 +290,10 @@ $node->stop;
 	$node->start;
 }
 wait_for_leader($node);
+
+# Written now, because a file that nobody can prove does not stay where it is when the server starts.
+write_file("$directory/auto_local.control", "default_version = '1'\nrequires = 'auto_plain'\n");
+write_file("$directory/auto_local--1.sql", "SELECT 1;\n");
 note('said here: ' . answer_to('postgres', 'CREATE EXTENSION auto_zzz'));
 query('CREATE EXTENSION auto_local CASCADE');
 is(query(q{SELECT count(*) FROM pg_extension WHERE extname = 'auto_plain'}), 1, 'a requirement that a translated message names');
