@@ -87,6 +87,7 @@ struct DepotTufClient
 	bool		check_expiry;	/* of what is loaded on demand */
 	DepotTufFetch fetch;		/* after a refresh: where roles on demand come from; NULL: disk only */
 	void	   *fetch_context;
+	bool		is_refreshing;	/* what is replaced may be of the last whole set */
 	bool		changed;		/* this refresh persisted something, or leaves a role out */
 	char		timestamp_sha256[65];	/* of the trusted timestamp's file; "" when there is none */
 	char		known_timestamp[65];	/* with which everything is known to be valid, or "" */

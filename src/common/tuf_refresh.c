@@ -34,6 +34,7 @@ static bool take_timestamp(DepotTufClient *client, const DepotBuffer *bytes, Dep
 static bool update_listed(DepotTufClient *client, const DepotTufExpect *expect, DepotTufDocument *document,
 						  DepotError *error);
 static bool update_the_rest(DepotTufClient *client, const char *delegated_role, DepotError *error);
+static bool persist(const DepotTufClient *client, const char *role, const DepotBuffer *bytes, DepotError *error);
 static bool check_snapshot_rollback(const DepotTufDocument *old, const DepotTufDocument *fresh,
 									DepotError *error);
 static bool load_local(const DepotTufClient *client, const DepotTufExpect *expect, DepotBuffer *bytes,
@@ -57,10 +58,12 @@ depot_tuf_refresh(DepotTufClient *client, const char *delegated_role, DepotTufFe
 		return false;
 	client->fetch = fetch;
 	client->fetch_context = context;
+	client->is_refreshing = true;
 	ok = update_root(client, error) && update_timestamp(client, error);
 	client->is_unchanged = ok && !client->changed && client->known_timestamp[0] != '\0' &&
 		strcmp(client->known_timestamp, client->timestamp_sha256) == 0;
 	ok = ok && (client->is_unchanged || update_the_rest(client, delegated_role, error));
+	client->is_refreshing = false;
 	depot_tuf_unlock(client);
 	if (!ok)
 		depot_tuf_forget(client);
@@ -308,7 +311,7 @@ update_listed(DepotTufClient *client, const DepotTufExpect *expect, DepotTufDocu
 	ok = depot_tuf_accept(expect, &bytes, &fresh, error) &&
 		(!is_snapshot || local.envelope == NULL || check_snapshot_rollback(&local, &fresh, error)) &&
 		depot_tuf_check_expiry(&fresh, what, client->reference_time_s, error) &&
-		depot_tuf_store_replace(client->directory_fd, expect->role, &bytes, error);
+		persist(client, expect->role, &bytes, error);
 	if (ok)
 	{
 		client->changed = true;
@@ -321,6 +324,14 @@ done:
 	depot_tuf_document_free(&fresh);
 	depot_buffer_free(&bytes);
 	return ok;
+}
+
+/* After a refresh everything is whole: the role that is fetched on demand belongs to it, the one before does not. */
+static bool
+persist(const DepotTufClient *client, const char *role, const DepotBuffer *bytes, DepotError *error)
+{
+	return client->is_refreshing ? depot_tuf_store_replace(client->directory_fd, role, bytes, error) :
+		depot_tuf_store_write(client->directory_fd, role, bytes, error);
 }
 
 /* Every file that the old snapshot listed must still be there, and no older. */

@@ -370,6 +370,41 @@ refused_when_needed(void **state)
 	depot_tuf_close(client);
 }
 
+/* A refresh that fails falls back to the role that was fetched on demand after the last one, not to the one before. */
+static void
+replaced_when_needed(void **state)
+{
+	DepotTufClient *client;
+	DepotError	error;
+	bool		changed;
+
+	delegate_to(fixture.targets, "demanded", fixture.keys[KEY_SPARE], paths("x"), false);
+	for (int version = 1; version <= 2; version++)
+	{
+		publish_on_demand(version, FIXTURE_FUTURE, &fixture.keys[KEY_SPARE]);
+		fixture_bump(fixture.snapshot);
+		fixture_bump(fixture.timestamp);
+		client = refreshed_client();
+		expect_found(client, "x", "x", "demanded");
+		depot_tuf_close(client);
+	}
+	expect_trusted("demanded.json", "2.demanded.json");
+	assert_false(depot_files_exists(fixture.scratch.fd, "whole"));
+
+	publish_on_demand(3, FIXTURE_FUTURE, &fixture.keys[KEY_SPARE]);
+	fixture_bump(fixture.targets);
+	fixture_bump(fixture.snapshot);
+	fixture_bump(fixture.timestamp);
+	fixture_publish(&fixture);
+	json_object_del(fixture.files, "2.targets.json");
+	assert_false(fixture_refresh(&fixture, NULL, NULL, &changed, &error));
+	assert_int_equal(error.code, DEPOT_ERROR_NOT_FOUND);
+	client = depot_tuf_open(fixture.scratch.fd, NULL, 0, fixture.now, &error);
+	assert_true(depot_tuf_load_trusted(client, NULL, true, &error));
+	expect_found(client, "x", "x", "demanded");
+	depot_tuf_close(client);
+}
+
 int
 main(void)
 {
@@ -382,6 +417,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(role_name_without_a_file_name, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(fetched_when_needed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(refused_when_needed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(replaced_when_needed, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
