@@ -354,6 +354,7 @@ fixture_refresh(Fixture *fixture, const char *pin, DepotTufClient **out, bool *c
 	DepotTufClient *client;
 	bool		ok;
 
+	*changed = false;
 	json_array_clear(fixture->requests);
 	client = depot_tuf_open(fixture->scratch.fd, pin, pin == NULL ? 0 : strlen(pin), fixture->now, error);
 	ok = client != NULL && depot_tuf_refresh(client, FIXTURE_ROLE, fixture_fetch, fixture, changed, error);
