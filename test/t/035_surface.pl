@@ -216,7 +216,22 @@ $node->append_conf('postgresql.conf', "depot.database = 'postgres'");
 
 # ---- the installation provides what the depot serves already (promise 9) ----
 
-# As if it had been installed when the installation had no hstore yet.
+# Lets the seal name a file under another name, and with the ctime that renaming gave it.
+sub seal_renamed
+{
+	my ($old, $new) = @_;
+	my $depot = $node->data_dir . '/pg_depot';
+	my $seal_file = "$depot/var/pgsql_tmp_seal/seal.json";
+	my $seal = DepotTest::file_contents($seal_file);
+	my ($old_path, $new_path) = map { substr($_, length("$depot/")) } $old, $new;
+	my ($s, $ns) = split /\./, run_ok('stat', '-c', '%.9Z', $new);
+	my $ctime = sprintf('%x.%x', $s, $ns);
+	$seal =~ s{"\Q$old_path\E":"([0-9a-f:.]+):[0-9a-f.]+"}{"$new_path":"$1:$ctime"} or die "no control file in $seal";
+	DepotTest::write_file($seal_file, $seal);
+	return;
+}
+
+# As if it had been installed, and verified by this server, when the installation had no hstore yet.
 $node->stop;
 my $extensions = $node->data_dir . '/pg_depot' . pg_config_value('sharedir') . '/extension';
 my $state_file = $node->data_dir . '/pg_depot/var/state.json';
@@ -224,6 +239,7 @@ my $state = DepotTest::file_contents($state_file);
 rename("$extensions/depot_demo.control", "$extensions/hstore.control") or die "rename: $!";
 $state =~ s{extension/depot_demo\.control}{extension/hstore.control} or die "no control file in $state";
 DepotTest::write_file($state_file, $state);
+seal_renamed("$extensions/depot_demo.control", "$extensions/hstore.control");
 my $offset = -s $node->logfile;
 $node->start;
 wait_for_leader($node);

@@ -258,12 +258,15 @@ run_ok('cp', '-a', $lonely->data_dir, $lonely->data_dir . '.copy');
 run_ok('rm', '-rf', $lonely->data_dir);
 rename $lonely->data_dir . '.copy', $lonely->data_dir or die "rename: $!";
 write_file("$points/check_tree", '');
+$lonely->append_conf('postgresql.conf', 'depot.hold = on');
 $lonely->start;
 isnt(psql_error($lonely, 'postgres', $use)->{status}, 0, 'without an agent nothing is served')
   if new_log($lonely) =~ /could not be verified and are not served\n.*check agent ended unexpectedly/
   || !ok(0, 'a copied directory is verified');
 $lonely->restart;
 is($lonely->safe_psql('postgres', $use), 't', 'the next start verifies what was set aside');
+$lonely->append_conf('postgresql.conf', 'depot.hold = off');
+$lonely->reload;
 is(oracle_is_ok($lonely, 60), '', 'and everything is there');
 
 # ---- a running server is tampered with ----
