@@ -69,7 +69,7 @@ check_choice(const json_t *document, const char *url, const DepotCredential * ch
 	}
 }
 
-/* Requires that a file of the text, if nobody else can read it, says what the text says. */
+/* Requires that a file of the text, if nobody else can read it, says what the text says, or may be a key. */
 static void
 check_file(const char *text, size_t length_bytes, const json_t *document)
 {
@@ -83,6 +83,9 @@ check_file(const char *text, size_t length_bytes, const json_t *document)
 	again = depot_credentials_read(path, &error);
 	FUZZ_REQUIRE(document == NULL ? again == NULL : json_equal(document, again));
 	json_decref(again);
+	FUZZ_REQUIRE(depot_credentials_check_key(path, &error));
+	FUZZ_REQUIRE(fchmod(fd, 0644) == 0);
+	FUZZ_REQUIRE(!depot_credentials_check_key(path, &error) && error.code == DEPOT_ERROR_CONFIGURATION);
 	FUZZ_REQUIRE(fchmod(fd, 0640) == 0);
 	FUZZ_REQUIRE(depot_credentials_read(path, &error) == NULL && error.code == DEPOT_ERROR_CONFIGURATION);
 }
