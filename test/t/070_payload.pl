@@ -209,7 +209,7 @@ my $waiting = start_psql($node, 'postgres', "SET statement_timeout = '4s'; SELEC
 ok(wait_until(sub { pieces() > 100 }, 20), 'the payload is written before that');
 is(finish_psql($waiting)->{sqlstate}, '57014', 'its caller gives up');
 stop_psql($session);
-query(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE%' AND pid <> pg_backend_pid()});
+query(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()});
 ok(wait_until(sub { pieces() == 0 }, 20), 'and nothing is left of it');
 tidied_ok('given up');
 
@@ -221,7 +221,7 @@ $waiting = start_psql($node, 'postgres', "SELECT action FROM install_extension('
 ok(wait_until(sub { query(q{SELECT count(*) FROM depot.activity WHERE phase = 'recording' AND bytes_total > 0}) }, 30),
 	'an installation waits for it, which depot.activity shows with its bytes');
 is(query(q{SELECT count(*) FROM verify_extension_files(); SELECT action FROM install_extension('semver', dry_run => true)}), "0\ninstall", 'others do not');
-query(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE%' AND pid <> pg_backend_pid()});
+query(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()});
 stop_psql($session);
 is(finish_psql($waiting)->{stdout}, 'install', 'it goes on when the lock is gone');
 uninstall('depot_big');
