@@ -95,7 +95,7 @@ keep_document(const Keeping *keeping, const char *path, const char *role, const 
 {
 	const DepotTufKeep *keep = keeping->keep;
 	char		sha256[DEPOT_SHA256_HEX_BYTES];
-	char		file[DEPOT_EVIDENCE_FILE_BYTES];
+	char		file[DEPOT_EVIDENCE_FILE_BYTES] = "";
 	struct stat status;
 	DepotBuffer bytes;
 	bool		ok;
