@@ -159,7 +159,6 @@ keep_offer(PlatformsJob *state, const DepotLackingRow *row, const DepotOfferRow 
 	DepotError	error;
 
 	depot_manifest_free(state->manifest);
-	/* cppcheck-suppress ctunullpointer; what finds none does not come here */
 	state->manifest = depot_message_manifest(offer->custom, offer->target, state->build.manifest_sha256, &error);
 	if (state->manifest == NULL)
 		depot_job_raise(&error);

@@ -47,7 +47,6 @@ new_offer(DepotOffers *offers)
 static void
 describe(DepotOfferRow *offer, const DepotManifest *manifest)
 {
-	/* cppcheck-suppress ctunullpointer; what cannot be read does not come here */
 	offer->package = pstrdup(manifest->package);
 	offer->version = pstrdup(manifest->version);
 	offer->kind = depot_manifest_kind_name(manifest->kind);
