@@ -30,7 +30,7 @@ typedef struct AgentOptions
 	int64_t		parent;
 	int64_t		memory_bytes;
 	int64_t		file_bytes;
-}			AgentOptions;
+} AgentOptions;
 
 static int	parse_options(const DepotAgentKind *kind, int argc, char **argv, AgentOptions *options);
 static int	run_agent(const DepotAgentKind *kind, const AgentOptions *options);
@@ -70,7 +70,7 @@ parse_options(const DepotAgentKind *kind, int argc, char **argv, AgentOptions *o
 	while ((option = getopt_long(argc - 1, argv + 1, ":", long_options, NULL)) != -1)
 	{
 		int64_t    *number = option == 'p' ? &options->parent : option == 'm' ? &options->memory_bytes :
-			&options->file_bytes;
+		&options->file_bytes;
 
 		if (option == '?' || option == ':')
 			return depot_cli_option_error("", option, argv + 1);

@@ -25,7 +25,7 @@ typedef struct DepotAgent
 	DepotChannel channel;
 	int			directory_fd;	/* fetch: the job directory; check: D/var */
 	void	   *state;			/* the agent's own */
-}			DepotAgent;
+} DepotAgent;
 
 typedef bool (*DepotAgentRun) (DepotAgent *agent, const json_t *command, DepotError *error);
 
@@ -33,7 +33,7 @@ typedef struct DepotAgentCommand
 {
 	const char *name;
 	DepotAgentRun run;
-}			DepotAgentCommand;
+} DepotAgentCommand;
 
 typedef struct DepotAgentKind
 {
@@ -42,7 +42,7 @@ typedef struct DepotAgentKind
 	const DepotAgentCommand *commands;	/* ended by a NULL name */
 	bool		(*begin) (DepotAgent *agent, DepotError *error);	/* before hello; NULL: nothing */
 	void		(*end) (DepotAgent *agent); /* NULL: nothing */
-}			DepotAgentKind;
+} DepotAgentKind;
 
 extern const DepotAgentKind depot_agent_fetch;
 extern const DepotAgentKind depot_agent_check;

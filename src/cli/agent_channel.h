@@ -33,7 +33,7 @@ typedef enum DepotChannelStatus
 	DEPOT_CHANNEL_INVALID,		/* a line that is none; error says why; the next one can be read */
 	DEPOT_CHANNEL_CLOSED,		/* the leader closed its end */
 	DEPOT_CHANNEL_BROKEN		/* a line that is too long, or an I/O error; error says which */
-}			DepotChannelStatus;
+} DepotChannelStatus;
 
 typedef struct DepotChannel
 {
@@ -43,7 +43,7 @@ typedef struct DepotChannel
 	size_t		consumed_bytes; /* length of the line that the next read drops first */
 	int64_t		next_progress_ms;
 	DepotChannelStatus state;	/* MESSAGE while open; else nothing more is read or sent */
-}			DepotChannel;
+} DepotChannel;
 
 extern void depot_channel_init(DepotChannel *channel, int fd);
 extern void depot_channel_free(DepotChannel *channel);

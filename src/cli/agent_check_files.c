@@ -28,7 +28,7 @@ typedef struct FileCheck
 	int			depot_fd;		/* the depot directory */
 	DepotLayout layout;
 	int			problem_count;
-}			FileCheck;
+} FileCheck;
 
 static bool
 report_problem(FileCheck *check, const char *path, const char *problem, DepotError *error)

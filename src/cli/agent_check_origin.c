@@ -78,7 +78,7 @@ make_anchor(const DepotAgentOrigins *origins, const char *repository, DepotError
 		return NULL;
 	anchor = json_pack("{s:s, s:b}", "repository", repository, "pinned", (int) is_pinned);
 	if (anchor == NULL || (is_pinned && json_object_set_new(anchor, "initial_root_sha256",
-															 json_string(pin.sha256)) != 0))
+															json_string(pin.sha256)) != 0))
 	{
 		json_decref(anchor);
 		depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");

@@ -56,7 +56,7 @@ typedef struct PackageCheck
 	char		manifest_sha256[65];	/* as signed */
 	DepotManifest *signed_manifest; /* from the target's custom; no files */
 	json_t	   *delegation;		/* which let its role sign it; NULL for the top-level role */
-}			PackageCheck;
+} PackageCheck;
 
 static bool
 parse_command(const json_t *command, PackageCheck *check, DepotError *error)
@@ -148,7 +148,7 @@ find_signed_target(PackageCheck *check, const json_t *command, int job_fd, Depot
 		return depot_error_set(error, DEPOT_ERROR_UNSUPPORTED, "it is not among the packages for \"%s\"", check->role);
 	target = depot_agent_find_target(check->agent, command, &wanted, job_fd, &withdrawn, error);
 	ok = target != NULL && use_target(check, target, error) &&
-		/* what is installed already is fetched again without a look at freshness, withdrawn or not */
+	/* what is installed already is fetched again without a look at freshness, withdrawn or not */
 		(!check->check_expiry || depot_agent_refuse_withdrawn(withdrawn, target, error));
 	if (target != NULL)
 		check->delegation = json_incref((json_t *) target->delegation);

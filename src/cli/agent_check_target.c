@@ -31,7 +31,7 @@ typedef struct Prepared
 	bool		check_expiry;
 	DepotTufKeyTypes key_types;
 	json_t	   *withdrawn;		/* entries of the list that is kept; NULL: none */
-}			Prepared;
+} Prepared;
 
 static Prepared prepared;
 

@@ -44,7 +44,7 @@ typedef struct TreeCheck
 	bool		is_complete;	/* packages whose files are all sealed are wanted, too */
 	bool		is_staged;		/* the manifests that are looked at are in staging */
 	json_t	   *proven;			/* members that staged manifests prove: true */
-}			TreeCheck;
+} TreeCheck;
 
 /* One manifest that was found. */
 typedef struct TreePackage
@@ -57,7 +57,7 @@ typedef struct TreePackage
 	bool		is_own_sealed;
 	bool		is_whole;
 	bool		is_refused;		/* a file of it is nothing that was ever verified */
-}			TreePackage;
+} TreePackage;
 
 /* Sends a line, which goes. */
 static bool

@@ -101,7 +101,7 @@ bool
 depot_agent_keep_evidence(DepotAgent *agent, const json_t *command, const DepotTufClient *client,
 						  const DepotTufTarget *target, int job_fd, DepotError *error)
 {
-	DepotTufKeep keep = {.kept_fd = -1,.new_fd = -1};
+	DepotTufKeep keep = {.kept_fd = -1, .new_fd = -1};
 	DepotEvidence evidence = {.root_count = 0};
 	const char *repository;
 	int			metadata_fd = -1;

@@ -69,7 +69,7 @@ raise_oom_score(DepotError *error)
 	{
 		int			digits = OOM_SCORE;
 		char		score[4] = {(char) ('0' + digits / 100), (char) ('0' + digits / 10 % 10),
-								(char) ('0' + digits % 10)};
+		(char) ('0' + digits % 10)};
 
 		if (pwrite(fd, score, 3, 0) != 3)
 			ok = depot_error_set_errno(error, errno, "could not raise oom_score_adj");

@@ -27,7 +27,7 @@ typedef struct DepotAgentLimits
 {
 	uint64_t	memory_bytes;	/* address space; 0: no limit */
 	uint64_t	file_bytes;		/* largest file it may write; 0: no limit */
-}			DepotAgentLimits;
+} DepotAgentLimits;
 
 /* Closes every descriptor but 0 to 3; the first thing an agent does. */
 extern bool depot_agent_close_descriptors(DepotError *error);

@@ -231,7 +231,7 @@ depot_agent_open_trusted(const json_t *command, int metadata_fd, int job_fd, int
 static bool
 search_root(const char *sha256, int metadata_fd, int evidence_fd, DepotBuffer *root, DepotError *error)
 {
-	Search		search = {.sha256 = sha256,.root = root};
+	Search		search = {.sha256 = sha256, .root = root};
 	char		file[DEPOT_EVIDENCE_FILE_BYTES];
 
 	if (metadata_fd >= 0 && (!try_root(&search, metadata_fd, PINNED_ROOT, error) ||

@@ -74,7 +74,7 @@ download_metadata(DepotBundleCommand *command, const char *path, size_t max_byte
 /* Reads one file of the repository; the DepotTufFetch of this command. */
 static bool
 read_metadata(void *context, const char *file_name, size_t max_bytes, DepotBuffer *out, bool *missing,
-					 DepotError *error)
+			  DepotError *error)
 {
 	DepotBundleCommand *command = context;
 	char		path[sizeof("metadata/") + 512];

@@ -30,7 +30,7 @@ typedef struct DepotBundleFile
 	uint64_t	size_bytes;
 	char		sha256[65];
 	bool		is_package;
-}			DepotBundleFile;
+} DepotBundleFile;
 
 typedef struct DepotBundleCommand
 {
@@ -53,7 +53,7 @@ typedef struct DepotBundleCommand
 	bool		is_every_platform;	/* none was named */
 	DepotBundleFile *files;		/* metadata in the order it was read, then packages */
 	int			file_count;
-}			DepotBundleCommand;
+} DepotBundleCommand;
 
 /* Notes a metadata file that was read, once. */
 extern bool depot_bundle_note_metadata(DepotBundleCommand *command, const char *path, const DepotBuffer *contents,

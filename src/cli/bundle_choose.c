@@ -37,7 +37,7 @@ typedef struct Candidate
 	DepotManifest *manifest;	/* without files */
 	bool		is_yanked;
 	bool		is_chosen;
-}			Candidate;
+} Candidate;
 
 typedef struct Choice
 {
@@ -46,7 +46,7 @@ typedef struct Choice
 	const char *slice;			/* beginning of this platform's target paths */
 	Candidate  *candidates;
 	int			count;
-}			Choice;
+} Choice;
 
 static bool
 out_of_memory(DepotError *error)

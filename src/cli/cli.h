@@ -40,7 +40,7 @@ typedef struct DepotCommand
 	const char *name;
 	DepotCommandRun run;
 	const char *summary;		/* for --help; NULL leaves it out there */
-}			DepotCommand;
+} DepotCommand;
 
 extern int	depot_cmd_keygen(int argc, char **argv);
 extern int	depot_cmd_pack(int argc, char **argv);
@@ -98,7 +98,7 @@ typedef struct DepotCliProgress
 	int64_t		next_draw_ms;	/* monotonic clock */
 	bool		terminal;
 	bool		drawn;
-}			DepotCliProgress;
+} DepotCliProgress;
 
 extern void depot_cli_progress_begin(DepotCliProgress *progress, const char *label, uint64_t total);
 extern void depot_cli_progress_update(DepotCliProgress *progress, uint64_t done);

@@ -195,7 +195,7 @@ print_files(const DepotManifest *manifest)
 static void
 print_summary(const DepotManifest *manifest, const char *manifest_sha256, uint64_t archive_bytes)
 {
-	char		title[160];			/* two names of 63 bytes, and what stands around them */
+	char		title[160];		/* two names of 63 bytes, and what stands around them */
 	char		packed[DEPOT_CLI_SIZE_BYTES];
 	char		unpacked[DEPOT_CLI_SIZE_BYTES];
 	int			indent;

@@ -58,7 +58,7 @@ typedef enum DepotPackDrop
 	DEPOT_DROP_MANIFEST,
 	DEPOT_DROP_OTHER,
 	DEPOT_DROP_KINDS
-}			DepotPackDrop;
+} DepotPackDrop;
 
 typedef struct DepotPackModuleOption
 {
@@ -66,7 +66,7 @@ typedef struct DepotPackModuleOption
 	DepotPreload preload;
 	bool		has_preload;
 	bool		required;
-}			DepotPackModuleOption;
+} DepotPackModuleOption;
 
 typedef struct DepotPackOptions
 {
@@ -96,7 +96,7 @@ typedef struct DepotPackOptions
 	int			license_file_count;
 	bool		json;
 	bool		quiet;
-}			DepotPackOptions;
+} DepotPackOptions;
 
 /* One Debian package as read from its control archive. Strings are "" when absent. */
 typedef struct DepotPackDeb
@@ -111,7 +111,7 @@ typedef struct DepotPackDeb
 	char	   *homepage;
 	char	   *summary;
 	char	   *postinst;		/* its text; never run */
-}			DepotPackDeb;
+} DepotPackDeb;
 
 /* What an OCI image says about itself. Strings are "" when it does not, or NULL before it was read. */
 typedef struct DepotPackImage
@@ -126,7 +126,7 @@ typedef struct DepotPackImage
 	char	   *homepage;
 	char	   *source;
 	char	   *summary;
-}			DepotPackImage;
+} DepotPackImage;
 
 typedef struct DepotPackEntry
 {
@@ -136,7 +136,7 @@ typedef struct DepotPackEntry
 	char	   *text;
 	size_t		text_bytes;
 	uint32_t	mode;			/* 0644 or 0755 */
-}			DepotPackEntry;
+} DepotPackEntry;
 
 typedef struct DepotPack
 {
@@ -159,7 +159,7 @@ typedef struct DepotPack
 	int			links_followed;
 	int			links_shortened;	/* became one-line scripts */
 	DepotManifest *manifest;
-}			DepotPack;
+} DepotPack;
 
 /* pack.c */
 
@@ -313,7 +313,7 @@ typedef struct DepotPackElf
 	bool		finds_private;	/* RUNPATH has $ORIGIN/private */
 	char	  **needed;			/* DT_NEEDED, malloc'd */
 	int			needed_count;
-}			DepotPackElf;
+} DepotPackElf;
 
 /* Reads a shared library; member names it in errors (PACKAGE). */
 extern bool depot_elf_read(int fd, const char *member, DepotPackElf *elf, DepotError *error);

@@ -37,7 +37,7 @@ typedef struct Nested
 {
 	struct archive *outer;
 	char		block[BLOCK_BYTES];
-}			Nested;
+} Nested;
 
 static bool read_deb(DepotPack *pack, const char *file, DepotPackDeb *deb, DepotError *error);
 static struct archive *open_inner(Nested *nested, const char *file, DepotError *error);

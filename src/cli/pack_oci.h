@@ -23,7 +23,7 @@ typedef struct DepotOciBlob
 	char		media_type[128];	/* printable */
 	char		sha256[DEPOT_SHA256_HEX_BYTES];
 	uint64_t	size_bytes;
-}			DepotOciBlob;
+} DepotOciBlob;
 
 /* pack_oci.c */
 

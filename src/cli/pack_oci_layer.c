@@ -42,7 +42,7 @@ typedef struct Layer
 	DepotPack  *pack;
 	struct archive *archive;
 	uint64_t	bytes;			/* that came out in this pass */
-}			Layer;
+} Layer;
 
 /* Handles one entry; path is clean and below the source root. */
 typedef bool (*EntryVisit) (Layer *layer, struct archive_entry *entry, const char *path, DepotError *error);

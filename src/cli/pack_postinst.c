@@ -32,7 +32,7 @@ typedef struct Variable
 	char		value[MAX_WORD_BYTES];
 	bool		assigned;
 	bool		known;			/* value is what the script sets it to, wherever it is looked at */
-}			Variable;
+} Variable;
 
 typedef struct Reader
 {
@@ -41,7 +41,7 @@ typedef struct Reader
 	int			variable_count;
 	char	   *words[MAX_WORDS];	/* of one command; NULL for an unknown word */
 	int			word_count;
-}			Reader;
+} Reader;
 
 static const Variable *find_variable(const Reader *reader, const char *name, size_t name_bytes);
 static bool expand_variable(Reader *reader, DepotBuffer *word);

@@ -39,7 +39,7 @@ typedef enum LinkUse
 	USE_NONE,					/* not a link to the ANY script */
 	USE_TO_ANY,					/* V--T -> ANY--T: becomes V--ANY */
 	USE_STOP_OVER				/* T--W -> ANY--T, where W only leads back to T: becomes empty */
-}			LinkUse;
+} LinkUse;
 
 typedef struct Script
 {
@@ -47,7 +47,7 @@ typedef struct Script
 	int			from;			/* index of versions; -1: install script */
 	int			to;
 	LinkUse		use;
-}			Script;
+} Script;
 
 typedef struct Graph
 {
@@ -59,7 +59,7 @@ typedef struct Graph
 	int			any;			/* index of ANY, -1 when it does not occur */
 	int			target;			/* what ANY updates to, -1 when that is not one version */
 	bool	   *installable;	/* per version: has an install script */
-}			Graph;
+} Graph;
 
 static bool load_graph(DepotPack *pack, const char *extension, Graph *graph, DepotError *error);
 static int	version_index(Graph *graph, const char *version, DepotError *error);

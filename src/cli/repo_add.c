@@ -44,7 +44,7 @@ typedef struct Added
 	char		sha256[DEPOT_SHA256_HEX_BYTES];
 	uint64_t	size_bytes;
 	json_t	   *custom;			/* {"pg_depot": {...}}, owned */
-}			Added;
+} Added;
 
 static bool add_file(DepotRepo *repo, const char *file, DepotError *error);
 static bool copy_in(DepotRepo *repo, const char *file, DepotError *error);
@@ -305,9 +305,10 @@ find_known(DepotRepo *repo, const Added *added, bool *known, DepotError *error)
 
 	*known = false;
 	if (role != NULL && !role->disowned)
-		sha256 = json_string_value(json_object_get(json_object_get(json_object_get(
-								   json_object_get(role->body, "targets"), added->path), "hashes"),
-								   "sha256"));
+	{
+		entry = json_object_get(json_object_get(role->body, "targets"), added->path);
+		sha256 = json_string_value(json_object_get(json_object_get(entry, "hashes"), "sha256"));
+	}
 	json_array_foreach(repo->pending, index, entry)
 	{
 		if (strcmp(json_string_value(json_object_get(entry, "path")), added->path) == 0)

@@ -48,7 +48,7 @@ typedef enum DepotRepoRoleIndex
 	DEPOT_REPO_SNAPSHOT,
 	DEPOT_REPO_TARGETS,
 	DEPOT_REPO_TOP_LEVEL_COUNT
-}			DepotRepoRoleIndex;
+} DepotRepoRoleIndex;
 
 typedef struct DepotRepoRole
 {
@@ -64,7 +64,7 @@ typedef struct DepotRepoRole
 	bool		disowned;		/* a publisher's, and published targets names other keys: counts for nothing */
 	json_t	   *next;			/* body to be signed, owned; NULL: stays as it is */
 	json_t	   *signatures;		/* of next, owned; NULL: none yet */
-}			DepotRepoRole;
+} DepotRepoRole;
 
 typedef struct DepotRepo
 {
@@ -78,13 +78,13 @@ typedef struct DepotRepo
 	const char *request_file;	/* signing.json, relative to fd */
 	bool		waiting;		/* what is next comes from it */
 	bool		request_is_out; /* all that it asks for was published, by one that was killed then */
-}			DepotRepo;
+} DepotRepo;
 
 typedef struct DepotRepoKeys
 {
 	DepotKey   *keys[DEPOT_REPO_MAX_KEYS];
 	int			count;
-}			DepotRepoKeys;
+} DepotRepoKeys;
 
 extern int	depot_cmd_repo_init(int argc, char **argv);
 extern int	depot_cmd_repo_add(int argc, char **argv);
@@ -169,11 +169,11 @@ typedef struct DepotRepoKeyOptions
 	const char *paths[DEPOT_REPO_MAX_KEYS];
 	int			count;
 	const char *passphrase_file;
-}			DepotRepoKeyOptions;
+} DepotRepoKeyOptions;
 
 /* Takes one more --key; false when there are too many. */
-extern bool depot_repo_key_option(DepotRepoKeyOptions * options, const char *path);
-extern bool depot_repo_keys_load_all(DepotRepoKeys *keys, const DepotRepoKeyOptions * options,
+extern bool depot_repo_key_option(DepotRepoKeyOptions *options, const char *path);
+extern bool depot_repo_keys_load_all(DepotRepoKeys *keys, const DepotRepoKeyOptions *options,
 									 DepotError *error);
 
 /* How many signatures of a role entry these keys can make. */
@@ -196,14 +196,14 @@ typedef struct DepotRepoSigners
 {
 	const json_t *keys;
 	const json_t *entry;
-}			DepotRepoSigners;
+} DepotRepoSigners;
 
 extern int	depot_repo_signers(const DepotRepoRole *role, DepotRepoSigners out[DEPOT_REPO_MAX_SIGNERS]);
 
 /* Whether next has a valid signature by a key; and by how many of the signers. */
-extern bool depot_repo_has_signature(const DepotRepoRole *role, const DepotRepoSigners * signers,
+extern bool depot_repo_has_signature(const DepotRepoRole *role, const DepotRepoSigners *signers,
 									 const char *keyid);
-extern int	depot_repo_count_signatures(const DepotRepoRole *role, const DepotRepoSigners * signers);
+extern int	depot_repo_count_signatures(const DepotRepoRole *role, const DepotRepoSigners *signers);
 
 /* Whether next has all signatures that it needs; METADATA_THRESHOLD when not. */
 extern bool depot_repo_is_signed(const DepotRepoRole *role, DepotError *error);

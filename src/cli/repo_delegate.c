@@ -29,7 +29,7 @@ typedef struct Words
 {
 	const char *words[MAX_WORDS];
 	int			count;
-}			Words;
+} Words;
 
 typedef struct Delegate
 {
@@ -46,19 +46,19 @@ typedef struct Delegate
 	DepotRepoKeyOptions key_options;
 	DepotRepoKeys publisher_keys;
 	DepotRepoKeys keys;
-}			Delegate;
+} Delegate;
 
-static int	parse_options(int argc, char **argv, Delegate * delegate);
-static int	check_words(Delegate * delegate, DepotError *error);
-static int	run(Delegate * delegate, DepotError *error);
-static bool change(const Delegate * delegate, DepotRepo *repo, DepotError *error);
-static bool check_others(const Delegate * delegate, const json_t *roles, DepotError *error);
+static int	parse_options(int argc, char **argv, Delegate *delegate);
+static int	check_words(Delegate *delegate, DepotError *error);
+static int	run(Delegate *delegate, DepotError *error);
+static bool change(const Delegate *delegate, DepotRepo *repo, DepotError *error);
+static bool check_others(const Delegate *delegate, const json_t *roles, DepotError *error);
 static bool overlaps(const char *a, const char *b);
-static bool put_entry(const Delegate * delegate, json_t *delegations, DepotError *error);
-static json_t *make_entry(const Delegate * delegate);
-static json_t *make_list(const Words * words);
-static bool drop_pending(const Delegate * delegate, DepotRepo *repo, DepotError *error);
-static void print_change(const Delegate * delegate);
+static bool put_entry(const Delegate *delegate, json_t *delegations, DepotError *error);
+static json_t *make_entry(const Delegate *delegate);
+static json_t *make_list(const Words *words);
+static bool drop_pending(const Delegate *delegate, DepotRepo *repo, DepotError *error);
+static void print_change(const Delegate *delegate);
 
 static void
 print_help(void)
@@ -107,7 +107,7 @@ depot_cmd_repo_delegate(int argc, char **argv)
 }
 
 static bool
-add_word(Words * words, const char *word)
+add_word(Words *words, const char *word)
 {
 	if (words->count == MAX_WORDS)
 		return false;
@@ -117,7 +117,7 @@ add_word(Words * words, const char *word)
 
 /* Sets the path when there is something to do; else what is returned is the exit code. */
 static int
-parse_options(int argc, char **argv, Delegate * delegate)
+parse_options(int argc, char **argv, Delegate *delegate)
 {
 	static const struct option options[] = {
 		{"add", required_argument, NULL, 'a'},
@@ -190,7 +190,7 @@ parse_options(int argc, char **argv, Delegate * delegate)
 }
 
 static bool
-has_word(const Words * words, const char *word)
+has_word(const Words *words, const char *word)
 {
 	for (int i = 0; i < words->count; i++)
 	{
@@ -212,7 +212,7 @@ pattern_package(const char *pattern, char out[DEPOT_NAME_MAX_BYTES + 1])
 
 /* Checks names and paths, and reads the keys; a passphrase may be asked for: before the lock. */
 static int
-check_words(Delegate * delegate, DepotError *error)
+check_words(Delegate *delegate, DepotError *error)
 {
 	bool		ok = depot_publisher_check_name(delegate->publisher, error);
 
@@ -248,7 +248,7 @@ check_words(Delegate * delegate, DepotError *error)
 }
 
 static int
-run(Delegate * delegate, DepotError *error)
+run(Delegate *delegate, DepotError *error)
 {
 	DepotRepo	repo;
 	bool		published = false;
@@ -280,7 +280,7 @@ run(Delegate * delegate, DepotError *error)
 
 /* Puts the delegation into the next targets, or takes it out there. */
 static bool
-change(const Delegate * delegate, DepotRepo *repo, DepotError *error)
+change(const Delegate *delegate, DepotRepo *repo, DepotError *error)
 {
 	DepotRepoRole *targets = &repo->roles[DEPOT_REPO_TARGETS];
 	json_t	   *delegations;
@@ -318,7 +318,7 @@ change(const Delegate * delegate, DepotRepo *repo, DepotError *error)
 
 /* A path belongs to one publisher. */
 static bool
-check_others(const Delegate * delegate, const json_t *roles, DepotError *error)
+check_others(const Delegate *delegate, const json_t *roles, DepotError *error)
 {
 	const json_t *entry;
 	const json_t *pattern;
@@ -369,7 +369,7 @@ overlaps(const char *a, const char *b)
 
 /* Behind the other publishers, before the platforms: the first that matches a path has it. */
 static bool
-put_entry(const Delegate * delegate, json_t *delegations, DepotError *error)
+put_entry(const Delegate *delegate, json_t *delegations, DepotError *error)
 {
 	json_t	   *roles = json_object_get(delegations, "roles");
 	json_t	   *entry = make_entry(delegate);
@@ -393,7 +393,7 @@ put_entry(const Delegate * delegate, json_t *delegations, DepotError *error)
 }
 
 static json_t *
-make_entry(const Delegate * delegate)
+make_entry(const Delegate *delegate)
 {
 	json_t	   *keyids = json_array();
 
@@ -408,7 +408,7 @@ make_entry(const Delegate * delegate)
 
 /* Each word once. */
 static json_t *
-make_list(const Words * words)
+make_list(const Words *words)
 {
 	json_t	   *list = json_array();
 
@@ -426,7 +426,7 @@ make_list(const Words * words)
 
 /* What was added for a publisher who is none any more can never be published. */
 static bool
-drop_pending(const Delegate * delegate, DepotRepo *repo, DepotError *error)
+drop_pending(const Delegate *delegate, DepotRepo *repo, DepotError *error)
 {
 	int			dropped = 0;
 
@@ -448,7 +448,7 @@ drop_pending(const Delegate * delegate, DepotRepo *repo, DepotError *error)
 }
 
 static void
-print_change(const Delegate * delegate)
+print_change(const Delegate *delegate)
 {
 	if (delegate->remove)
 	{

@@ -47,7 +47,7 @@ typedef struct Init
 	DepotRepoKeys keys[DEPOT_REPO_TOP_LEVEL_COUNT];
 	int64_t		thresholds[DEPOT_REPO_TOP_LEVEL_COUNT];
 	int64_t		days[DEPOT_REPO_TOP_LEVEL_COUNT];
-}			Init;
+} Init;
 
 static int	parse_options(Init *init, int argc, char **argv);
 static int	take_option(Init *init, int option, const char *name);

@@ -64,7 +64,7 @@ depot_repo_keys_free(DepotRepoKeys *keys)
 }
 
 bool
-depot_repo_key_option(DepotRepoKeyOptions * options, const char *path)
+depot_repo_key_option(DepotRepoKeyOptions *options, const char *path)
 {
 	if (options->count == DEPOT_REPO_MAX_KEYS)
 		return false;
@@ -73,7 +73,7 @@ depot_repo_key_option(DepotRepoKeyOptions * options, const char *path)
 }
 
 bool
-depot_repo_keys_load_all(DepotRepoKeys *keys, const DepotRepoKeyOptions * options, DepotError *error)
+depot_repo_keys_load_all(DepotRepoKeys *keys, const DepotRepoKeyOptions *options, DepotError *error)
 {
 	for (int i = 0; i < options->count; i++)
 	{
@@ -144,7 +144,7 @@ depot_repo_signers(const DepotRepoRole *role, DepotRepoSigners out[DEPOT_REPO_MA
 }
 
 bool
-depot_repo_has_signature(const DepotRepoRole *role, const DepotRepoSigners * signers, const char *keyid)
+depot_repo_has_signature(const DepotRepoRole *role, const DepotRepoSigners *signers, const char *keyid)
 {
 	const json_t *signature = find_signature(role->signatures, keyid);
 	json_t	   *envelope;
@@ -164,7 +164,7 @@ depot_repo_has_signature(const DepotRepoRole *role, const DepotRepoSigners * sig
 }
 
 int
-depot_repo_count_signatures(const DepotRepoRole *role, const DepotRepoSigners * signers)
+depot_repo_count_signatures(const DepotRepoRole *role, const DepotRepoSigners *signers)
 {
 	const json_t *keyid;
 	size_t		index;

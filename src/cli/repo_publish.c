@@ -30,19 +30,19 @@ typedef struct Publish
 	DepotRepoKeys keys;
 	const char *renewed[MAX_RENEWED];	/* roles named by --renew */
 	int			renewed_count;
-}			Publish;
+} Publish;
 
-static int	parse_options(int argc, char **argv, Publish * publish);
-static int	run(Publish * publish, DepotError *error);
-static bool prepare(const Publish * publish, DepotRepo *repo, int *new_count, DepotError *error);
+static int	parse_options(int argc, char **argv, Publish *publish);
+static int	run(Publish *publish, DepotError *error);
+static bool prepare(const Publish *publish, DepotRepo *repo, int *new_count, DepotError *error);
 static bool take_pending(DepotRepo *repo, const DepotRepoKeys *keys, int *new_count, DepotError *error);
 static bool is_for_later(DepotRepo *repo, const DepotRepoKeys *keys, const char *role_name);
 static bool take_target(DepotRepo *repo, const json_t *entry, bool *is_new, DepotError *error);
 static bool check_file(const DepotRepo *repo, const char *file, const char *sha256, int64_t length,
 					   DepotError *error);
 static DepotRepoRole *delegate(DepotRepo *repo, const char *name, DepotError *error);
-static bool renew(const Publish * publish, DepotRepo *repo, DepotError *error);
-static bool is_named(const Publish * publish, const char *role);
+static bool renew(const Publish *publish, DepotRepo *repo, DepotError *error);
+static bool is_named(const Publish *publish, const char *role);
 static bool finish_pending(DepotRepo *repo, DepotError *error);
 static void warn_unused_keys(const DepotRepo *repo, const DepotRepoKeys *keys);
 
@@ -87,7 +87,7 @@ depot_cmd_repo_publish(int argc, char **argv)
 
 /* Sets the path when there is something to do; else what is returned is the exit code. */
 static int
-parse_options(int argc, char **argv, Publish * publish)
+parse_options(int argc, char **argv, Publish *publish)
 {
 	static const struct option options[] = {
 		{"key", required_argument, NULL, 'k'},
@@ -121,7 +121,7 @@ parse_options(int argc, char **argv, Publish * publish)
 }
 
 static int
-run(Publish * publish, DepotError *error)
+run(Publish *publish, DepotError *error)
 {
 	DepotRepo	repo;
 	int			new_count = 0;
@@ -158,7 +158,7 @@ run(Publish * publish, DepotError *error)
 
 /* Makes the next versions: those that wait for signatures, else of what was added and what is due. */
 static bool
-prepare(const Publish * publish, DepotRepo *repo, int *new_count, DepotError *error)
+prepare(const Publish *publish, DepotRepo *repo, int *new_count, DepotError *error)
 {
 	for (int i = 0; i < publish->renewed_count; i++)
 	{
@@ -360,7 +360,7 @@ delegate(DepotRepo *repo, const char *name, DepotError *error)
 
 /* Picks the roles that get a new version though nothing was added to them. */
 static bool
-renew(const Publish * publish, DepotRepo *repo, DepotError *error)
+renew(const Publish *publish, DepotRepo *repo, DepotError *error)
 {
 	const DepotRepoKeys *keys = &publish->keys;
 
@@ -375,9 +375,10 @@ renew(const Publish * publish, DepotRepo *repo, DepotError *error)
 
 		if (role->envelope == NULL || (collected && repo->waiting))
 			continue;
+
 		/*
-		 * One that has expired must be renewed: nothing that is published with it could be used.  Of a publisher
-		 * servers leave out what has expired; he renews it himself.
+		 * One that has expired must be renewed: nothing that is published with it could be used.  Of a
+		 * publisher servers leave out what has expired; he renews it himself.
 		 */
 		if (((left_s <= 0 && !depot_publisher_is_role(role->name)) || (due && have_keys) ||
 			 is_named(publish, role->name)) &&
@@ -390,7 +391,7 @@ renew(const Publish * publish, DepotRepo *repo, DepotError *error)
 }
 
 static bool
-is_named(const Publish * publish, const char *role)
+is_named(const Publish *publish, const char *role)
 {
 	for (int i = 0; i < publish->renewed_count; i++)
 	{

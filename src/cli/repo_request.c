@@ -303,7 +303,7 @@ keep_signatures(DepotRepoRole *role, const json_t *offered, int *added, DepotErr
 	json_array_foreach(offered, index, signature)
 	{
 		const char *keyid = json_string_value(json_object_get(signature, "keyid"));
-		const		DepotRepoSigners *of = NULL;
+		const DepotRepoSigners *of = NULL;
 
 		for (int i = 0; i < count && keyid != NULL && of == NULL; i++)
 		{

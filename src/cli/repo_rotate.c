@@ -36,20 +36,20 @@ typedef struct Rotate
 	DepotRepoKeyOptions key_options;
 	DepotRepoKeys added;
 	DepotRepoKeys keys;
-}			Rotate;
+} Rotate;
 
-static int	parse_options(int argc, char **argv, Rotate * rotate);
-static int	run(Rotate * rotate, DepotError *error);
-static bool change(const Rotate * rotate, DepotRepo *repo, DepotError *error);
-static bool change_top_level(const Rotate * rotate, DepotRepo *repo, int index, DepotError *error);
-static bool change_delegated(const Rotate * rotate, DepotRepo *repo, const char *name, DepotError *error);
-static json_t *make_entry(const Rotate * rotate, const json_t *old, DepotError *error);
+static int	parse_options(int argc, char **argv, Rotate *rotate);
+static int	run(Rotate *rotate, DepotError *error);
+static bool change(const Rotate *rotate, DepotRepo *repo, DepotError *error);
+static bool change_top_level(const Rotate *rotate, DepotRepo *repo, int index, DepotError *error);
+static bool change_delegated(const Rotate *rotate, DepotRepo *repo, const char *name, DepotError *error);
+static json_t *make_entry(const Rotate *rotate, const json_t *old, DepotError *error);
 static bool remove_key(const char *word, const char *role, json_t *keyids, DepotError *error);
 static bool set_signers(json_t *entry, const json_t *from);
-static bool add_keys(const Rotate * rotate, json_t *keys, DepotError *error);
+static bool add_keys(const Rotate *rotate, json_t *keys, DepotError *error);
 static bool names_key(const json_t *entry, const char *keyid);
 static void print_plan(const DepotRepo *repo);
-static void print_other_uses(const Rotate * rotate, const DepotRepo *repo);
+static void print_other_uses(const Rotate *rotate, const DepotRepo *repo);
 
 static void
 print_help(void)
@@ -101,7 +101,7 @@ depot_cmd_repo_rotate(int argc, char **argv)
 
 /* Sets the path when there is something to do; else what is returned is the exit code. */
 static int
-parse_options(int argc, char **argv, Rotate * rotate)
+parse_options(int argc, char **argv, Rotate *rotate)
 {
 	static const struct option options[] = {
 		{"add", required_argument, NULL, 'a'},
@@ -150,7 +150,7 @@ parse_options(int argc, char **argv, Rotate * rotate)
 }
 
 static int
-run(Rotate * rotate, DepotError *error)
+run(Rotate *rotate, DepotError *error)
 {
 	DepotRepo	repo;
 	bool		published = true;
@@ -185,7 +185,7 @@ run(Rotate * rotate, DepotError *error)
 }
 
 static bool
-change(const Rotate * rotate, DepotRepo *repo, DepotError *error)
+change(const Rotate *rotate, DepotRepo *repo, DepotError *error)
 {
 	for (int i = 0; i < repo->role_count; i++)
 	{
@@ -198,7 +198,7 @@ change(const Rotate * rotate, DepotRepo *repo, DepotError *error)
 }
 
 static bool
-change_top_level(const Rotate * rotate, DepotRepo *repo, int index, DepotError *error)
+change_top_level(const Rotate *rotate, DepotRepo *repo, int index, DepotError *error)
 {
 	DepotRepoRole *root = &repo->roles[DEPOT_REPO_ROOT];
 	DepotRepoRole *targets = &repo->roles[DEPOT_REPO_TARGETS];
@@ -240,7 +240,7 @@ change_top_level(const Rotate * rotate, DepotRepo *repo, int index, DepotError *
 }
 
 static bool
-change_delegated(const Rotate * rotate, DepotRepo *repo, const char *name, DepotError *error)
+change_delegated(const Rotate *rotate, DepotRepo *repo, const char *name, DepotError *error)
 {
 	DepotRepoRole *targets = &repo->roles[DEPOT_REPO_TARGETS];
 	json_t	   *delegations;
@@ -276,7 +276,7 @@ change_delegated(const Rotate * rotate, DepotRepo *repo, const char *name, Depot
 
 /* Returns {keyids, threshold} as they shall be, new reference, or NULL and error. */
 static json_t *
-make_entry(const Rotate * rotate, const json_t *old, DepotError *error)
+make_entry(const Rotate *rotate, const json_t *old, DepotError *error)
 {
 	json_t	   *keyids = json_deep_copy(json_object_get(old, "keyids"));
 	json_int_t	threshold = json_integer_value(json_object_get(old, "threshold"));
@@ -356,7 +356,7 @@ set_signers(json_t *entry, const json_t *from)
 }
 
 static bool
-add_keys(const Rotate * rotate, json_t *keys, DepotError *error)
+add_keys(const Rotate *rotate, json_t *keys, DepotError *error)
 {
 	for (int i = 0; i < rotate->added.count; i++)
 	{
@@ -440,7 +440,7 @@ print_plan(const DepotRepo *repo)
 
 /* A key that is removed from one role because it was lost or stolen is no better in another. */
 static void
-print_other_uses(const Rotate * rotate, const DepotRepo *repo)
+print_other_uses(const Rotate *rotate, const DepotRepo *repo)
 {
 	const DepotRepoRole *of = depot_repo_find_role((DepotRepo *) repo, rotate->role);
 	const json_t *roles = json_object_get(repo->roles[DEPOT_REPO_ROOT].body, "roles");

@@ -31,14 +31,14 @@ typedef struct Sign
 	const char *merged[MAX_MERGED];
 	int			merged_count;
 	bool		discard;
-}			Sign;
+} Sign;
 
-static int	parse_options(int argc, char **argv, Sign * sign);
-static bool run(const Sign * sign, DepotError *error);
+static int	parse_options(int argc, char **argv, Sign *sign);
+static bool run(const Sign *sign, DepotError *error);
 static bool open_place(DepotRepo *repo, const char *path, bool exclusive, DepotError *error);
 static bool discard(const DepotRepo *repo, DepotError *error);
 static bool check_same(const DepotRepo *shown, const DepotRepo *repo, DepotError *error);
-static bool add_signatures(DepotRepo *repo, const DepotRepoKeys *keys, const Sign * sign, DepotError *error);
+static bool add_signatures(DepotRepo *repo, const DepotRepoKeys *keys, const Sign *sign, DepotError *error);
 static void print_state(const DepotRepo *repo);
 
 static void
@@ -78,7 +78,7 @@ depot_cmd_repo_sign(int argc, char **argv)
 
 /* Sets the path when there is something to do; else what is returned is the exit code. */
 static int
-parse_options(int argc, char **argv, Sign * sign)
+parse_options(int argc, char **argv, Sign *sign)
 {
 	static const struct option options[] = {
 		{"key", required_argument, NULL, 'k'},
@@ -117,7 +117,7 @@ parse_options(int argc, char **argv, Sign * sign)
 }
 
 static bool
-run(const Sign * sign, DepotError *error)
+run(const Sign *sign, DepotError *error)
 {
 	static DepotRepoKeys keys;
 	DepotRepo	shown;
@@ -206,7 +206,7 @@ check_same(const DepotRepo *shown, const DepotRepo *repo, DepotError *error)
 }
 
 static bool
-add_signatures(DepotRepo *repo, const DepotRepoKeys *keys, const Sign * sign, DepotError *error)
+add_signatures(DepotRepo *repo, const DepotRepoKeys *keys, const Sign *sign, DepotError *error)
 {
 	int			added = 0;
 

@@ -45,7 +45,7 @@ typedef struct Verify
 	int64_t		newest_root;
 	bool		may_be_left_out;	/* the role at hand is a publisher's */
 	bool		left_out;
-}			Verify;
+} Verify;
 
 static bool verify_repository(Verify *verify, DepotError *error);
 static void fault(Verify *verify, const char *format,...) DEPOT_PRINTF(2, 3);

@@ -24,7 +24,7 @@ typedef struct DepotTemporary
 	int			parent_fd;
 	int			fd;
 	char		path[DEPOT_TEMPORARY_PATH_BYTES];
-}			DepotTemporary;
+} DepotTemporary;
 
 #define DEPOT_TEMPORARY_NONE {.parent_fd = -1, .fd = -1}
 

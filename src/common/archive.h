@@ -27,7 +27,7 @@ typedef struct DepotArchiveLimits
 	uint64_t	file_bytes;		/* one member */
 	int			entries;
 	int			ratio;			/* unpacked : archive size, applied above 16 MB; 0: any */
-}			DepotArchiveLimits;
+} DepotArchiveLimits;
 
 /* Used where a caller gives NULL: 2 GiB, 1 GiB, 40000, 250. */
 extern const DepotArchiveLimits depot_archive_default_limits;

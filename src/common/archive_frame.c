@@ -34,7 +34,7 @@ typedef enum BlockType
 	BLOCK_RLE,
 	BLOCK_COMPRESSED,
 	BLOCK_RESERVED
-}			BlockType;
+} BlockType;
 
 /* A window on the file, so that neighbouring block headers cost one read. */
 typedef struct FrameReader
@@ -44,7 +44,7 @@ typedef struct FrameReader
 	uint64_t	start;			/* of buffer in the file */
 	size_t		length;
 	unsigned char buffer[16 * 1024];
-}			FrameReader;
+} FrameReader;
 
 /* Points *bytes at length bytes (few) at offset. */
 static bool
@@ -166,6 +166,7 @@ depot_archive_check_frame(int fd, uint64_t file_bytes, DepotError *error)
 		last = (header & 1) != 0;
 		type = (BlockType) (header >> 1 & 3);
 		size = header >> 3;
+
 		/*
 		 * A block without contents is only ever the last one; a file full of them would keep a decoder busy
 		 * for nothing.

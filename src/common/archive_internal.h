@@ -52,7 +52,7 @@ typedef struct ArchiveStream
 	bool		failed;			/* error is set, and better than libarchive's */
 	DepotError *error;
 	unsigned char buffer[64 * 1024];
-}			ArchiveStream;
+} ArchiveStream;
 
 /* Checks that fd holds exactly one zstd frame with a bounded window, and nothing else. */
 extern bool depot_archive_check_frame(int fd, uint64_t file_bytes, DepotError *error);
@@ -80,7 +80,7 @@ typedef struct ArchiveSink
 	bool		(*write) (const void *bytes, size_t length, void *context, DepotError *error);
 	bool		(*end_file) (void *context, DepotError *error);
 	void	   *context;
-}			ArchiveSink;
+} ArchiveSink;
 
 /*
  * Starts a thread that carries out what queue_sink, which is filled, is told; sink must stay until
@@ -101,7 +101,7 @@ typedef struct ArchiveReadOptions
 	bool		only_manifest;	/* stop behind it */
 	DepotArchiveProgress progress;
 	void	   *progress_context;
-}			ArchiveReadOptions;
+} ArchiveReadOptions;
 
 /* Reads the whole package, or its manifest only, by all rules; whoever reads one comes here. */
 extern DepotManifest *depot_archive_read(int fd, const ArchiveReadOptions *options, char manifest_sha256[65],

@@ -29,7 +29,7 @@ typedef enum OrderKind
 	ORDER_BEGIN_FILE,
 	ORDER_WRITE,
 	ORDER_END_FILE
-}			OrderKind;
+} OrderKind;
 
 /* Stands in a batch before its bytes: a path with its final NUL, or what is to be written. */
 typedef struct Order
@@ -37,13 +37,13 @@ typedef struct Order
 	OrderKind	kind;
 	uint32_t	mode;
 	size_t		length_bytes;
-}			Order;
+} Order;
 
 typedef struct Batch
 {
 	size_t		length_bytes;
 	unsigned char bytes[BATCH_BYTES];
-}			Batch;
+} Batch;
 
 struct ArchiveQueue
 {
@@ -236,12 +236,13 @@ depot_archive_queue_start(const ArchiveSink *sink, ArchiveSink *queue_sink)
 	queue->failed = false;
 	pthread_mutex_init(&queue->lock, NULL);
 	pthread_cond_init(&queue->changed, NULL);
-	*queue_sink = (ArchiveSink) {
+	*queue_sink = (ArchiveSink)
+	{
 		.begin = begin,
-		.begin_file = begin_file,
-		.write = write_file,
-		.end_file = end_file,
-		.context = queue
+			.begin_file = begin_file,
+			.write = write_file,
+			.end_file = end_file,
+			.context = queue
 	};
 	if (start_thread(queue))
 		return queue;

@@ -36,7 +36,7 @@ typedef struct Directory
 {
 	char	   *path;
 	bool		seen;
-}			Directory;
+} Directory;
 
 typedef struct ArchiveReader
 {
@@ -53,7 +53,7 @@ typedef struct ArchiveReader
 	uint64_t	done_bytes;
 	uint64_t	reported_bytes;
 	DepotError *error;
-}			ArchiveReader;
+} ArchiveReader;
 
 static const char *const early_directories[2] = {"share", "share/depot"};
 

@@ -37,7 +37,7 @@ typedef struct Unpacker
 	int			file_fd;
 	DepotFlush	flush;
 	char		path[ARCHIVE_MEMBER_NAME_MAX_BYTES + 1];	/* of the file being written */
-}			Unpacker;
+} Unpacker;
 
 static bool
 check_empty(int directory_fd, DepotError *error)

@@ -37,7 +37,7 @@ typedef struct Writer
 	uint64_t	done_bytes;
 	bool		discard;		/* the rest goes nowhere; with an error set where it was a failed write */
 	DepotError *error;
-}			Writer;
+} Writer;
 
 static bool
 writer_error(Writer *writer, const char *path)
@@ -76,7 +76,7 @@ open_handle(Writer *writer)
 	if (archive_write_set_format_pax_restricted(writer->handle) != ARCHIVE_OK ||
 		archive_write_add_filter_zstd(writer->handle) != ARCHIVE_OK ||
 		archive_write_set_filter_option(writer->handle, "zstd", "compression-level", COMPRESSION_LEVEL) !=
-			ARCHIVE_OK)
+		ARCHIVE_OK)
 		return depot_error_set(writer->error, DEPOT_ERROR_UNSUPPORTED, "libarchive was built without zstd");
 	/* No padding after the zstd frame, where nothing may stand. */
 	if (archive_write_set_bytes_in_last_block(writer->handle, 1) != ARCHIVE_OK ||
@@ -101,7 +101,7 @@ write_header(Writer *writer, const char *path, mode_t type, mode_t mode, uint64_
 	archive_entry_set_gid(entry, 0);
 	archive_entry_set_mtime(entry, 0, 0);
 	ok = (archive_write_header(writer->handle, entry) == ARCHIVE_OK && !writer->discard) ||
-		 writer_error(writer, path);
+		writer_error(writer, path);
 	archive_entry_free(entry);
 	return ok;
 }

@@ -25,7 +25,7 @@ typedef struct DepotBuffer
 	size_t		length_bytes;
 	size_t		capacity_bytes;
 	bool		failed;			/* out of memory at some append */
-}			DepotBuffer;
+} DepotBuffer;
 
 extern void depot_buffer_init(DepotBuffer *buffer);
 extern void depot_buffer_free(DepotBuffer *buffer); /* back to the state of init */

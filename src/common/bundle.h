@@ -28,7 +28,7 @@ typedef struct DepotBundleMember
 {
 	uint64_t	offset;
 	uint64_t	size_bytes;
-}			DepotBundleMember;
+} DepotBundleMember;
 
 /*
  * Finds the file path ("metadata/timestamp.json") in the bundle that fd is.  *found is false when the whole

@@ -47,7 +47,7 @@ typedef struct BundleReader
 	char		path[DEPOT_BUNDLE_PATH_BYTES];	/* of the member whose header was read */
 	bool		has_long_path;	/* path is from an extended header, and the next header's */
 	DepotError *error;
-}			BundleReader;
+} BundleReader;
 
 static bool
 refuse(BundleReader *reader, const char *reason)

@@ -35,7 +35,7 @@ typedef struct DepotControl
 	bool		superuser;		/* true unless set */
 	bool		trusted;
 	bool		relocatable;
-}			DepotControl;
+} DepotControl;
 
 /* Parses text; unknown parameters are an error, as in the server. what names the file in errors. */
 extern DepotControl *depot_control_parse(const char *text, size_t length_bytes, const char *what,
@@ -53,7 +53,7 @@ typedef enum DepotExtensionFileKind
 	DEPOT_FILE_SECONDARY_CONTROL,
 	DEPOT_FILE_INSTALL_SCRIPT,
 	DEPOT_FILE_UPDATE_SCRIPT
-}			DepotExtensionFileKind;
+} DepotExtensionFileKind;
 
 typedef struct DepotExtensionFile
 {
@@ -61,7 +61,7 @@ typedef struct DepotExtensionFile
 	char		extension[64];
 	char		version[64];
 	char		target_version[64];
-}			DepotExtensionFile;
+} DepotExtensionFile;
 
 extern bool depot_control_parse_file_name(const char *file_name, DepotExtensionFile *file);
 

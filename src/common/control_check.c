@@ -71,7 +71,7 @@ depot_control_check_file_name(const char *path, const DepotManifest *manifest, b
 						"\"%s\" belongs to extension \"%s\", which is not in package \"%s\"", path,
 						file->extension, manifest->package);
 		return depot_error_detail(
-			error, "A package may carry control files and scripts of its own extensions only.");
+								  error, "A package may carry control files and scripts of its own extensions only.");
 	}
 	*is_extension_file = true;
 	return true;
@@ -109,7 +109,7 @@ check_module_pathname(const DepotManifest *manifest, const char *path, const cha
 					"\"%s\": \"module_pathname\" is \"%s\", which is no library of this package", path,
 					depot_name_printable(module_pathname, shown, sizeof(shown)));
 	return depot_error_detail(
-		error, "It must be \"$libdir/NAME\" or \"NAME\", where lib/NAME.so is in the package.");
+							  error, "It must be \"$libdir/NAME\" or \"NAME\", where lib/NAME.so is in the package.");
 }
 
 /* Checks what holds for primary and secondary control files. */

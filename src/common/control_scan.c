@@ -24,7 +24,7 @@ typedef struct Scanner
 	const char *what;
 	int			line;
 	DepotError *error;
-}			Scanner;
+} Scanner;
 
 static bool
 is_letter(char c)

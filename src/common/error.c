@@ -27,7 +27,7 @@ typedef struct ErrorCodeEntry
 	DepotErrorCode code;
 	const char *wire_name;
 	const char *sqlstate;
-}			ErrorCodeEntry;
+} ErrorCodeEntry;
 
 static const ErrorCodeEntry error_codes[] = {
 #define X(suffix, wire, sqlstate) {DEPOT_ERROR_##suffix, wire, sqlstate},
@@ -64,7 +64,8 @@ trim_cut_character(char *text)
 }
 
 /* Formats into out; arguments may point into out itself. */
-static void DEPOT_PRINTF(3, 0)
+static void
+DEPOT_PRINTF(3, 0)
 format_text(char *out, size_t out_bytes, const char *format, va_list arguments)
 {
 	char		text[DEPOT_ERROR_DETAIL_BYTES];

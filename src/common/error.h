@@ -78,7 +78,7 @@ typedef enum DepotErrorCode
 #define X(suffix, wire, sqlstate) DEPOT_ERROR_##suffix,
 	DEPOT_ERROR_CODES(X)
 #undef X
-}			DepotErrorCode;
+} DepotErrorCode;
 
 #define DEPOT_ERROR_MESSAGE_BYTES 512
 #define DEPOT_ERROR_DETAIL_BYTES 1024
@@ -95,7 +95,7 @@ typedef struct DepotError
 	char		message[DEPOT_ERROR_MESSAGE_BYTES];
 	char		detail[DEPOT_ERROR_DETAIL_BYTES];	/* empty when there is none */
 	char		hint[DEPOT_ERROR_HINT_BYTES];	/* empty when there is none */
-}			DepotError;
+} DepotError;
 
 /*
  * Sets code and message, clears detail and hint.  Always returns false, so

@@ -54,7 +54,8 @@ typedef struct DepotEvidence
 	int64_t		root_version;	/* whose keys signed the top-level targets */
 	DepotEvidenceDocument *roots;	/* owned */
 	int			root_count;
-	DepotEvidenceDocument *documents;	/* owned; top-level targets, then delegated roles as they were reached */
+	DepotEvidenceDocument *documents;	/* owned; top-level targets, then delegated roles as they were
+										 * reached */
 	int			document_count;
 } DepotEvidence;
 

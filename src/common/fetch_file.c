@@ -32,7 +32,7 @@ typedef struct FileRequest
 	const char *path;			/* of the file, if it is a directory */
 	const char *member;			/* its name, if it is a bundle */
 	DepotError *error;
-}			FileRequest;
+} FileRequest;
 
 static DepotFetchOutcome
 fail(const FileRequest *file, DepotErrorCode code, const char *reason)

@@ -42,7 +42,7 @@ typedef struct NameList
 	char	  **names;
 	size_t		count;
 	size_t		capacity;
-}			NameList;
+} NameList;
 
 static void
 free_names(NameList *list)
@@ -176,7 +176,7 @@ typedef struct Walk
 	DepotFilesVisit visit;
 	void	   *context;
 	DepotBuffer path;
-}			Walk;
+} Walk;
 
 static bool
 walk_directory(Walk *walk, int fd, int depth, DepotError *error)

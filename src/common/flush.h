@@ -24,7 +24,7 @@ typedef struct DepotFlush
 	int			waiting_count;
 	int			running_count;
 	int			failure_errno;	/* of the first that failed */
-}			DepotFlush;
+} DepotFlush;
 
 extern void depot_flush_begin(DepotFlush *flush);
 

@@ -188,7 +188,7 @@ typedef struct CanonicalMember
 	const char *key;
 	size_t		key_bytes;
 	const json_t *value;
-}			CanonicalMember;
+} CanonicalMember;
 
 /* Bytewise order of UTF-8 is the order of code points. */
 static int

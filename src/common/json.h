@@ -42,7 +42,7 @@ typedef struct DepotJsonMember
 	const char *text;			/* NULL: it is not there, or it was not noted where */
 	size_t		length_bytes;
 	bool		is_canonical;	/* these bytes are what depot_json_canonical would make of the value */
-}			DepotJsonMember;
+} DepotJsonMember;
 
 /* What depot_json_parse does; and fills member (not its name) when text is written as programs write it. */
 extern json_t *depot_json_parse_member(const char *text, size_t length_bytes, DepotJsonMember *member,

@@ -32,9 +32,10 @@ typedef struct Reader
 	int			depth;
 	bool		is_canonical;	/* as far as it was read */
 	DepotJsonMember *member;	/* to be found, or NULL */
-	json_t	   *empty;			/* an object; json_object() is also a function of the server, which would be called */
+	json_t	   *empty;			/* an object; json_object() is also a function of the server, which would be
+								 * called */
 	DepotBuffer unescaped;
-}			Reader;
+} Reader;
 
 /* The bytes between the quotes of a string. */
 typedef struct Word
@@ -43,7 +44,7 @@ typedef struct Word
 	size_t		length_bytes;
 	bool		is_ascii;
 	bool		has_escapes;
-}			Word;
+} Word;
 
 static json_t *read_value(Reader *reader);
 

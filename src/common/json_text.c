@@ -23,7 +23,7 @@ typedef struct Writer
 {
 	DepotBuffer *out;
 	size_t		limit_bytes;
-}			Writer;
+} Writer;
 
 static bool append_value(const Writer *writer, const json_t *value);
 

@@ -153,8 +153,7 @@ depot_key_sign(const DepotKey *key, const void *bytes, size_t length_bytes,
 	crypto_sign_ed25519_detached(signature, NULL, bytes, length_bytes, key->secret_key);
 
 	/*
-	 * A signature that does not verify (a bit flipped in memory) would be published and
-	 * refused everywhere.
+	 * A signature that does not verify (a bit flipped in memory) would be published and refused everywhere.
 	 */
 	if (!depot_key_verify(key, bytes, length_bytes, signature))
 		return depot_error_set(error, DEPOT_ERROR_KEY, "signature just made with key %.8s does not verify",

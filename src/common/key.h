@@ -28,7 +28,7 @@ typedef struct DepotKey
 	uint8_t		public_key[DEPOT_KEY_PUBLIC_BYTES];
 	char		keyid[65];
 	uint8_t    *secret_key;		/* sodium_malloc'd 64 bytes, NULL for a public key */
-}			DepotKey;
+} DepotKey;
 
 extern DepotKey *depot_key_generate(DepotError *error);
 extern DepotKey *depot_key_from_seed(const uint8_t seed[DEPOT_KEY_SEED_BYTES], DepotError *error);

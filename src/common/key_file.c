@@ -43,7 +43,7 @@ typedef struct KeyFile
 	const char *public_hex;
 	const char *seed_hex;		/* NULL when sealed */
 	const json_t *sealed;		/* NULL when not */
-}			KeyFile;
+} KeyFile;
 
 static bool read_text(const char *path, char *text, size_t *length_bytes, struct stat *status,
 					  DepotError *error);

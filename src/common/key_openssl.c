@@ -61,9 +61,9 @@ static struct
 static bool load_openssl(DepotError *error);
 static bool decode_pem(const char *pem, uint8_t *der, size_t *der_bytes);
 static bool is_space(const char *text);
-static bool check_suits(const EVP_PKEY * key, const DepotKeyScheme *scheme, DepotError *error);
-static bool write_identity(const EVP_PKEY * key, const DepotKeyScheme *scheme, char *identity);
-static bool digest_number(const EVP_PKEY * key, const char *parameter, int max_bits, DepotDigest *digest);
+static bool check_suits(const EVP_PKEY *key, const DepotKeyScheme *scheme, DepotError *error);
+static bool write_identity(const EVP_PKEY *key, const DepotKeyScheme *scheme, char *identity);
+static bool digest_number(const EVP_PKEY *key, const char *parameter, int max_bits, DepotDigest *digest);
 static const EVP_MD *digest_of(const DepotKeyScheme *scheme);
 
 DepotOpensslKey *
@@ -191,7 +191,7 @@ is_space(const char *text)
 }
 
 static bool
-check_suits(const EVP_PKEY * key, const DepotKeyScheme *scheme, DepotError *error)
+check_suits(const EVP_PKEY *key, const DepotKeyScheme *scheme, DepotError *error)
 {
 	char		curve[64];
 	int			bits;
@@ -212,7 +212,7 @@ check_suits(const EVP_PKEY * key, const DepotKeyScheme *scheme, DepotError *erro
 
 /* Digests the numbers and not the DER form, which can write one point on a curve in two ways. */
 static bool
-write_identity(const EVP_PKEY * key, const DepotKeyScheme *scheme, char *identity)
+write_identity(const EVP_PKEY *key, const DepotKeyScheme *scheme, char *identity)
 {
 	const bool	is_rsa = scheme->curve == NULL;
 	char		hex[DEPOT_SHA256_HEX_BYTES];
@@ -231,7 +231,7 @@ write_identity(const EVP_PKEY * key, const DepotKeyScheme *scheme, char *identit
 }
 
 static bool
-digest_number(const EVP_PKEY * key, const char *parameter, int max_bits, DepotDigest *digest)
+digest_number(const EVP_PKEY *key, const char *parameter, int max_bits, DepotDigest *digest)
 {
 	uint8_t		bytes[RSA_MAX_BITS / 8];
 	BIGNUM	   *number = NULL;

@@ -25,7 +25,7 @@ typedef struct DepotKeyScheme
 	const char *scheme;
 	const char *curve;			/* OpenSSL's name of it; NULL for RSA */
 	int			digest_bits;
-}			DepotKeyScheme;
+} DepotKeyScheme;
 
 typedef struct DepotOpensslKey DepotOpensslKey;
 

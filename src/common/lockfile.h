@@ -29,13 +29,13 @@ typedef struct DepotLockEntry
 	char		version[DEPOT_NAME_MAX_BYTES + 1];
 	char		why[DEPOT_NAME_MAX_BYTES + 1];	/* as in depot.installed */
 	char		sha256[65];		/* of the build for the server it was read for */
-}			DepotLockEntry;
+} DepotLockEntry;
 
 typedef struct DepotLockfile
 {
 	DepotLockEntry *entries;	/* malloc'd, by depot_lockfile_free; in the order of the text */
 	int			count;
-}			DepotLockfile;
+} DepotLockfile;
 
 /*
  * Reads a lock for a server of a major version and platform ("linux-amd64").  Members that it does not know

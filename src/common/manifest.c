@@ -236,7 +236,10 @@ depot_manifest_visit_directories(const DepotManifest *manifest, DepotManifestVis
 		const char *file = manifest->files[i].path;
 		const char *previous = i == 0 ? "" : manifest->files[i - 1].path;
 
-		/* Paths with the same beginning are neighbours, so a directory is new when the path before is not in it. */
+		/*
+		 * Paths with the same beginning are neighbours, so a directory is new when the path before is not in
+		 * it.
+		 */
 		for (const char *slash = strchr(file, '/'); slash != NULL; slash = strchr(slash + 1, '/'))
 		{
 			size_t		length = (size_t) (slash - file);

@@ -34,14 +34,14 @@ typedef enum DepotPackageKind
 	DEPOT_KIND_EXTENSION,
 	DEPOT_KIND_MODULE,
 	DEPOT_KIND_LIBRARY
-}			DepotPackageKind;
+} DepotPackageKind;
 
 typedef enum DepotPreload
 {
 	DEPOT_PRELOAD_NONE,
 	DEPOT_PRELOAD_SESSION,
 	DEPOT_PRELOAD_SHARED
-}			DepotPreload;
+} DepotPreload;
 
 typedef struct DepotManifestExtension
 {
@@ -52,27 +52,27 @@ typedef struct DepotManifestExtension
 	char	  **requires;		/* extension names */
 	int			require_count;
 	bool		trusted;
-}			DepotManifestExtension;
+} DepotManifestExtension;
 
 typedef struct DepotManifestModule
 {
 	char	   *name;			/* file name in lib/ without .so */
 	DepotPreload preload;
 	bool		required;
-}			DepotManifestModule;
+} DepotManifestModule;
 
 typedef struct DepotManifestDepend
 {
 	char	   *package;
 	char	   *constraint;		/* "" for any */
-}			DepotManifestDepend;
+} DepotManifestDepend;
 
 typedef struct DepotManifestSetting
 {
 	char	   *name;
 	char	   *value;
 	char	   *why;
-}			DepotManifestSetting;
+} DepotManifestSetting;
 
 typedef struct DepotManifestFile
 {
@@ -80,14 +80,14 @@ typedef struct DepotManifestFile
 	uint64_t	size_bytes;
 	char		sha256[65];
 	uint32_t	mode;			/* 0644 or 0755 */
-}			DepotManifestFile;
+} DepotManifestFile;
 
 typedef struct DepotManifestComponent
 {
 	char	   *purl;
 	char	   *version;
 	char	   *license;
-}			DepotManifestComponent;
+} DepotManifestComponent;
 
 /* Strings are owned by the struct; optional ones are "" when absent, never NULL. */
 typedef struct DepotManifest
@@ -123,7 +123,7 @@ typedef struct DepotManifest
 	char	   *source_name;
 	char	   *source_version;
 	uint64_t	custom_unpacked_bytes;	/* of depot_manifest_from_custom, which has no files; else 0 */
-}			DepotManifest;
+} DepotManifest;
 
 extern DepotManifest *depot_manifest_parse(const char *text, size_t length_bytes, DepotError *error);
 

@@ -92,7 +92,7 @@ static bool
 check_extension_lists(const DepotManifestExtension *extension, DepotError *error)
 {
 	int			count = extension->version_count > extension->require_count ?
-		extension->version_count : extension->require_count;
+	extension->version_count : extension->require_count;
 	const char **names;
 	bool		ok;
 
@@ -200,7 +200,7 @@ typedef struct PathList
 	char	  **paths;
 	size_t		count;
 	size_t		capacity;
-}			PathList;
+} PathList;
 
 static bool
 add_path(const char *path, void *context, DepotError *error)

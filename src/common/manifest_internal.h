@@ -37,8 +37,9 @@
 typedef enum ManifestSource
 {
 	MANIFEST_FROM_PACKAGE,		/* every member present, none unknown */
-	MANIFEST_FROM_CUSTOM		/* the part that signed metadata carries; unknown members are a newer publisher's */
-}			ManifestSource;
+	MANIFEST_FROM_CUSTOM		/* the part that signed metadata carries; unknown members are a newer
+								 * publisher's */
+} ManifestSource;
 
 /* Reads the members of object into an all-zero manifest; on failure the caller frees what was read. */
 extern bool depot_manifest_read_members(const json_t *object, ManifestSource source, DepotManifest *manifest,

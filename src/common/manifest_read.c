@@ -216,17 +216,17 @@ read_extension(const json_t *element, ManifestSource source, void *slot, DepotEr
 	DepotManifestExtension *extension = slot;
 
 	return check_members(element, members, "the extension", source, error) &&
-		   read_word(element, "name", depot_name_is_extension, "an extension name", &extension->name,
-					 error) &&
-		   read_word(element, "default_version", is_version_or_empty, "a version",
-					 &extension->default_version, error) &&
-		   read_array(element, "versions", source, MANIFEST_MAX_VERSIONS, sizeof(char *),
-					  read_version_element, (void **) &extension->versions, &extension->version_count,
-					  error) &&
-		   read_array(element, "requires", source, MANIFEST_MAX_REQUIRES, sizeof(char *),
-					  read_extension_name_element, (void **) &extension->requires,
-					  &extension->require_count, error) &&
-		   depot_json_get_bool(element, "trusted", true, &extension->trusted, DEPOT_ERROR_MANIFEST, error);
+		read_word(element, "name", depot_name_is_extension, "an extension name", &extension->name,
+				  error) &&
+		read_word(element, "default_version", is_version_or_empty, "a version",
+				  &extension->default_version, error) &&
+		read_array(element, "versions", source, MANIFEST_MAX_VERSIONS, sizeof(char *),
+				   read_version_element, (void **) &extension->versions, &extension->version_count,
+				   error) &&
+		read_array(element, "requires", source, MANIFEST_MAX_REQUIRES, sizeof(char *),
+				   read_extension_name_element, (void **) &extension->requires,
+				   &extension->require_count, error) &&
+		depot_json_get_bool(element, "trusted", true, &extension->trusted, DEPOT_ERROR_MANIFEST, error);
 }
 
 static bool
@@ -446,25 +446,25 @@ depot_manifest_read_members(const json_t *object, ManifestSource source, DepotMa
 	/* The format comes first: a newer one may well have members this one does not know. */
 	return (json_is_object(object) ||
 			depot_error_set(error, DEPOT_ERROR_MANIFEST, "manifest is not an object")) &&
-		   read_format_and_kind(object, manifest, error) &&
-		   check_members(object, members, "the manifest", source, error) &&
-		   read_word(object, "package", depot_name_is_package, "a package name", &manifest->package,
-					 error) &&
-		   read_word(object, "version", depot_name_is_version, "a version", &manifest->version, error) &&
-		   depot_manifest_read_text(object, "summary", MANIFEST_SUMMARY_MAX_BYTES, &manifest->summary,
-									error) &&
-		   depot_manifest_read_text(object, "license", MANIFEST_TEXT_MAX_BYTES, &manifest->license,
-									error) &&
-		   read_postgresql(object, source, manifest, error) &&
-		   read_platform(object, source, manifest, error) &&
-		   read_array(object, "extensions", source, MANIFEST_MAX_EXTENSIONS, sizeof(DepotManifestExtension),
-					  read_extension, (void **) &manifest->extensions, &manifest->extension_count, error) &&
-		   read_array(object, "modules", source, MANIFEST_MAX_MODULES, sizeof(DepotManifestModule),
-					  read_module, (void **) &manifest->modules, &manifest->module_count, error) &&
-		   read_array(object, "depends", source, MANIFEST_MAX_DEPENDS, sizeof(DepotManifestDepend),
-					  read_depend, (void **) &manifest->depends, &manifest->depend_count, error) &&
-		   read_array(object, "system_libraries", source, MANIFEST_MAX_SYSTEM_LIBRARIES, sizeof(char *),
-					  read_soname_element, (void **) &manifest->system_libraries,
-					  &manifest->system_library_count, error) &&
-		   read_package_only(object, source, manifest, error);
+		read_format_and_kind(object, manifest, error) &&
+		check_members(object, members, "the manifest", source, error) &&
+		read_word(object, "package", depot_name_is_package, "a package name", &manifest->package,
+				  error) &&
+		read_word(object, "version", depot_name_is_version, "a version", &manifest->version, error) &&
+		depot_manifest_read_text(object, "summary", MANIFEST_SUMMARY_MAX_BYTES, &manifest->summary,
+								 error) &&
+		depot_manifest_read_text(object, "license", MANIFEST_TEXT_MAX_BYTES, &manifest->license,
+								 error) &&
+		read_postgresql(object, source, manifest, error) &&
+		read_platform(object, source, manifest, error) &&
+		read_array(object, "extensions", source, MANIFEST_MAX_EXTENSIONS, sizeof(DepotManifestExtension),
+				   read_extension, (void **) &manifest->extensions, &manifest->extension_count, error) &&
+		read_array(object, "modules", source, MANIFEST_MAX_MODULES, sizeof(DepotManifestModule),
+				   read_module, (void **) &manifest->modules, &manifest->module_count, error) &&
+		read_array(object, "depends", source, MANIFEST_MAX_DEPENDS, sizeof(DepotManifestDepend),
+				   read_depend, (void **) &manifest->depends, &manifest->depend_count, error) &&
+		read_array(object, "system_libraries", source, MANIFEST_MAX_SYSTEM_LIBRARIES, sizeof(char *),
+				   read_soname_element, (void **) &manifest->system_libraries,
+				   &manifest->system_library_count, error) &&
+		read_package_only(object, source, manifest, error);
 }

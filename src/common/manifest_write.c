@@ -112,18 +112,18 @@ list_to_json(const DepotManifest *manifest, int count, json_t *(*element) (const
 static json_t *
 common_to_json(const DepotManifest *manifest)
 {
-	return json_pack(
-		"{s:i, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:s}, s:{s:s, s:s, s:s, s:s}, s:o, s:o, s:o, s:o}",
-		"format", DEPOT_MANIFEST_FORMAT, "kind", depot_manifest_kind_name(manifest->kind), "package",
-		manifest->package, "version", manifest->version, "summary", manifest->summary, "license",
-		manifest->license, "postgresql", "major", manifest->postgresql_major, "minimum_minor",
-		manifest->postgresql_minimum_minor, "flavor", manifest->postgresql_flavor, "platform", "os",
-		manifest->platform_os, "arch", manifest->platform_arch, "libc", manifest->platform_libc, "libc_min",
-		manifest->platform_libc_min, "extensions",
-		list_to_json(manifest, manifest->extension_count, extension_to_json), "modules",
-		list_to_json(manifest, manifest->module_count, module_to_json), "depends",
-		list_to_json(manifest, manifest->depend_count, depend_to_json), "system_libraries",
-		strings_to_json(manifest->system_libraries, manifest->system_library_count));
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:s}, s:{s:s, s:s, s:s, s:s},"
+					 " s:o, s:o, s:o, s:o}",
+					 "format", DEPOT_MANIFEST_FORMAT, "kind", depot_manifest_kind_name(manifest->kind), "package",
+					 manifest->package, "version", manifest->version, "summary", manifest->summary, "license",
+					 manifest->license, "postgresql", "major", manifest->postgresql_major, "minimum_minor",
+					 manifest->postgresql_minimum_minor, "flavor", manifest->postgresql_flavor, "platform", "os",
+					 manifest->platform_os, "arch", manifest->platform_arch, "libc", manifest->platform_libc,
+					 "libc_min", manifest->platform_libc_min, "extensions",
+					 list_to_json(manifest, manifest->extension_count, extension_to_json), "modules",
+					 list_to_json(manifest, manifest->module_count, module_to_json), "depends",
+					 list_to_json(manifest, manifest->depend_count, depend_to_json), "system_libraries",
+					 strings_to_json(manifest->system_libraries, manifest->system_library_count));
 }
 
 static int

@@ -34,7 +34,7 @@ typedef struct DepotLayout
 {
 	char		share[512];		/* "usr/share/postgresql/15" or "share" */
 	char		lib[512];		/* "usr/lib/postgresql/15/lib" or "lib" */
-}			DepotLayout;
+} DepotLayout;
 
 typedef struct DepotAppliedFile
 {
@@ -42,7 +42,7 @@ typedef struct DepotAppliedFile
 	uint64_t	size_bytes;
 	char		sha256[65];
 	uint32_t	mode;
-}			DepotAppliedFile;
+} DepotAppliedFile;
 
 /*
  * While the files of a package are being changed, its entry lists those of the
@@ -59,7 +59,7 @@ typedef struct DepotAppliedPackage
 	DepotAppliedFile *files;	/* sorted by path; the manifest's own file is among them */
 	int			file_count;
 	bool		is_complete;
-}			DepotAppliedPackage;
+} DepotAppliedPackage;
 
 /* Whose tree it is; with another stamp it is rebuilt, not trusted. */
 typedef struct DepotStamp
@@ -68,14 +68,14 @@ typedef struct DepotStamp
 	int			postgresql_major;
 	char		platform[32];	/* linux-amd64 */
 	char		path[1024];		/* absolute path of the depot directory */
-}			DepotStamp;
+} DepotStamp;
 
 typedef struct DepotState
 {
 	DepotStamp	stamp;
 	DepotAppliedPackage *packages;	/* sorted by package */
 	int			package_count;
-}			DepotState;
+} DepotState;
 
 /* Puts the served path of a member into out; false (PACKAGE) when it is no member or would not fit. */
 extern bool depot_store_served_path(const DepotLayout *layout, const char *member,

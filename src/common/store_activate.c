@@ -40,7 +40,7 @@ typedef struct DirectorySync
 {
 	int			root_fd;
 	char		directory[DEPOT_SERVED_PATH_BYTES]; /* changed and not yet fsynced; "" for none */
-}			DirectorySync;
+} DirectorySync;
 
 static bool
 sync_pending(DirectorySync *sync, DepotError *error)
@@ -81,7 +81,7 @@ typedef struct Activation
 	int			tree_fd;		/* the job's tree; -1 when nothing is staged */
 	DepotAppliedPackage wanted;
 	bool	   *is_staged;		/* for each wanted file; otherwise it is served already */
-}			Activation;
+} Activation;
 
 /* Returns the path below the job's tree of the file that goes to served_path. */
 static void

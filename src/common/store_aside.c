@@ -45,7 +45,7 @@ typedef struct Return
 {
 	int			root_fd;
 	const DepotLayout *layout;
-}			Return;
+} Return;
 
 /* A DepotFilesVisit.  Whoever wrote here can bring nothing anywhere else than into the served tree. */
 static bool

@@ -36,7 +36,7 @@ typedef enum StoreRank
 	STORE_SCRIPT,
 	STORE_SECONDARY_CONTROL,
 	STORE_CONTROL
-}			StoreRank;
+} StoreRank;
 
 /* The three places of a served path. */
 typedef enum StorePlace
@@ -44,7 +44,7 @@ typedef enum StorePlace
 	STORE_IN_SHARE,
 	STORE_IN_LIB,
 	STORE_ELSEWHERE
-}			StorePlace;
+} StorePlace;
 
 /* Tells where a served path lies; *rest is the part behind that place's directory, or all of it elsewhere. */
 extern StorePlace depot_store_place(const DepotLayout *layout, const char *served_path, const char **rest);

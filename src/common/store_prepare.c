@@ -78,7 +78,7 @@ typedef struct Preparation
 	int			data_prefix_bytes;
 	const char *system_share;
 	const char *system_lib;
-}			Preparation;
+} Preparation;
 
 static bool
 check_length(const Preparation *preparation, const char *path, DepotError *error)

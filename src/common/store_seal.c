@@ -120,7 +120,7 @@ depot_seal_add(DepotSeal *seal, const char *path, const char *identity, DepotErr
 {
 	json_t	   *encoded = depot_store_encode_path(path);
 	bool		ok = encoded != NULL &&
-		json_object_set_new(seal->files, json_string_value(encoded), json_string(identity)) == 0;
+	json_object_set_new(seal->files, json_string_value(encoded), json_string(identity)) == 0;
 
 	json_decref(encoded);
 	return ok || depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
@@ -147,7 +147,7 @@ typedef struct SealSurvey
 	DepotSealVisit visit;
 	void	   *context;
 	int		   *file_count;
-}			SealSurvey;
+} SealSurvey;
 
 /* A DepotFilesVisit. */
 static bool

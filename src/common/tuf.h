@@ -35,7 +35,7 @@ typedef enum DepotTufKeyTypes
 {
 	DEPOT_TUF_ALL_KEY_TYPES,
 	DEPOT_TUF_ED25519_ONLY
-}			DepotTufKeyTypes;
+} DepotTufKeyTypes;
 
 /*
  * Fetches metadata/<file_name> ("2.root.json", "timestamp.json", "7.pg15-linux-amd64.json") of at most
@@ -53,7 +53,8 @@ typedef struct DepotTufTarget
 	char		sha512[129];
 	const json_t *custom;		/* borrowed; NULL when absent */
 	const char *role;			/* the role that signed it; borrowed */
-	const json_t *delegation;	/* borrowed; by which the top-level targets role let it; NULL when it did itself */
+	const json_t *delegation;	/* borrowed; by which the top-level targets role let it; NULL when it did
+								 * itself */
 	int			depth;			/* 0: top-level targets, 1: a role that delegates to, 2: further away */
 } DepotTufTarget;
 

@@ -88,7 +88,7 @@ bool
 depot_tuf_load_target(DepotTufClient *client, const char *path, bool check_expiry, DepotTufTarget *target,
 					  DepotError *error)
 {
-	const Wanted wanted = {.path = path,.target = target};
+	const Wanted wanted = {.path = path, .target = target};
 
 	return load_any_set(client, &wanted, check_expiry, error);
 }
@@ -346,7 +346,7 @@ static bool
 start_from_disk(DepotTufClient *client, DepotError *error)
 {
 	const DepotTufExpect expect = {
-		.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES,.key_types = client->key_types
+		.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES, .key_types = client->key_types
 	};
 	DepotBuffer bytes;
 	bool		present;
@@ -382,7 +382,7 @@ static bool
 start_from_pin(DepotTufClient *client, const char *root, size_t root_bytes, DepotError *error)
 {
 	const DepotTufExpect expect = {
-		.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES,.key_types = client->key_types
+		.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES, .key_types = client->key_types
 	};
 	DepotBuffer newest;
 	DepotBuffer bytes;

@@ -46,7 +46,7 @@ DepotTufClient *
 depot_tuf_prove(const DepotEvidence *listed, int documents_fd, const char *pin, size_t pin_bytes,
 				DepotTufKeyTypes key_types, DepotEvidence *used, DepotTufTarget *target, DepotError *error)
 {
-	DepotTufProof proof = {.listed = listed,.used = used,.documents_fd = documents_fd};
+	DepotTufProof proof = {.listed = listed, .used = used, .documents_fd = documents_fd};
 	DepotTufClient *client = calloc(1, sizeof(DepotTufClient));
 	DepotTufExpect expect;
 	bool		ok;
@@ -98,7 +98,7 @@ static bool
 start_from_root(DepotTufClient *client, const char *pin, size_t pin_bytes, DepotError *error)
 {
 	const DepotTufExpect expect = {
-		.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES,.key_types = client->key_types
+		.role = "root",.type = "root",.max_bytes = DEPOT_TUF_ROOT_MAX_BYTES, .key_types = client->key_types
 	};
 	DepotBuffer bytes;
 	bool		ok;

@@ -94,7 +94,8 @@ struct DepotTufClient
 	bool		is_unchanged;	/* the last refresh ended with that timestamp */
 	DepotTufRole *slice;		/* the slice's roles that the last refresh went through, owned */
 	int			slice_count;
-	DepotTufDocument visited;	/* what was visited last: freed when memory is needed, not before there is an answer */
+	DepotTufDocument visited;	/* what was visited last: freed when memory is needed, not before there is an
+								 * answer */
 	DepotTufVisit visit;		/* of the targets of each while it is in memory, or NULL */
 	void	   *visit_context;
 	bool		visit_only_changed;

@@ -37,7 +37,7 @@ depot_tuf_keep_evidence(const DepotTufClient *client, int metadata_fd, const cha
 						const DepotTufTarget *target, const DepotTufKeep *keep, DepotEvidence *evidence,
 						DepotError *error)
 {
-	Keeping		keeping = {.keep = keep,.evidence = evidence,.from_fd = metadata_fd};
+	Keeping		keeping = {.keep = keep, .evidence = evidence, .from_fd = metadata_fd};
 	bool		ok;
 
 	memset(evidence, 0, sizeof(*evidence));

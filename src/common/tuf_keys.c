@@ -27,14 +27,14 @@ typedef struct Signers
 	DepotTufKeyTypes key_types;
 	int64_t		valid;			/* different keys with a valid signature */
 	int64_t		left_out;		/* signatures of keys that only key_types leaves out */
-}			Signers;
+} Signers;
 
 /* What is signed. */
 typedef struct Message
 {
 	const char *bytes;
 	size_t		length_bytes;
-}			Message;
+} Message;
 
 static bool find_message(const json_t *envelope, const DepotJsonMember *signed_text, DepotBuffer *canonical,
 						 Message *message, DepotError *error);

@@ -48,7 +48,10 @@ depot_tuf_parse(const char *text, size_t length_bytes, const char *type, const c
 {
 	json_t	   *envelope;
 
-	*signed_text = (DepotJsonMember) {.name = "signed"};
+	*signed_text = (DepotJsonMember)
+	{
+		.name = "signed"
+	};
 	envelope = depot_json_parse_member(text, length_bytes, signed_text, FORMAT, what, error);
 	if (envelope == NULL)
 		return NULL;

@@ -31,14 +31,14 @@ typedef struct VersionPart
 {
 	const char *text;
 	size_t		length;
-}			VersionPart;
+} VersionPart;
 
 typedef struct SplitVersion
 {
 	VersionPart epoch;
 	VersionPart upstream;
 	VersionPart revision;
-}			SplitVersion;
+} SplitVersion;
 
 static bool
 is_digit(char c)

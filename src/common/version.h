@@ -30,7 +30,7 @@ typedef enum DepotVersionOperator
 	DEPOT_VERSION_GT,
 	DEPOT_VERSION_GE,
 	DEPOT_VERSION_PREFIX		/* "1.2.*": equals 1.2 or begins with "1.2." */
-}			DepotVersionOperator;
+} DepotVersionOperator;
 
 typedef struct DepotVersionConstraint
 {
@@ -40,7 +40,7 @@ typedef struct DepotVersionConstraint
 		DepotVersionOperator operator;
 		char		version[64];
 	}			terms[DEPOT_CONSTRAINT_MAX_TERMS];
-}			DepotVersionConstraint;
+} DepotVersionConstraint;
 
 /* Returns <0, 0, >0 as a sorts before, with or after b. Both are valid versions. */
 extern int	depot_version_compare(const char *a, const char *b);

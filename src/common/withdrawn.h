@@ -34,7 +34,7 @@ typedef struct DepotWithdrawal
 	const char *sha256;			/* of the package; NULL in a mark */
 	const char *reason;
 	const char *advisory;		/* "CVE-2026-1234"; NULL: none */
-}			DepotWithdrawal;
+} DepotWithdrawal;
 
 /*
  * Checks the texts of a withdrawal: a reason of one line, an advisory without blanks.  Error:

@@ -27,7 +27,7 @@ typedef enum DepotAgentKind
 {
 	DEPOT_AGENT_FETCH,
 	DEPOT_AGENT_CHECK
-}			DepotAgentKind;
+} DepotAgentKind;
 
 typedef struct DepotAgent
 {
@@ -37,7 +37,7 @@ typedef struct DepotAgent
 	bool		is_at_end;		/* it closed its side */
 	size_t		taken_bytes;	/* of input: lines that were returned */
 	DepotBuffer input;
-}			DepotAgent;
+} DepotAgent;
 
 /* Starts an agent that sees directory_fd only; memory_bytes limits its address space.  May ereport. */
 extern DepotAgent *depot_agent_start(DepotAgentKind kind, int directory_fd, int64 memory_bytes);

@@ -39,8 +39,8 @@ append_sha256(StringInfo out, const char *text, size_t length)
 	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
 	uint8		digest[PG_SHA256_DIGEST_LENGTH];
 	bool		ok = context != NULL && pg_cryptohash_init(context) >= 0 &&
-		pg_cryptohash_update(context, (const uint8 *) text, length) >= 0 &&
-		pg_cryptohash_final(context, digest, sizeof(digest)) >= 0;
+	pg_cryptohash_update(context, (const uint8 *) text, length) >= 0 &&
+	pg_cryptohash_final(context, digest, sizeof(digest)) >= 0;
 
 	pg_cryptohash_free(context);
 	if (!ok)

@@ -22,6 +22,7 @@
 extern void depot_applied_open(void);
 
 extern int	depot_applied_root_fd(void);
+
 /* D/var, which the check agent sees. */
 extern int	depot_applied_var_fd(void);
 
@@ -50,6 +51,7 @@ extern void depot_applied_prepare(const DepotManifest *manifest, const char *sta
 
 /* Sets space aside for what activating or deactivating writes after the commit.  May ereport. */
 extern void depot_applied_reserve(int package_count, uint64 added_bytes);
+
 /* Gives it back; when nothing was set aside, too. */
 extern void depot_applied_release(void);
 

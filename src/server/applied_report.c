@@ -31,10 +31,10 @@
 
 static char *last_written = NULL;
 
-static void add_missing(StringInfo list, DepotAppliedReport * report, const DepotInstalledRow *row,
+static void add_missing(StringInfo list, DepotAppliedReport *report, const DepotInstalledRow *row,
 						const char *reason);
-static void publish(DepotAppliedReport * report);
-static void write_file(const DepotAppliedReport * report);
+static void publish(DepotAppliedReport *report);
+static void write_file(const DepotAppliedReport *report);
 
 bool
 depot_applied_report_is_served(const DepotInstalledRow *row)
@@ -56,7 +56,7 @@ default_reason(const DepotInstalledRow *row)
 }
 
 static void
-set_error(DepotAppliedReport * report, const DepotReport *error)
+set_error(DepotAppliedReport *report, const DepotReport *error)
 {
 	StaticAssertStmt(sizeof(report->error) == sizeof(error->message), "no character is cut in two");
 
@@ -97,7 +97,7 @@ depot_applied_report(const DepotInstalledRow *rows, int count, const char *const
 
 /* Adds a row to the list, as long as the report has room for it. */
 static void
-add_missing(StringInfo list, DepotAppliedReport * report, const DepotInstalledRow *row, const char *reason)
+add_missing(StringInfo list, DepotAppliedReport *report, const DepotInstalledRow *row, const char *reason)
 {
 	StringInfoData entry;
 
@@ -126,7 +126,7 @@ depot_applied_report_error(const DepotReport *error)
 }
 
 static void
-publish(DepotAppliedReport * report)
+publish(DepotAppliedReport *report)
 {
 	report->at = GetCurrentTimestamp();
 	report->is_in_recovery = RecoveryInProgress();
@@ -136,7 +136,7 @@ publish(DepotAppliedReport * report)
 }
 
 static void
-write_file(const DepotAppliedReport * report)
+write_file(const DepotAppliedReport *report)
 {
 	bool		is_ready = report->sqlstate[0] == '\0' && report->missing_count == 0 &&
 	report->seen_generation == report->applied_generation;

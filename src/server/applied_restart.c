@@ -52,7 +52,7 @@ came_after_start(const char *library)
 	char	   *path = psprintf("%s/%s" DLSUFFIX, depot_paths_layout()->lib, library);
 	struct stat status;
 	bool		is_later = fstatat(depot_applied_root_fd(), path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-		time_t_to_timestamptz(status.st_ctim.tv_sec) + status.st_ctim.tv_nsec / 1000 > PgStartTime;
+	time_t_to_timestamptz(status.st_ctim.tv_sec) + status.st_ctim.tv_nsec / 1000 > PgStartTime;
 
 	pfree(path);
 	return is_later;

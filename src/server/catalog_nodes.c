@@ -131,8 +131,9 @@ depot_catalog_write_node(const char *name, const DepotNodeContent *content)
 						  "UPDATE depot.node SET version = $2, server_version = $3, libc_version = $4, platform = $5,"
 						  " restart_required = $6, missing = nullif($7, ''), sqlstate = nullif($8, ''),"
 						  " error = nullif($9, ''), changed_at = pg_catalog.clock_timestamp() WHERE name = $1"
-						  " AND ROW(version, server_version, libc_version, platform, restart_required, missing, sqlstate, error)"
-						  " IS DISTINCT FROM ROW($2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), nullif($9, ''))",
+						  " AND ROW(version, server_version, libc_version, platform, restart_required, missing,"
+						  " sqlstate, error) IS DISTINCT FROM"
+						  " ROW($2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), nullif($9, ''))",
 						  lengthof(types), types, values, NULL);
 }
 

@@ -140,6 +140,7 @@ depot_catalog_record_install(const DepotAvailableRow *row, const char *why, cons
 		CStringGetTextDatum(manifest->version),
 		CStringGetTextDatum(why)
 	};
+
 	/* What somebody once asked for by name stays requested when it is later needed as well. */
 	depot_catalog_execute_one(SPI_OK_INSERT,
 							  "INSERT INTO depot.installed AS i (package, version, why, state) VALUES"

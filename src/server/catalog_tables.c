@@ -59,7 +59,7 @@ is_plain_index(Oid oid)
 {
 	Relation	index = index_open(oid, AccessShareLock);
 	bool		is_plain = heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) &&
-		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) && is_builtin(index->rd_rel->relam);
+	heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) && is_builtin(index->rd_rel->relam);
 
 	for (int i = 0; is_plain && i < IndexRelationGetNumberOfKeyAttributes(index); i++)
 		is_plain = is_builtin(index->rd_opfamily[i]) && is_builtin(index->rd_opcintype[i]);
@@ -87,9 +87,9 @@ is_plain_table(Oid oid)
 	Relation	relation = relation_open(oid, AccessShareLock);
 	Form_pg_class row = relation->rd_rel;
 	bool		is_plain = row->relkind == RELKIND_RELATION && is_builtin(row->relam) && !row->relispartition &&
-		!row->relrowsecurity && relation->rd_rules == NULL &&
-		find_inheritance_children(oid, AccessShareLock) == NIL && has_plain_columns(relation) &&
-		has_plain_indexes(relation);
+	!row->relrowsecurity && relation->rd_rules == NULL &&
+	find_inheritance_children(oid, AccessShareLock) == NIL && has_plain_columns(relation) &&
+	has_plain_indexes(relation);
 
 	relation_close(relation, AccessShareLock);
 	return is_plain;

@@ -20,7 +20,7 @@ typedef struct DepotConflict
 	const char *package;
 	const char *kind;			/* "extension", "library" or "file" */
 	char		path[DEPOT_SYSTEM_PATH_BYTES];	/* in the installation */
-}			DepotConflict;
+} DepotConflict;
 
 typedef void (*DepotConflictCallback) (const DepotConflict *conflict, void *context);
 

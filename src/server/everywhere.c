@@ -36,7 +36,7 @@ typedef struct Place
 	Oid			oid;
 	char	   *name;
 	const char *obstacle;		/* why it cannot be looked into, or NULL */
-}			Place;
+} Place;
 
 static void check_arguments(const char *extension, const char *version);
 static void check_login(void);
@@ -72,7 +72,7 @@ depot_everywhere_update(const char *extension, const char *version)
 	{
 		const Place *place = lfirst(cell);
 		DepotEverywhereRow *row = place->obstacle == NULL ? update_in(place, segment) :
-			make_row(place, "skipped", pstrdup(place->obstacle));
+		make_row(place, "skipped", pstrdup(place->obstacle));
 
 		if (row != NULL)
 			rows = lappend(rows, row);

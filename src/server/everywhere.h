@@ -41,7 +41,7 @@ typedef struct DepotEverywhereTask
 	char		to_version[DEPOT_EVERYWHERE_VERSION_BYTES];
 	bool		has_failed;
 	DepotReport report;			/* when has_failed */
-}			DepotEverywhereTask;
+} DepotEverywhereTask;
 
 /* A row of the result: strings, palloc'd; versions and message may be NULL. */
 typedef struct DepotEverywhereRow
@@ -51,7 +51,7 @@ typedef struct DepotEverywhereRow
 	char	   *to_version;
 	const char *result;			/* "updated", "unchanged", "failed" or "skipped" */
 	char	   *message;
-}			DepotEverywhereRow;
+} DepotEverywhereRow;
 
 /*
  * Updates an extension in every database that has it, to version or (NULL) its default, as the role in

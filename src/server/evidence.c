@@ -183,7 +183,7 @@ stage_list(Staging *staging)
 bool
 depot_evidence_stage(DepotJob *job, const DepotPackageRequest *request)
 {
-	Staging		staging = {.request = request,.fd = depot_job_staging(job)->fd};
+	Staging		staging = {.request = request, .fd = depot_job_staging(job)->fd};
 	DepotError	error;
 	volatile bool is_staged = false;
 
@@ -297,14 +297,14 @@ depot_evidence_is_kept(const DepotAvailableRow *build)
 static void
 record_document(const char *repository, const DepotEvidenceDocument *document, bool even_if_there)
 {
-	DepotEvidenceRow row = {.role = document->role,.version = document->version,.sha256 = document->sha256};
+	DepotEvidenceRow row = {.role = document->role, .version = document->version, .sha256 = document->sha256};
 	DepotEvidenceRow *rows;
 	DepotBuffer bytes;
 	DepotError	error;
 	bool		ok;
 
 	int			count = even_if_there ? 0 :
-		depot_catalog_find_evidence(repository, document->sha256, ROLES_MAX, &rows);
+	depot_catalog_find_evidence(repository, document->sha256, ROLES_MAX, &rows);
 
 	for (int i = 0; i < count; i++)
 		if (strcmp(rows[i].role, document->role) == 0)

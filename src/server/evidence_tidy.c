@@ -92,7 +92,7 @@ note_document(int directory_fd, const char *path, mode_t mode, uint64_t size_byt
 		return true;
 	foreach(cell, tidying->documents)
 		if (strcmp(lfirst(cell), path) == 0)
-			return true;
+		return true;
 	tidying->surplus = lappend(tidying->surplus, pstrdup(path));
 	return true;
 }
@@ -121,5 +121,5 @@ depot_evidence_tidy(const DepotJob *job)
 		return;
 	foreach(cell, tidying.surplus)
 		if (!depot_files_remove(root_fd, psprintf(DEPOT_EVIDENCE "/%s", (char *) lfirst(cell)), &error))
-			depot_errors_raise(WARNING, &error);
+		depot_errors_raise(WARNING, &error);
 }

@@ -30,7 +30,7 @@ typedef struct DepotUtility
 	QueryEnvironment *environment;
 	DestReceiver *receiver;
 	QueryCompletion *completion;
-}			DepotUtility;
+} DepotUtility;
 
 /* What runs a command: the next hook and the server, perhaps with something around them. */
 typedef void (*DepotUtilityRun) (const DepotUtility *utility);

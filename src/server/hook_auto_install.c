@@ -43,7 +43,7 @@ typedef struct Wish
 	const char *extension;
 	const char *version;		/* NULL: the default */
 	bool		is_update;
-}			Wish;
+} Wish;
 
 static void read_wish(const Node *statement, Wish *wish);
 static bool may_act(const Wish *wish);

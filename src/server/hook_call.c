@@ -52,7 +52,7 @@ typedef struct Note
 	char	   *extension;
 	char	   *version;
 	TupleDesc	columns;
-}			Note;
+} Note;
 
 /* Of the CALL that the hook is running, or NULL. */
 static Note *current_note = NULL;

@@ -123,7 +123,7 @@ moves_tablespace(const AlterDatabaseStmt *command)
 
 	foreach(cell, command->options)
 		if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
-			return true;
+		return true;
 	return false;
 }
 

@@ -57,7 +57,8 @@ struct DepotJob
 	/* what it waits for */
 	void		(*on_message) (DepotJob *job, DepotAgent *agent, const DepotMessage *message);
 	DepotJobStep on_wake;		/* called whenever the leader wakes */
-	bool		is_eager;		/* on_wake is work: the leader looks at everything else and comes back at once */
+	bool		is_eager;		/* on_wake is work: the leader looks at everything else and comes back at
+								 * once */
 	/* takes an agent's error, or returns false: then it is raised; NULL: it is raised */
 	bool		(*on_agent_error) (DepotJob *job, DepotAgent *agent, const DepotError *error);
 	void		(*on_error) (DepotJob *job, const DepotReport *report); /* NULL: the job fails */
@@ -244,7 +245,8 @@ typedef struct DepotPackageRequest
 	int64		unpacked_bytes;
 	bool		check_expiry;
 	bool		is_payload;		/* depot.payload has it, rather than the repository */
-	const char *evidence_of;	/* package whose recorded evidence proves it first; NULL: trusted metadata does */
+	const char *evidence_of;	/* package whose recorded evidence proves it first; NULL: trusted metadata
+								 * does */
 } DepotPackageRequest;
 
 extern void depot_package_begin(DepotJob *job, const DepotPackageRequest *request,

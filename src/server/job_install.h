@@ -26,13 +26,13 @@ typedef struct InstalledItem
 	char	   *source;
 	bool		is_stored;		/* depot.payload has it, or need not */
 	bool		is_prepared;	/* its directories are made; taken back unless a commit follows */
-}			InstalledItem;
+} InstalledItem;
 
 typedef struct RefreshFailure
 {
 	char	   *repository;
 	DepotReport report;
-}			RefreshFailure;
+} RefreshFailure;
 
 typedef struct InstallJob
 {
@@ -41,7 +41,8 @@ typedef struct InstallJob
 	bool		is_pruning;		/* and what it does not name goes */
 	DepotLockfile lock;
 	bool		is_dry_run;
-	char	   *why;			/* recorded of what is asked for, instead of what follows from who asks; or NULL */
+	char	   *why;			/* recorded of what is asked for, instead of what follows from who asks; or
+								 * NULL */
 	int			wait_for;		/* servers, as common/wait_for.h has it */
 	bool		is_optional;	/* what nobody offers is an answer without rows, not an error */
 	int			rounds;
@@ -59,7 +60,7 @@ typedef struct InstallJob
 	const char *rows;			/* of the answer, while other servers are waited for */
 	InstalledItem items[DEPOT_PLAN_MAX_ITEMS];
 	int			next_item;
-}			InstallJob;
+} InstallJob;
 
 /* Makes the state of such a job, whose memory that is not the job's own goes with it. */
 extern InstallJob *depot_install_create_state(DepotJob *job);

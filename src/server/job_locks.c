@@ -96,7 +96,7 @@ is_package_locked(const DepotJob *job, const char *package)
 
 	foreach(cell, job->locked_packages)
 		if (strcmp(lfirst(cell), package) == 0)
-			return true;
+		return true;
 	return false;
 }
 
@@ -142,7 +142,7 @@ holds_payload(const DepotJob *job, const char *digest)
 
 	foreach(cell, job->held_payloads)
 		if (strcmp(lfirst(cell), digest) == 0)
-			return true;
+		return true;
 	return false;
 }
 
@@ -164,7 +164,7 @@ depot_job_is_payload_held(const char *digest)
 
 	foreach(cell, holders)
 		if (holds_payload(lfirst(cell), digest))
-			return true;
+		return true;
 	return false;
 }
 
@@ -244,7 +244,11 @@ depot_job_lock_agents(DepotJob *job, const char *repository)
 {
 	if (job->agents_repository != NULL && strcmp(job->agents_repository, repository) == 0)
 		return true;
-	/* Who waits for one repository while it has agents for another may wait for somebody who does the reverse. */
+
+	/*
+	 * Who waits for one repository while it has agents for another may wait for somebody who does the
+	 * reverse.
+	 */
 	if (job->agents_repository != NULL && !may_have_agents(job, repository))
 	{
 		depot_job_stop_agents(job);

@@ -36,7 +36,7 @@ typedef struct PayloadJob
 	DepotRepositoryRow *repositories;
 	int			repository_count;
 	bool		is_stored;		/* something was */
-}			PayloadJob;
+} PayloadJob;
 
 static bool is_supply_due = false;
 

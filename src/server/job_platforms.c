@@ -36,7 +36,7 @@ typedef struct PlatformsJob
 	DepotRepositoryRow slice;	/* the repository of the present row as that platform sees it */
 	DepotAvailableRow build;	/* of the present row */
 	DepotManifest *manifest;	/* malloc'd */
-}			PlatformsJob;
+} PlatformsJob;
 
 static void go_on(DepotJob *job);
 static void look(DepotJob *job);

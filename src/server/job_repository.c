@@ -38,7 +38,7 @@ typedef struct RepositoryJob
 	bool		is_single;		/* asked for by name: an error is the call's error */
 	bool		is_new_directory;	/* add: made by this job, so removed when it fails */
 	StringInfoData result;
-}			RepositoryJob;
+} RepositoryJob;
 
 static void add_when_free(DepotJob *job);
 static void read_added(DepotJob *job, DepotRepositoryRow *row);
@@ -167,7 +167,7 @@ check_name_length(const char *name)
 {
 	int			prefix = depot_paths_data_prefix_bytes();
 	int			limit = DEPOT_INSTALLED_PATH_LIMIT_BYTES - 1 - prefix -
-		(int) (strlen(DEPOT_METADATA "/") + strlen(LONGEST_METADATA_FILE));
+	(int) (strlen(DEPOT_METADATA "/") + strlen(LONGEST_METADATA_FILE));
 
 	if (prefix > 0 && (int) strlen(name) > limit)
 		ereport(ERROR,

@@ -38,7 +38,7 @@ typedef struct UninstallJob
 	DepotUsers	dependents;		/* packages that need it */
 	int64		generation;		/* of the rows that were looked at */
 	int			rounds;
-}			UninstallJob;
+} UninstallJob;
 
 static void read_request(DepotJob *job, UninstallJob *state);
 static void look(DepotJob *job);
@@ -199,7 +199,7 @@ serves(const DepotAppliedPackage *package, const char *extension)
 
 	foreach(cell, depot_applied_extensions(package))
 		if (strcmp(lfirst(cell), extension) == 0)
-			return true;
+		return true;
 	return false;
 }
 

@@ -30,7 +30,7 @@ typedef struct VerifyJob
 	const DepotInstalledRow **damaged;	/* what can be brought back */
 	int			damaged_count;
 	int			next;
-}			VerifyJob;
+} VerifyJob;
 
 static void look(DepotJob *job);
 static void judge(DepotJob *job);

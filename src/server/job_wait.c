@@ -30,7 +30,7 @@ typedef struct Wanted
 {
 	char		name[DEPOT_NAME_MAX_BYTES + 1];
 	bool		is_shared;		/* several servers stream under this name, so a report says nothing */
-}			Wanted;
+} Wanted;
 
 typedef struct Wait
 {
@@ -43,7 +43,7 @@ typedef struct Wait
 	DepotNode  *nodes;			/* as they were at the last look */
 	int			node_count;
 	DepotJobStep then;
-}			Wait;
+} Wait;
 
 static void look(DepotJob *job);
 

@@ -27,8 +27,8 @@ typedef enum DepotLinkState
 typedef struct DepotLinkFunctions
 {
 	/*
-	 * Begins to connect.  conninfo is as the operator wrote it; what it does not name is database, the application
-	 * name node, and a session that can write.
+	 * Begins to connect.  conninfo is as the operator wrote it; what it does not name is database, the
+	 * application name node, and a session that can write.
 	 */
 	DepotLinkState (*open) (const char *conninfo, const char *database, const char *node);
 	/* Goes on with what has begun. */

@@ -39,7 +39,7 @@ typedef struct Payload
 	bool		is_damaged;
 	char	   *batch;
 	DepotJobStep then;
-}			Payload;
+} Payload;
 
 static Payload *create(DepotJob *job, const char *digest, int64 size_bytes, int directory_fd, DepotJobStep then);
 static void run(DepotJob *job, DepotJobStep step);

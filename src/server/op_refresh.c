@@ -351,7 +351,10 @@ record_refresh(DepotJob *job)
 {
 	Refresh    *refresh = job->operation;
 
-	/* On a standby the agent's files are all that is kept: rows come from the primary.  Rows are of its own slice. */
+	/*
+	 * On a standby the agent's files are all that is kept: rows come from the primary.  Rows are of its own
+	 * slice.
+	 */
 	if (RecoveryInProgress() || refresh->row.slice != NULL)
 	{
 		job->refreshing = NULL;

@@ -31,7 +31,7 @@ typedef struct Restore
 	bool		is_from_payload;
 	DepotReport report;			/* why that cannot be used */
 	void		(*on_error) (DepotJob *job, const DepotReport *report); /* of the job, meanwhile */
-}			Restore;
+} Restore;
 
 static void look_for_payload(DepotJob *job);
 static void note_payload_error(DepotJob *job, const DepotReport *report);
@@ -153,7 +153,11 @@ ask_repository(DepotJob *job)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("repository \"%s\" does not exist", restore->row->repository),
 				 errhint("Add it again, or uninstall package \"%s\".", restore->row->package)));
-	/* Neither evidence nor trusted metadata: the depot directory was lost, trust starts again at the recorded root. */
+
+	/*
+	 * Neither evidence nor trusted metadata: the depot directory was lost, trust starts again at the
+	 * recorded root.
+	 */
 	if (!restore->row->has_evidence && !depot_refresh_has_metadata(restore->row->repository))
 		depot_refresh_begin(job, restore->repository, NULL, fetch);
 	else

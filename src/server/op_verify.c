@@ -23,7 +23,7 @@ typedef struct Verify
 	StringInfoData rows;
 	int			problem_count;
 	bool	   *is_damaged;		/* per request */
-}			Verify;
+} Verify;
 
 static void begin_when_free(DepotJob *job);
 static void send_next(DepotJob *job);

@@ -29,7 +29,7 @@ typedef struct PathSetting
 	const char *name;
 	char		element[MAXPGPATH]; /* what we add */
 	GucStringCheckHook previous;
-}			PathSetting;
+} PathSetting;
 
 static PathSetting library_path = {.name = "dynamic_library_path"};
 static PathSetting control_path = {

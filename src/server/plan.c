@@ -27,7 +27,7 @@ typedef struct Wanted
 	bool		is_extension;	/* it is an extension's; if neither, either will do */
 	const struct Wanted *outer; /* what was being planned when this came up */
 	const DepotManifest *chosen;	/* the build that was decided on, while what it needs is planned */
-}			Wanted;
+} Wanted;
 
 static bool plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotError *error);
 static bool plan_needs(const DepotPlanInput *input, const Wanted *wanted, DepotPlan *plan, DepotError *error);

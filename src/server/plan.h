@@ -37,7 +37,7 @@ typedef struct DepotPlanInput
 	int			server_minor;
 	const char *libc_version;
 	bool		(*system_extension) (const char *extension, char version[64]);
-}			DepotPlanInput;
+} DepotPlanInput;
 
 typedef enum DepotPlanAction
 {
@@ -45,7 +45,7 @@ typedef enum DepotPlanAction
 	DEPOT_PLAN_INSTALL,
 	DEPOT_PLAN_UPDATE,
 	DEPOT_PLAN_REMOVE
-}			DepotPlanAction;
+} DepotPlanAction;
 
 typedef struct DepotPlanItem
 {
@@ -53,7 +53,7 @@ typedef struct DepotPlanItem
 	bool		is_requested;	/* by name; else a dependency */
 	const DepotAvailableRow *build; /* NULL for KEEP and REMOVE */
 	const DepotInstalledRow *installed; /* what is there now, or NULL */
-}			DepotPlanItem;
+} DepotPlanItem;
 
 typedef struct DepotPlan
 {
@@ -61,17 +61,18 @@ typedef struct DepotPlan
 	int			count;
 	bool		is_system;		/* the installation itself provides what was asked for */
 	char		system_version[64];
-}			DepotPlan;
+} DepotPlan;
 
 typedef struct DepotPlanRequest
 {
 	const char *name;			/* extension or package */
 	const char *constraint;		/* NULL: any version */
 	const char *repository;		/* NULL: by priority */
-	const char *extension_version;	/* NULL, or what scripts must be able to make; never an older package for it */
+	const char *extension_version;	/* NULL, or what scripts must be able to make; never an older package for
+									 * it */
 	bool		is_extension;	/* name is not a package's */
 	bool		is_update;		/* what is installed satisfies only when nothing newer does */
-}			DepotPlanRequest;
+} DepotPlanRequest;
 
 /*
  * Makes the plan of an installation or update.  An update without a constraint never goes back.

@@ -20,7 +20,7 @@ typedef struct Outcome
 {
 	const DepotPlanInput *input;
 	const DepotPlan *plan;
-}			Outcome;
+} Outcome;
 
 static bool add_entry(const DepotPlanInput *input, const DepotLockEntry *entry, DepotPlan *plan, DepotError *error);
 static bool add_removals(const DepotPlanInput *input, const DepotLockfile *lock, DepotPlan *plan, DepotError *error);

@@ -302,7 +302,7 @@ warn_refused(const Verification *verification, int first)
 	const DepotServedFile *file = &check->files[first];
 	const char *owner = file->package;
 	const char *problem = file->problem != NULL ? file->problem :
-		file->identity[0] == '\0' ? "not a regular file" : "no signature proves it";
+	file->identity[0] == '\0' ? "not a regular file" : "no signature proves it";
 	int			count = 0;
 	DepotError	error;
 

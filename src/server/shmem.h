@@ -117,7 +117,7 @@ typedef struct DepotAppliedReport
 	char		error[512];
 	char		missing[2048];	/* JSON: [{"package", "version", "reason"}], the first of missing_count that
 								 * fit */
-}			DepotAppliedReport;
+} DepotAppliedReport;
 
 /* Hooks for shared memory; called from _PG_init in the postmaster.  database, for messages, is not copied. */
 extern void depot_shmem_register(const char *database);
@@ -163,8 +163,8 @@ extern void depot_shmem_note_reconcile(int failures);
 extern int	depot_shmem_last_reconcile(TimestampTz *at);
 
 /* Leader: note what is applied.  Anybody: copy what was noted last. */
-extern void depot_shmem_note_applied_report(const DepotAppliedReport * report);
-extern void depot_shmem_read_applied_report(DepotAppliedReport * report);
+extern void depot_shmem_note_applied_report(const DepotAppliedReport *report);
+extern void depot_shmem_read_applied_report(DepotAppliedReport *report);
 
 /* Caller: claim a free slot and its number (-1: none is free), then fill and submit it. */
 extern int	depot_shmem_claim(void);

@@ -13,7 +13,7 @@
 #include "server/shmem_nodes.h"
 
 void
-depot_shmem_note_applied_report(const DepotAppliedReport * report)
+depot_shmem_note_applied_report(const DepotAppliedReport *report)
 {
 	LWLockAcquire(depot_shmem_board_lock, LW_EXCLUSIVE);
 	depot_shmem_board->applied = *report;
@@ -22,7 +22,7 @@ depot_shmem_note_applied_report(const DepotAppliedReport * report)
 }
 
 void
-depot_shmem_read_applied_report(DepotAppliedReport * report)
+depot_shmem_read_applied_report(DepotAppliedReport *report)
 {
 	LWLockAcquire(depot_shmem_board_lock, LW_SHARED);
 	*report = depot_shmem_board->applied;

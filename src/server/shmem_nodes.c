@@ -30,7 +30,7 @@ typedef struct NodeBoard
 	pid_t		reporter;
 	TimestampTz accepted_at;
 	char		reporting_error[DEPOT_ERROR_MESSAGE_BYTES];
-}			NodeBoard;
+} NodeBoard;
 
 static NodeBoard *board = NULL;
 static LWLock *board_lock = NULL;

@@ -30,7 +30,7 @@ typedef struct DepotNodeReport
 	int64		applied_generation;
 	int			interval_s;		/* until the next one */
 	DepotNodeContent content;
-}			DepotNodeReport;
+} DepotNodeReport;
 
 /* A server and its last report; copied out whole by readers. */
 typedef struct DepotNode
@@ -43,21 +43,24 @@ typedef struct DepotNode
 	int			interval_s;
 	TimestampTz reported_at;	/* 0: not since this server started */
 	pid_t		session;		/* that reported last; 0: it has ended */
-}			DepotNode;
+} DepotNode;
 
 typedef enum DepotReportOutcome
 {
 	DEPOT_REPORT_TAKEN,
 	DEPOT_REPORT_REFUSED,		/* the role may not report under that name */
 	DEPOT_REPORT_TOO_EARLY		/* the leader has not read depot.node yet */
-}			DepotReportOutcome;
+} DepotReportOutcome;
 
 /* Leader: makes the slots those of rows, DEPOT_NODE_COUNT at most; what was reported stays. */
 extern void depot_shmem_load_nodes(const DepotNodeRow *rows, int count);
+
 /* Whether that was done since the server started. */
 extern bool depot_shmem_has_nodes(void);
+
 /* Whether there is content that depot.node does not have. */
 extern bool depot_shmem_has_unsaved_nodes(void);
+
 /* Notes that depot.node has the content of a copy. */
 extern void depot_shmem_note_saved_node(const DepotNode *node);
 
@@ -66,6 +69,7 @@ extern int	depot_shmem_read_nodes(DepotNode *nodes);
 
 /* Takes a report of a session of role, and wakes the leader when it says something new. */
 extern DepotReportOutcome depot_shmem_take_report(const DepotNodeReport *report, Oid role);
+
 /* The session reports no more. */
 extern void depot_shmem_forget_session(void);
 
@@ -76,8 +80,10 @@ extern bool depot_shmem_is_node_current(const DepotNode *node, TimestampTz now);
 extern bool depot_shmem_announce_reporter(void);
 extern pid_t depot_shmem_reporter(void);
 extern void depot_shmem_wake_reporter(void);
+
 /* Notes how reporting goes: error "" when the last report was taken. */
 extern void depot_shmem_note_reporting(const char *error);
+
 /* When the last report was taken (0: never), and what is in the way since, into error: "" for nothing. */
 extern TimestampTz depot_shmem_last_reporting(char *error, Size error_bytes);
 

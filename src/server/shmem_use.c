@@ -23,7 +23,7 @@ typedef struct UseBoard
 	pg_atomic_uint64 uses[DEPOT_USE_COUNTERS];
 	pg_atomic_uint64 moves[DEPOT_USE_COUNTERS];
 	DepotUsage	usage;			/* guarded by the lock */
-}			UseBoard;
+} UseBoard;
 
 static UseBoard *board = NULL;
 static LWLock *board_lock = NULL;

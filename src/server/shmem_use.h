@@ -32,7 +32,7 @@ typedef struct DepotUsage
 	bool		is_done;
 	int			count;			/* of users found */
 	char		found[DEPOT_USAGE_ANSWER_BYTES];	/* the first of them, a line each */
-}			DepotUsage;
+} DepotUsage;
 
 /* Sessions: count a use of an extension; the leader reads how many there were. */
 extern void depot_shmem_count_use(const char *extension);
@@ -45,6 +45,7 @@ extern bool depot_shmem_has_moved(const char *extension, const uint64 moves[DEPO
 
 /* Leader: from here to end_moves the files of an extension move; repeated calls count once. */
 extern void depot_shmem_begin_move(const char *extension);
+
 /* Ends all that were begun, by this leader or one before it. */
 extern void depot_shmem_end_moves(void);
 extern bool depot_shmem_are_moving(void);

@@ -250,7 +250,7 @@ read_rows(DepotTrust *trust, DepotAnchor *anchor)
 	{
 		DepotMetadataRow *row = &trust->rows[i];
 		const DepotMetadataRow *known = judged == NULL ? NULL :
-			find_row(judged->rows, judged->row_count, row->role, row->version);
+		find_row(judged->rows, judged->row_count, row->role, row->version);
 
 		if (known != NULL && strcmp(known->stamp, row->stamp) == 0)
 		{
@@ -300,7 +300,7 @@ write_rows(DepotTrust *trust, const char *directory)
 		{
 			const bool	is_list = strcmp(row->role, WITHDRAWN_LIST) == 0;
 			char	   *path = is_list ? psprintf("%s/" WITHDRAWN_LIST "." INT64_FORMAT, directory, row->version) :
-				psprintf("%s/" INT64_FORMAT ".%s.json", directory, row->version, row->role);
+			psprintf("%s/" INT64_FORMAT ".%s.json", directory, row->version, row->role);
 
 			write_file(trust, path, row->content, (size_t) row->size_bytes);
 			pfree(row->content);

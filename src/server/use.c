@@ -77,7 +77,7 @@ moved_extension(const DepotUse *use)
 
 	foreach(cell, use->extensions)
 		if (depot_shmem_has_moved(lfirst(cell), use->moves))
-			return lfirst(cell);
+		return lfirst(cell);
 	return NULL;
 }
 
@@ -90,7 +90,7 @@ add_extension(DepotUse *use, const char *extension)
 
 	foreach(cell, use->extensions)
 		if (strcmp(lfirst(cell), extension) == 0)
-			return;
+		return;
 	old_context = MemoryContextSwitchTo(use->context);
 	lock(extension, AccessShareLock, false);
 	depot_shmem_count_use(extension);

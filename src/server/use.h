@@ -42,7 +42,7 @@ typedef struct DepotUse
 	MemoryContext context;
 	List	   *extensions;		/* names of those it has touched so far */
 	uint64		moves[DEPOT_USE_COUNTERS];	/* when it began */
-}			DepotUse;
+} DepotUse;
 
 /* Locks the extension, after waiting for files that move; end or fail must follow.  May ereport. */
 extern void depot_use_begin(DepotUse *use, const char *extension);

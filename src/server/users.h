@@ -23,7 +23,7 @@ typedef struct DepotUsers
 {
 	StringInfoData lines;		/* each with its newline */
 	int			count;
-}			DepotUsers;
+} DepotUsers;
 
 /* Makes an empty list in the current memory context. */
 extern void depot_users_init(DepotUsers *users);

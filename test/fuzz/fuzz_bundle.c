@@ -14,7 +14,7 @@
 
 /* Returns whether path is found; what is found lies within the file. */
 static bool
-find(const uint8_t *bundle, size_t size, const char *path, DepotBundleMember * member)
+find(const uint8_t *bundle, size_t size, const char *path, DepotBundleMember *member)
 {
 	DepotError	error = {0};
 	bool		found = false;

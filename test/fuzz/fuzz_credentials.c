@@ -28,7 +28,7 @@ is_printable(const char *text)
 
 /* Requires that what is sent fits in one header of a request, and goes where it was written for. */
 static void
-check_credential(const DepotCredential * credential, const char *url)
+check_credential(const DepotCredential *credential, const char *url)
 {
 	int			kinds = (credential->bearer != NULL) + (credential->user != NULL) + (credential->header_name != NULL) +
 	(credential->certificate != NULL) + (credential->access_key != NULL);
@@ -52,7 +52,7 @@ check_credential(const DepotCredential * credential, const char *url)
 
 /* Requires that no longer prefix would have covered the URL, and none at all when none was found. */
 static void
-check_choice(const json_t *document, const char *url, const DepotCredential * chosen)
+check_choice(const json_t *document, const char *url, const DepotCredential *chosen)
 {
 	json_t	   *entry;
 	size_t		index;

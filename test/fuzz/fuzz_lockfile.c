@@ -17,11 +17,11 @@
 #define PLATFORM "linux-amd64"
 
 static void
-check_entries(const DepotLockfile * lock)
+check_entries(const DepotLockfile *lock)
 {
 	for (int i = 0; i < lock->count; i++)
 	{
-		const		DepotLockEntry *entry = &lock->entries[i];
+		const DepotLockEntry *entry = &lock->entries[i];
 
 		FUZZ_REQUIRE(depot_name_is_package(entry->package) && depot_name_is_version(entry->version));
 		FUZZ_REQUIRE(depot_name_is_sha256(entry->sha256));
@@ -34,7 +34,7 @@ check_entries(const DepotLockfile * lock)
 
 /* Requires that a lock of what was read reads the same. */
 static void
-check_rewritten(const DepotLockfile * lock)
+check_rewritten(const DepotLockfile *lock)
 {
 	json_t	   *packages = json_array();
 	json_t	   *object = json_pack("{s:i, s:o}", "format", DEPOT_LOCKFILE_FORMAT, "packages", packages);
@@ -44,7 +44,7 @@ check_rewritten(const DepotLockfile * lock)
 
 	for (int i = 0; i < lock->count; i++)
 	{
-		const		DepotLockEntry *entry = &lock->entries[i];
+		const DepotLockEntry *entry = &lock->entries[i];
 
 		FUZZ_REQUIRE(json_array_append_new(packages, json_pack("{s:s, s:s, s:s, s:[{s:i, s:s, s:s}]}",
 															   "package", entry->package, "version", entry->version,

@@ -14,7 +14,7 @@ typedef struct Visit
 	const DepotManifest *manifest;
 	int			count;
 	char		seen[64][DEPOT_MANIFEST_FILE_PATH_BYTES];
-} Visit;
+}			Visit;
 
 /* Requires that a directory comes after the one it is in, and is none of the files. */
 static bool

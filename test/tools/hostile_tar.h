@@ -32,7 +32,7 @@ typedef struct Out
 	bool		plain;			/* no zstd at all */
 	size_t		pending;
 	unsigned char block[FRAME_BLOCK];
-}			Out;
+} Out;
 
 static void
 out_fail(const char *what)
@@ -53,7 +53,7 @@ out_block_header(Out *out, unsigned type, size_t size, bool last)
 {
 	unsigned	header = (unsigned) size << 3 | type << 1 | (last ? 1 : 0);
 	unsigned char bytes[3] = {(unsigned char) header, (unsigned char) (header >> 8),
-							  (unsigned char) (header >> 16)};
+	(unsigned char) (header >> 16)};
 
 	out_file(out, bytes, sizeof(bytes));
 }

@@ -42,7 +42,7 @@ openssl_must(int done)
 
 /* Returns PEM text of the public half; the caller frees it. */
 static inline char *
-openssl_public_pem(EVP_PKEY * key)
+openssl_public_pem(EVP_PKEY *key)
 {
 	BIO		   *memory = BIO_new(BIO_s_mem());
 	char	   *data;
@@ -59,7 +59,7 @@ openssl_public_pem(EVP_PKEY * key)
 
 /* Takes a key over, under a type and scheme that need not suit it. */
 static inline OpensslSigner
-openssl_signer_of(EVP_PKEY * key, const char *keytype, const char *scheme)
+openssl_signer_of(EVP_PKEY *key, const char *keytype, const char *scheme)
 {
 	OpensslSigner signer = {.key = key, .keytype = keytype, .scheme = scheme, .salt_bytes = RSA_PSS_SALTLEN_DIGEST};
 	char	   *pem = openssl_public_pem(key);
@@ -100,7 +100,7 @@ openssl_signer_free(OpensslSigner *signer)
 static inline char *
 openssl_signer_sign(const OpensslSigner *signer, const void *bytes, size_t length_bytes)
 {
-	const		EVP_MD *digest = strstr(signer->scheme, "384") != NULL ? EVP_sha384() :
+	const EVP_MD *digest = strstr(signer->scheme, "384") != NULL ? EVP_sha384() :
 	strstr(signer->scheme, "512") != NULL ? EVP_sha512() : EVP_sha256();
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *parameters;

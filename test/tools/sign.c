@@ -46,9 +46,9 @@
 typedef struct Splice
 {
 	char	   *text;
-	uint8_t	   *bytes;
+	uint8_t    *bytes;
 	size_t		length;
-}			Splice;
+} Splice;
 
 typedef struct Options
 {
@@ -64,7 +64,7 @@ typedef struct Options
 	bool		forge;
 	Splice		splices[MAX_SPLICES];
 	int			splice_count;
-}			Options;
+} Options;
 
 static bool
 out_of_memory(DepotError *error)

@@ -38,7 +38,7 @@ typedef struct Mount
 	const char *path;
 	int			fd;
 	fsid_t		id;
-}			Mount;
+} Mount;
 
 static Mount mounts[MOUNTS_MAX];
 static int	mount_count = 0;

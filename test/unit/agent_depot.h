@@ -39,7 +39,7 @@ typedef struct Depot
 	Agent		agent;
 	char		package_sha256[65];
 	char		manifest_sha256[65];
-}			Depot;
+} Depot;
 
 /*----- a package ----------------------------------------------------------------*/
 

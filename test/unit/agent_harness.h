@@ -46,7 +46,7 @@ typedef struct Agent
 	int			fd;
 	char		input[70000];
 	size_t		length;
-}			Agent;
+} Agent;
 
 /* The fetch agent is a program of its own, beside the other. */
 static inline void

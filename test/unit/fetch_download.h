@@ -46,10 +46,10 @@ typedef struct Download
 	uint64_t	most_bytes;
 	const char *sha256;			/* asked for; NULL: none */
 	int			cancel_after;	/* calls; 0: never */
-}			Download;
+} Download;
 
 static const DepotFetchOptions default_options = {.connect_timeout_ms = 2000, .stall_timeout_ms = 400,
-												  .retries = 0};
+.retries = 0};
 
 static inline int64_t
 clock_ms(void)
@@ -82,7 +82,7 @@ run_with(DepotFetch *fetch, Download *download, const char *const *bases, const 
 	char		urls[4][256];
 	const char *list[4];
 	DepotFetchRequest request = {.bases = list, .path = path, .max_bytes = max_bytes,
-								 .expected_bytes = expected_bytes, .sha256 = download->sha256};
+	.expected_bytes = expected_bytes, .sha256 = download->sha256};
 	int64_t		start = clock_ms();
 	struct stat status;
 	ssize_t		n;

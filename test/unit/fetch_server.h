@@ -38,14 +38,14 @@ typedef struct ServerLog
 	int			wholes;			/* requests under /range/ without a range */
 	int			ranges;			/* and with one */
 	char		last_request[4096];
-}			ServerLog;
+} ServerLog;
 
 typedef struct Server
 {
 	pid_t		pid;
 	int			port;
 	ServerLog  *log;
-}			Server;
+} Server;
 
 static void
 server_send(int fd, const char *text)

@@ -27,7 +27,7 @@ typedef struct Member
 	const char *text;
 	mode_t		type;			/* 0: a file; AE_IFLNK, AE_IFDIR, AE_IFCHR, AE_IFIFO; 1: hard link */
 	const char *link;
-}			Member;
+} Member;
 
 #define HARD_LINK 1
 
@@ -36,7 +36,7 @@ typedef struct Blob
 	char		digest[72];		/* "sha256:..." */
 	const char *type;
 	size_t		size;
-}			Blob;
+} Blob;
 
 static inline Blob
 put_blob(const char *type, const void *bytes, size_t size)

@@ -44,7 +44,7 @@ typedef struct Pack
 	DepotBuffer output;			/* of the last run */
 	DepotBuffer errors;
 	DepotManifest *manifest;	/* of the last package opened */
-}			Pack;
+} Pack;
 
 /* One file of a Debian package; link: target of a symbolic link. */
 typedef struct DebFile
@@ -52,7 +52,7 @@ typedef struct DebFile
 	const char *path;
 	const char *text;
 	const char *link;
-}			DebFile;
+} DebFile;
 
 static Pack *pack;
 

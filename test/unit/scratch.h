@@ -22,7 +22,7 @@ typedef struct Scratch
 {
 	char		path[64];
 	int			fd;				/* -1 when it could not be made */
-}			Scratch;
+} Scratch;
 
 static inline Scratch
 scratch_make(void)

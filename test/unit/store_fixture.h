@@ -30,7 +30,7 @@ typedef enum FaultKind
 	FAULT_NONE,
 	FAULT_STOP,					/* the process ends before the change */
 	FAULT_DISK_FULL				/* the change fails with ENOSPC */
-}			FaultKind;
+} FaultKind;
 
 static FaultKind fault_kind = FAULT_NONE;
 static int	changes_until_fault = 0;
@@ -101,8 +101,8 @@ write(int fd, const void *bytes, size_t length)
 static const DepotLayout layout = {.share = SHARE, .lib = LIB};
 
 static const DepotStamp stamp = {
-	.system_identifier = "7300000000000000001", .postgresql_major = 15,
-	.platform = "linux-amd64", .path = "/data/pg_depot",
+	.system_identifier = "7300000000000000001",.postgresql_major = 15,
+	.platform = "linux-amd64",.path = "/data/pg_depot",
 };
 
 /* A package as the tests write it down: members in order, and what they hold is "<version> <member>". */
@@ -113,7 +113,7 @@ typedef struct TestPackage
 	const char *digest;
 	const char *manifest_sha256;
 	const char *members[12];
-}			TestPackage;
+} TestPackage;
 
 static const TestPackage hll_1 = {"hll", "2.17", DIGEST_1, MANIFEST_1, {
 		"lib/hll.so", "lib/private/libx.so.1", "licenses/hll/copyright",

@@ -20,7 +20,7 @@ typedef enum Operation
 	OPERATION_UPDATE,			/* 2.17 to 2.18 */
 	OPERATION_REMOVE,			/* 2.17 */
 	OPERATION_COUNT
-}			Operation;
+} Operation;
 
 #define HLL_CONTROL SHARE "/extension/hll.control"
 #define OTHER_CONTROL "share/extension/hll_old.control"
@@ -32,7 +32,7 @@ typedef struct Depot
 	int			root_fd;
 	char		job[DEPOT_JOB_NAME_BYTES];	/* what the operation activates */
 	DepotState	applied;
-}			Depot;
+} Depot;
 
 static inline bool
 activate(Depot *depot, const TestPackage *package, const char *job, bool *resumed, DepotError *error)

@@ -261,7 +261,7 @@ test_refresh_bad_commands(void **state)
 {
 	static const char *const names[] = {"", "Main", "../main", "a/b", "main\n", NULL};
 	static const char *const jobs[] = {"", "..", "0123456789abcdef0123456789abcde",
-									   "0123456789ABCDEF0123456789ABCDEF", NULL};
+	"0123456789ABCDEF0123456789ABCDEF", NULL};
 	static const char *const roles[] = {"", "root", "targets", "../x", "A", NULL};
 	Depot		depot;
 	json_t	   *command;

@@ -109,7 +109,7 @@ test_package_other_server(void **state)
 
 		json_object_set_new(json_object_get(command, "server"), cases[i].member,
 							cases[i].text != NULL ? json_string(cases[i].text) :
-								json_integer(cases[i].number));
+							json_integer(cases[i].number));
 		assert_refused(&depot, command, "unsupported", cases[i].words);
 	}
 	depot_close(&depot);

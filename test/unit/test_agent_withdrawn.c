@@ -70,7 +70,7 @@ refresh_withdrawn(Depot *depot)
 }
 
 static void
-assert_withdrawn(Depot *depot, size_t count, const char *last_format, ...)
+assert_withdrawn(Depot *depot, size_t count, const char *last_format,...)
 {
 	json_t	   *withdrawn = refresh_withdrawn(depot);
 	char		expected[512];

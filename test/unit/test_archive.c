@@ -75,7 +75,7 @@ static void
 make_case(const HostileCase *hostile)
 {
 	HostileOptions options = {.major = 15,
-							  .entries = is_instrumented() ? SMALL_BOMB_ENTRIES : FULL_BOMB_ENTRIES};
+	.entries = is_instrumented() ? SMALL_BOMB_ENTRIES : FULL_BOMB_ENTRIES};
 	DepotError	error = {0};
 	char		path[128];
 

@@ -33,7 +33,7 @@ typedef struct Heard
 	int			calls_after_failure;
 	size_t		written_bytes;
 	DepotDigest digest;
-}			Heard;
+} Heard;
 
 static bool
 hear(Heard *heard, const void *bytes, size_t length, DepotError *error)
@@ -87,7 +87,8 @@ make_sink(Heard *heard, int fail_at)
 	memset(heard, 0, sizeof(*heard));
 	heard->fail_at = fail_at;
 	depot_digest_begin(&heard->digest);
-	return (ArchiveSink) {
+	return (ArchiveSink)
+	{
 		.begin = begin, .begin_file = begin_file, .write = write_file, .end_file = end_file, .context = heard
 	};
 }
@@ -158,6 +159,7 @@ test_failure(void **state)
 	for (int i = 0; i < 6; i++)
 	{
 		Heard		heard;
+
 		/* The last one is the last call of all, which a larger write makes a later one. */
 		ArchiveSink sink = make_sink(&heard, fail_at[i] > 0 ? fail_at[i] : direct.calls);
 		ArchiveSink queue_sink;

@@ -150,7 +150,7 @@ test_disk_full(void **state)
 	char		url[64];
 	const char *bases[] = {url, "file:///nonexistent"};
 	DepotFetchResult result;
-	DepotFetchRequest request = {.bases = bases, .base_count = 2, .path = "plain", .max_bytes = 1000};
+	DepotFetchRequest request = {.bases = bases, .base_count = 2, .path = "plain",.max_bytes = 1000};
 	char		name[] = "/tmp/test_fetch.XXXXXX";
 	struct rlimit limit;
 	struct rlimit small;

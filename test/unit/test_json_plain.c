@@ -99,7 +99,7 @@ test_texts_that_are_not_plain(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		DepotJsonMember member = {.name = "m", .text = "before"};
+		DepotJsonMember member = {.name = "m",.text = "before"};
 
 		if (depot_json_read_plain(cases[i], strlen(cases[i]), &member) != NULL)
 			fail_msg("%s: taken as plain", cases[i]);
@@ -117,7 +117,7 @@ static void
 test_plain_beside_jansson(void **state)
 {
 	static const char text[] =
-		"{\"a\":[{},[],\"\\\"\xc3\xa9\"],\"m\":{\"b\":-10,\"bc\":{\"x\":null,\"y\":true}}}\n";
+	"{\"a\":[{},[],\"\\\"\xc3\xa9\"],\"m\":{\"b\":-10,\"bc\":{\"x\":null,\"y\":true}}}\n";
 	char		changed[sizeof(text)];
 	int			taken = 0;
 

@@ -51,8 +51,8 @@ keyid_known_answer(void **state)
 								   "72378e5bc588793e58f81c8533da64a2e8f1565c1fcc7f253496394ffc52542c",
 								   "scheme", "ed25519");
 	DepotKey   *key =
-		depot_key_from_json(object, "1bf1c6e3cdd3d3a8420b19199e27511999850f4b376c4547b2f32fba7e80fca3",
-							&error);
+	depot_key_from_json(object, "1bf1c6e3cdd3d3a8420b19199e27511999850f4b376c4547b2f32fba7e80fca3",
+						&error);
 
 	assert_non_null(key);
 	assert_null(key->secret_key);
@@ -69,8 +69,8 @@ signature_known_answer(void **state)
 {
 	static const char seed_hex[] = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
 	static const char signature_hex[] =
-		"92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
-		"085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+	"92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+	"085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
 	uint8_t		seed[DEPOT_KEY_SEED_BYTES];
 	uint8_t		signature[DEPOT_KEY_SIGNATURE_BYTES];
 	char		hex[2 * DEPOT_KEY_SIGNATURE_BYTES + 1];

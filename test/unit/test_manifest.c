@@ -27,36 +27,36 @@
 
 /* Every member the format has, in its one spelling. */
 static const char good[] =
-	"{\"components\":[{\"license\":\"Apache-2.0\",\"purl\":\"pkg:deb/debian/postgresql-15-hll\","
-	"\"version\":\"2.17-1\"}],"
-	"\"depends\":[{\"constraint\":\">= 1.2, < 2\",\"package\":\"libgeos\"}],"
-	"\"extensions\":[{\"default_version\":\"2.17\",\"name\":\"hll\",\"requires\":[\"plpgsql\"],"
-	"\"trusted\":false,"
-	"\"versions\":[\"2.16\",\"2.17\"]}],"
-	"\"files\":["
-	"{\"mode\":\"0755\",\"path\":\"lib/hll.so\",\"sha256\":\"" DIGEST "\",\"size\":4096},"
-	"{\"mode\":\"0644\",\"path\":\"licenses/hll/copyright\",\"sha256\":\"" DIGEST "\",\"size\":10},"
-	"{\"mode\":\"0644\",\"path\":\"share/extension/hll--2.17.sql\",\"sha256\":\"" DIGEST "\",\"size\":0},"
-	"{\"mode\":\"0644\",\"path\":\"share/extension/hll.control\",\"sha256\":\"" DIGEST "\",\"size\":200}],"
-	"\"format\":1,\"homepage\":\"https://example.org/hll\",\"kind\":\"extension\",\"license\":\"Apache-2.0\","
-	"\"modules\":[{\"name\":\"hll\",\"preload\":\"none\",\"required\":false}],\"package\":\"hll\","
-	"\"platform\":{\"arch\":\"amd64\",\"libc\":\"glibc\",\"libc_min\":\"2.34\",\"os\":\"linux\"},"
-	"\"postgresql\":{\"flavor\":\"postgresql\",\"major\":15,\"minimum_minor\":3},"
-	"\"settings\":[{\"name\":\"hll.force_groupagg\",\"value\":\"on\",\"why\":\"an example\"}],"
-	"\"source\":{\"kind\":\"deb\",\"name\":\"postgresql-hll\",\"version\":\"2.17-1\"},"
-	"\"summary\":\"HyperLogLog \xe2\x80\x94 counting\",\"system_libraries\":[\"libc.so.6\"],"
-	"\"version\":\"2.17\"}\n";
+"{\"components\":[{\"license\":\"Apache-2.0\",\"purl\":\"pkg:deb/debian/postgresql-15-hll\","
+"\"version\":\"2.17-1\"}],"
+"\"depends\":[{\"constraint\":\">= 1.2, < 2\",\"package\":\"libgeos\"}],"
+"\"extensions\":[{\"default_version\":\"2.17\",\"name\":\"hll\",\"requires\":[\"plpgsql\"],"
+"\"trusted\":false,"
+"\"versions\":[\"2.16\",\"2.17\"]}],"
+"\"files\":["
+"{\"mode\":\"0755\",\"path\":\"lib/hll.so\",\"sha256\":\"" DIGEST "\",\"size\":4096},"
+"{\"mode\":\"0644\",\"path\":\"licenses/hll/copyright\",\"sha256\":\"" DIGEST "\",\"size\":10},"
+"{\"mode\":\"0644\",\"path\":\"share/extension/hll--2.17.sql\",\"sha256\":\"" DIGEST "\",\"size\":0},"
+"{\"mode\":\"0644\",\"path\":\"share/extension/hll.control\",\"sha256\":\"" DIGEST "\",\"size\":200}],"
+"\"format\":1,\"homepage\":\"https://example.org/hll\",\"kind\":\"extension\",\"license\":\"Apache-2.0\","
+"\"modules\":[{\"name\":\"hll\",\"preload\":\"none\",\"required\":false}],\"package\":\"hll\","
+"\"platform\":{\"arch\":\"amd64\",\"libc\":\"glibc\",\"libc_min\":\"2.34\",\"os\":\"linux\"},"
+"\"postgresql\":{\"flavor\":\"postgresql\",\"major\":15,\"minimum_minor\":3},"
+"\"settings\":[{\"name\":\"hll.force_groupagg\",\"value\":\"on\",\"why\":\"an example\"}],"
+"\"source\":{\"kind\":\"deb\",\"name\":\"postgresql-hll\",\"version\":\"2.17-1\"},"
+"\"summary\":\"HyperLogLog \xe2\x80\x94 counting\",\"system_libraries\":[\"libc.so.6\"],"
+"\"version\":\"2.17\"}\n";
 
 /* What the metadata of the same package says. */
 static const char good_custom[] =
-	"{\"depends\":[],\"extensions\":[{\"default_version\":\"2.17\",\"name\":\"hll\",\"requires\":[],"
-	"\"trusted\":false,"
-	"\"versions\":[\"2.17\"]}],\"format\":1,\"kind\":\"extension\",\"license\":\"Apache-2.0\",\"modules\":[],"
-	"\"package\":\"hll\",\"platform\":{\"arch\":\"amd64\",\"libc\":\"glibc\",\"libc_min\":\"\","
-	"\"os\":\"linux\"},"
-	"\"postgresql\":{\"flavor\":\"postgresql\",\"major\":15,\"minimum_minor\":0},\"summary\":\"HyperLogLog\","
-	"\"system_libraries\":[],\"version\":\"2.17\",\"unpacked_bytes\":4306,\"manifest_sha256\":\"" OTHER_DIGEST
-	"\"}";
+"{\"depends\":[],\"extensions\":[{\"default_version\":\"2.17\",\"name\":\"hll\",\"requires\":[],"
+"\"trusted\":false,"
+"\"versions\":[\"2.17\"]}],\"format\":1,\"kind\":\"extension\",\"license\":\"Apache-2.0\",\"modules\":[],"
+"\"package\":\"hll\",\"platform\":{\"arch\":\"amd64\",\"libc\":\"glibc\",\"libc_min\":\"\","
+"\"os\":\"linux\"},"
+"\"postgresql\":{\"flavor\":\"postgresql\",\"major\":15,\"minimum_minor\":0},\"summary\":\"HyperLogLog\","
+"\"system_libraries\":[],\"version\":\"2.17\",\"unpacked_bytes\":4306,\"manifest_sha256\":\"" OTHER_DIGEST
+"\"}";
 
 /* Copies text into out with the first occurrence of from replaced by to. */
 static void

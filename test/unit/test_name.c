@@ -25,7 +25,7 @@ typedef struct NameCase
 {
 	const char *value;
 	const char *accepted_by;	/* p package, e extension, m module, v version, r role, f file path, n server */
-}			NameCase;
+} NameCase;
 
 static const NameCase cases[] = {
 	{"hll", "pemvrfn"},

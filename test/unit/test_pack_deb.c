@@ -272,7 +272,7 @@ typedef struct Seen
 {
 	int			count;
 	char		text[512];
-}			Seen;
+} Seen;
 
 static bool
 remember(const char *link, const char *path, void *context, DepotError *error)

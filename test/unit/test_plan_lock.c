@@ -28,7 +28,7 @@ typedef struct Package
 	DepotManifestDepend depend;
 	char	   *require;
 	char		digest[65];
-}			Package;
+} Package;
 
 typedef struct World
 {
@@ -42,7 +42,7 @@ typedef struct World
 	DepotLockfile lock;
 	DepotPlan	plan;
 	DepotError	error;
-}			World;
+} World;
 
 static World world;
 

@@ -219,7 +219,7 @@ add_publisher(Fixture *fixture, const char *role, const char *pattern, bool term
 typedef struct Seen
 {
 	char		text[4096];
-}			Seen;
+} Seen;
 
 static bool
 note_target(const DepotTufTarget *target, void *context, DepotError *error)
@@ -285,7 +285,10 @@ test_slice(void **state)
 	json_object_set_new(fixture.role, "targets", targets_of(platform));
 	fixture_publish(&fixture);
 
-	/* The platform's vector and quiet belong to publishers; of alice's targets only what her path matches counts. */
+	/*
+	 * The platform's vector and quiet belong to publishers; of alice's targets only what her path matches
+	 * counts.
+	 */
 	client = refresh(&fixture, true, &seen, &changed);
 	assert_true(changed);
 	assert_non_null(strstr(seen.text, "pub-alice:" VECTOR "\n"));

@@ -163,7 +163,7 @@ altered_requests_are_refused(void **state)
 	request = read_request("signed.json");
 	signature = json_array_get(json_object_get(next_of(request, "targets"), "signatures"), 1);
 	json_object_set(signature, "sig", json_object_get(json_array_get(json_object_get(next_of(request, "targets"),
-																				 "signatures"), 0), "sig"));
+																					 "signatures"), 0), "sig"));
 	write_request("copy.json", request);
 	expect_refused(1, "is not of what stands there", "repo sign repo --merge copy.json");
 

@@ -26,7 +26,7 @@ test_served_path(void **state)
 		"", "lib", "share", "licenses", "etc/passwd", "var/state.json", "../lib/x", "lib/../../x", "/lib/x",
 		"lib//x", "lib/x/", "lib/a b", "libx/y", "LIB/x",
 	};
-	static const DepotLayout newer = {.share = "share", .lib = "lib"};
+	static const DepotLayout newer = {.share = "share",.lib = "lib"};
 	DepotLayout long_layout = {.share = "share"};
 	char		member[1024] = "lib/";
 	char		out[DEPOT_SERVED_PATH_BYTES];

@@ -250,7 +250,7 @@ meta_shape(void **state)
 	expect_parse(with(fixture.timestamp, "meta", json_pack("{s:{s:i}, s:{s:i}}", "snapshot.json", "version",
 														   1,
 														   "more.json", "version", 1)), "timestamp",
-														   "snapshot.json");
+				 "snapshot.json");
 }
 
 static void

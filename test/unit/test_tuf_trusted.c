@@ -232,7 +232,10 @@ crashes_while_replacing(void **state)
 	expect_refresh(true);
 	assert_false(depot_files_exists(fd, "whole"));
 
-	/* The newer files count as long as they are valid together; the next refresh cleans up, also with nothing new. */
+	/*
+	 * The newer files count as long as they are valid together; the next refresh cleans up, also with
+	 * nothing new.
+	 */
 	assert_int_equal(mkdirat(fd, "whole", 0700), 0);
 	assert_int_equal(mkdirat(fd, "whole.old", 0700), 0);
 	assert_true(scratch_write(fd, "whole/timestamp.json", older));
