@@ -141,6 +141,7 @@ lint-scripts:
 lint-tree: all
 	test/check-includes
 	test/check-style
+	test/tools/indent --check typedefs.list $(C_FILES)
 	test/check-errors $(shell $(PG_CONFIG) --includedir-server)/utils/errcodes.h
 	test/check-man $(CLI) docs/pg_depot.1
 	mandoc -T lint -W warning docs/pg_depot.1
@@ -150,13 +151,15 @@ lint-tree: all
 
 # typedefs.list names every type that the code uses, ours and others'; "make typedefs" brings it up
 # to date from the debug information of what was built.  "text" is a variable more often than a type.
+C_FILES = $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) $(wildcard test/fuzz/*.[ch])
+
 indent:
-	test/tools/indent typedefs.list $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) $(wildcard test/fuzz/*.[ch])
+	test/tools/indent typedefs.list $(C_FILES)
 
 typedefs: all $(PLAIN_TESTS) tools
 	objdump --dwarf=info pg_depot.so $(CLI) $(FETCH) $(PLAIN_TESTS) build/tools/* 2>/dev/null | \
 		awk '/DW_TAG_/ { is_typedef = /DW_TAG_typedef/ } is_typedef && /DW_AT_name/ { print $$NF }' | LC_ALL=C sort -u >build/typedefs
-	cat $(wildcard src/*/*.[ch]) $(wildcard test/unit/*.[ch]) $(wildcard test/tools/*.[ch]) $(wildcard test/fuzz/*.[ch]) | \
+	cat $(C_FILES) | \
 		grep -ow '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u | LC_ALL=C comm -12 - build/typedefs | grep -vx text >typedefs.list
 
 .PHONY: unit unit-asan unit-valgrind tools cluster indent typedefs
