@@ -6,7 +6,7 @@
 #   make tools           programs that server tests use
 #   make cluster         clusters of Patroni and pgBackRest, on servers with pg_depot installed; five minutes
 #   make lint             warnings of gcc and clang, clang-tidy, cppcheck, shellcheck,
-#                         who includes whom, what the library exports, style, the manual page,
+#                         who includes whom, what the libraries export, style, the manual page,
 #                         whether documented errors are those of the code
 #   make indent           PostgreSQL's C style by pg_bsd_indent
 #
@@ -146,6 +146,7 @@ lint-tree: all
 	test/check-man $(CLI) docs/pg_depot.1
 	mandoc -T lint -W warning docs/pg_depot.1
 	test/check-library pg_depot.so $(bindir)/postgres
+	test/check-library $(LINK) $(bindir)/postgres
 
 # ---- style ----
 
