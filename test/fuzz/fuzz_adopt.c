@@ -106,7 +106,7 @@ refresh(int directory, json_t *step)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	json_t	   *input = read_text(data, size);
+	json_t	   *input = read_text((const char *) data, size, signer_meaning);
 	json_t	   *step;
 	size_t		index;
 	int			parent;

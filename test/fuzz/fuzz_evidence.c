@@ -1,32 +1,23 @@
 /*-------------------------------------------------------------------------
  *
  * fuzz_evidence.c
- *	  Evidence: {"list": LIST, "documents": [{"signed", "by": [SIGNER]} or TEXT]},
- *	  what rows that anybody may have written hold.
+ *	  Evidence: {"list": LIST, "documents": [FILE or TEXT]}, what rows that anybody
+ *	  may have written hold.
  *
- * "@0" to "@3" stand for the keyids of four signers, "#0" to "#3" for their public keys, "$0" to "$9" for the
- * digests of the documents.  The pinned root, which is not part of the input, gives root to the first signer
- * and targets to the last.  What is taken as proof proves the same again from the documents that were
+ * "$0" to "$9" stand for the digests of the documents.  The pinned root gives root to the first signer and
+ * targets to the last.  What is taken as proof proves the same again from the documents that were
  * relied on alone, and nothing once the first of them is gone.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
  *-------------------------------------------------------------------------
  */
-#include "fuzz_metadata.h"
-
-#include <fcntl.h>
-#include <sodium.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "fuzz_signers.h"
 
 #include "common/digest.h"
 #include "common/evidence.h"
-#include "common/files.h"
-#include "common/key.h"
 #include "common/tuf.h"
 
-#define SIGNER_COUNT 4
 #define MOST_DOCUMENTS 10
 
 static const char *const pinned_root =
@@ -37,129 +28,30 @@ static const char *const pinned_root =
 "\"roles\":{\"root\":{\"keyids\":[\"@0\"],\"threshold\":1},\"timestamp\":{\"keyids\":[\"@0\"],\"threshold\":1},"
 "\"snapshot\":{\"keyids\":[\"@0\"],\"threshold\":1},\"targets\":{\"keyids\":[\"@3\"],\"threshold\":1}}},\"by\":[0]}";
 
-static DepotKey *signers[SIGNER_COUNT];
-static char *pin;
 static char digests[MOST_DOCUMENTS][DEPOT_SHA256_HEX_BYTES];
 static int	digest_count;
 static int	directory = -1;
-static char directory_path[] = "/dev/shm/depot-fuzz-XXXXXX";
-
-extern int	LLVMFuzzerInitialize(int *argc, char ***argv);
-static char *sign(const json_t *file);
-static json_t *read_text(const char *data, size_t size);
-
-static void
-remove_directory(void)
-{
-	int			parent = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DepotError	error;
-
-	(void) depot_files_remove_tree(parent, directory_path + strlen("/dev/shm/"), &error);
-	(void) close(parent);
-}
 
 int
 LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	json_t	   *file;
-
-	FUZZ_REQUIRE(sodium_init() >= 0 && mkdtemp(directory_path) != NULL && atexit(remove_directory) == 0);
+	(void) argc;
+	(void) argv;
+	make_signers(pinned_root);
 	directory = open(directory_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	FUZZ_REQUIRE(directory >= 0);
-	for (int i = 0; i < SIGNER_COUNT; i++)
-	{
-		uint8_t		seed[DEPOT_KEY_SEED_BYTES];
-
-		memset(seed, i + 1, sizeof(seed));
-		signers[i] = depot_key_from_seed(seed, NULL);
-		FUZZ_REQUIRE(signers[i] != NULL);
-	}
-	file = read_text(pinned_root, strlen(pinned_root));
-	pin = sign(file);
-	FUZZ_REQUIRE(pin != NULL);
-	json_decref(file);
 	return 0;
 }
 
-/* What stands for two bytes of the input; NULL: themselves. */
+/* The Meaning of digests, keyids and public keys. */
 static const char *
-meaning(const char *data, size_t size, char hex[2 * DEPOT_KEY_PUBLIC_BYTES + 1])
+meaning(const char *data, size_t size, char hex[SIGNER_HEX_BYTES])
 {
 	const int	number = size < 2 ? -1 : data[1] - '0';
 
 	if (number >= 0 && number < digest_count && data[0] == '$')
 		return digests[number];
-	if (number < 0 || number >= SIGNER_COUNT || (data[0] != '@' && data[0] != '#'))
-		return NULL;
-	sodium_bin2hex(hex, 2 * DEPOT_KEY_PUBLIC_BYTES + 1, signers[number]->public_key, DEPOT_KEY_PUBLIC_BYTES);
-	return data[0] == '@' ? signers[number]->keyid : hex;
-}
-
-static json_t *
-read_text(const char *data, size_t size)
-{
-	DepotBuffer text;
-	json_t	   *value;
-
-	depot_buffer_init(&text);
-	FUZZ_REQUIRE(depot_buffer_append_string(&text, ""));
-	for (size_t i = 0; i < size; i++)
-	{
-		char		hex[2 * DEPOT_KEY_PUBLIC_BYTES + 1];
-		const char *meant = meaning(data + i, size - i, hex);
-
-		if (meant == NULL)
-			depot_buffer_append(&text, &data[i], 1);
-		else
-		{
-			depot_buffer_append_string(&text, meant);
-			i++;
-		}
-	}
-	value = depot_json_parse(text.data, text.length_bytes, DEPOT_ERROR_METADATA_FORMAT, "text", NULL);
-	depot_buffer_free(&text);
-	return value;
-}
-
-/* Returns the text of a document with the signatures of those in "by", malloc'd; NULL when it has none. */
-static char *
-sign(const json_t *file)
-{
-	json_t	   *signatures = json_array();
-	json_t	   *envelope = json_pack("{s:O?, s:o}", "signed", json_object_get(file, "signed"),
-									 "signatures", signatures);
-	const json_t *by;
-	size_t		index;
-	DepotBuffer message;
-	char	   *text = NULL;
-
-	if (json_is_string(file))
-	{
-		json_decref(envelope);
-		return strdup(json_string_value(file));
-	}
-	depot_buffer_init(&message);
-	if (json_object_get(file, "signed") != NULL &&
-		depot_json_canonical(json_object_get(file, "signed"), &message, DEPOT_ERROR_METADATA_FORMAT, NULL))
-	{
-		json_array_foreach(json_object_get(file, "by"), index, by)
-		{
-			json_int_t	signer = json_integer_value(by);
-			uint8_t		signature[DEPOT_KEY_SIGNATURE_BYTES];
-			char		hex[2 * DEPOT_KEY_SIGNATURE_BYTES + 1];
-
-			if (signer < 0 || signer >= SIGNER_COUNT)
-				continue;
-			FUZZ_REQUIRE(depot_key_sign(signers[signer], message.data, message.length_bytes, signature, NULL));
-			sodium_bin2hex(hex, sizeof(hex), signature, sizeof(signature));
-			FUZZ_REQUIRE(json_array_append_new(signatures, json_pack("{s:s, s:s}", "keyid", signers[signer]->keyid,
-																	 "sig", hex)) == 0);
-		}
-		text = json_dumps(envelope, JSON_COMPACT);
-	}
-	depot_buffer_free(&message);
-	json_decref(envelope);
-	return text;
+	return signer_meaning(data, size, hex);
 }
 
 /* Writes the documents under the names of their digests. */
@@ -253,10 +145,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	/* the documents first: their digests may stand in the list */
 	digest_count = 0;
-	input = read_text((const char *) data, size);
+	input = read_text((const char *) data, size, meaning);
 	write_documents(json_object_get(input, "documents"));
 	json_decref(input);
-	input = read_text((const char *) data, size);
+	input = read_text((const char *) data, size, meaning);
 	dump = json_dumps(json_object_get(input, "list"), JSON_COMPACT);
 	json_decref(input);
 	if (dump == NULL)

@@ -74,7 +74,7 @@ run_step(int directory, json_t *step, bool only_if_changed)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	json_t	   *input = read_text(data, size);
+	json_t	   *input = read_text((const char *) data, size, signer_meaning);
 	json_t	   *step;
 	size_t		index;
 	int			parent;
