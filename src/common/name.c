@@ -38,16 +38,38 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+static bool
+is_letter_or_digit(char c)
+{
+	return is_lower(c) || is_upper(c) || is_digit(c);
+}
+
+/* Tells whether each of these bytes is a letter, a digit or one of extra. */
+static bool
+has_only(const char *text, size_t length, const char *extra)
+{
+	for (size_t i = 0; i < length; i++)
+		if (!is_letter_or_digit(text[i]) && strchr(extra, text[i]) == NULL)
+			return false;
+	return true;
+}
+
+/* Returns the length of a name or version, 0 when it has none that is allowed. */
+static size_t
+allowed_length(const char *name)
+{
+	const size_t length = name == NULL ? 0 : strnlen(name, DEPOT_NAME_MAX_BYTES + 1);
+
+	return length <= DEPOT_NAME_MAX_BYTES ? length : 0;
+}
+
 /* What all names of things that PostgreSQL knows have in common; extra lists further characters. */
 static bool
 is_name(const char *name, bool upper_allowed, const char *extra)
 {
-	size_t		length;
+	const size_t length = allowed_length(name);
 
-	if (name == NULL)
-		return false;
-	length = strnlen(name, DEPOT_NAME_MAX_BYTES + 1);
-	if (length == 0 || length > DEPOT_NAME_MAX_BYTES)
+	if (length == 0)
 		return false;
 	for (size_t i = 0; i < length; i++)
 	{
@@ -83,23 +105,10 @@ depot_name_is_module(const char *name)
 bool
 depot_name_is_version(const char *version)
 {
-	size_t		length;
+	const size_t length = allowed_length(version);
 
-	if (version == NULL)
-		return false;
-	length = strnlen(version, DEPOT_NAME_MAX_BYTES + 1);
-	if (length == 0 || length > DEPOT_NAME_MAX_BYTES)
-		return false;
-	for (size_t i = 0; i < length; i++)
-	{
-		char		c = version[i];
-
-		if (!is_lower(c) && !is_upper(c) && !is_digit(c) && strchr(".+~:_-", c) == NULL)
-			return false;
-		if (i > 0 && c == '-' && version[i - 1] == '-')
-			return false;
-	}
-	return version[0] != '-' && version[length - 1] != '-';
+	return length > 0 && has_only(version, length, ".+~:_-") && version[0] != '-' && version[length - 1] != '-' &&
+		strstr(version, "--") == NULL;
 }
 
 bool
@@ -129,21 +138,9 @@ depot_name_is_delegated_role(const char *name)
 bool
 depot_name_is_node(const char *name)
 {
-	size_t		length;
+	const size_t length = allowed_length(name);
 
-	if (name == NULL)
-		return false;
-	length = strnlen(name, DEPOT_NAME_MAX_BYTES + 1);
-	if (length == 0 || length > DEPOT_NAME_MAX_BYTES)
-		return false;
-	for (size_t i = 0; i < length; i++)
-	{
-		char		c = name[i];
-
-		if (!is_lower(c) && !is_upper(c) && !is_digit(c) && (i == 0 || strchr("_.:/-", c) == NULL))
-			return false;
-	}
-	return true;
+	return length > 0 && has_only(name, length, "_.:/-") && is_letter_or_digit(name[0]);
 }
 
 /* One part of a path, not NUL-terminated. */
@@ -154,14 +151,7 @@ is_path_part(const char *part, size_t length)
 		return false;
 	if (part[0] == '.' && (length == 1 || (length == 2 && part[1] == '.')))
 		return false;
-	for (size_t i = 0; i < length; i++)
-	{
-		char		c = part[i];
-
-		if (!is_lower(c) && !is_upper(c) && !is_digit(c) && strchr("._+-", c) == NULL)
-			return false;
-	}
-	return true;
+	return has_only(part, length, "._+-");
 }
 
 bool
