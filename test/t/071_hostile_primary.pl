@@ -2,7 +2,7 @@
 #
 # An attacker has a repository, keys and packages of his own.  What his server recorded, all of it consistent, is
 # planted into the primary's tables in various ways.  Each time the standby serves no byte of it, before and after a
-# restart, says why, and goes on with other packages.
+# restart, says why, also to an honest operator of the primary, and goes on with other packages.
 
 use strict;
 use warnings;
@@ -60,7 +60,9 @@ $attacker->stop;
 
 # ---- the cluster ----
 
-my ($primary, $standby) = depot_cluster();
+my $primary = new_primary('primary', conf => "depot.report_interval = 1\n");
+$primary->safe_psql('postgres', "CREATE ROLE report_standby LOGIN; SELECT add_extension_node('standby', 'report_standby')");
+my $standby = create_standby('standby', $primary, conf => "depot.report_conninfo = 'host=" . $primary->host . ' port=' . $primary->port . " user=report_standby'\n");
 my $root_sha256 = sha256_hex(file_contents(depot_repository()->{root}));
 my $depot = $standby->data_dir . '/pg_depot';
 my $is_extra = 0;
@@ -103,6 +105,19 @@ sub missing
 	return { map { $_->{package} => $_->{reason} // '' } @{ $report->{missing} // [] } };
 }
 
+# Tests what depot.nodes on the primary shows of the standby: its state, what is missing and the error.
+sub reports
+{
+	my ($expected, $label) = @_;
+	my $answer;
+	my $is_so = wait_until(
+		sub {
+			$answer = $primary->safe_psql('postgres', "SELECT state, missing, error FROM depot.nodes WHERE name = 'standby'");
+			$answer =~ $expected;
+		});
+	return ok($is_so, "$label: depot.nodes on the primary says so") || diag("$answer is not like $expected");
+}
+
 sub has_marker
 {
 	return system('grep', '-rqs', $marker, $depot) == 0;
@@ -128,6 +143,7 @@ sub refused_ok
 	{
 		my $said = wait_until(sub { (missing()->{$package} // '') =~ $reason }, 90);
 		ok($said, "$label: refused $when a restart") || diag(JSON::PP->new->encode(missing()) . substr(log_of($standby), -4000));
+		reports(qr/^failed\|[^|]*\b$package \S+: [^|]*$reason/, "$label: $when a restart");
 		ok(!has_marker(), "$label: no byte of it is there");
 		if ($when eq 'before')
 		{
@@ -146,6 +162,7 @@ sub nothing_missing_ok
 	replayed($standby, $primary);
 	ok(wait_until(sub { !%{ missing() } && -e "$depot/var/applied.json" }, 90), "$label: nothing is missing any more")
 	  || diag(JSON::PP->new->encode(missing()));
+	reports(qr/^ok\|\|$/, "$label: nothing is missing any more");
 	return;
 }
 
@@ -293,6 +310,7 @@ foreach my $when ('before', 'after')
 	my $asked = 'SELECT reason FROM extension_files_ready()';
 	ok(wait_until(sub { $standby->safe_psql('postgres', $asked) =~ $reason }, 90), "a view in the place of a table: refused $when a restart")
 	  || diag($standby->safe_psql('postgres', $asked));
+	reports(qr/^failed\|.*\|55000: $reason/, "a view in the place of a table: $when a restart");
 	$standby->restart if $when eq 'before';
 }
 ok(!-e "$work/run-by-standby", 'a view in the place of a table: nothing ran on the standby');
