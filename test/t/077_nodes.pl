@@ -195,18 +195,37 @@ is_error($primary, 'postgres', 'SET SESSION AUTHORIZATION report_gamma; ' . repo
 query("SELECT add_extension_node('gamma', 'report_gamma')");
 shows('gamma|ok', 'added again');
 
+# ---- a standby of a standby ----
+
+query("CREATE ROLE report_delta LOGIN; SELECT add_extension_node('delta', 'report_delta')");
+replayed($beta, $primary);
+my $delta = create_standby('delta', $beta, conf => "depot.report_conninfo = '" . conninfo('report_delta', $primary, $beta) . "'\n");
+shows('delta|ok|standby|0', 'it reports to the primary, not to what it replays from', columns => [qw(role behind)]);
+is(query("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'delta'"), 0, 'to which it has no other connection');
+install($primary, 'depot_demo', '1.0');
+shows('delta|ok|' . generation($primary), 'it reports what it has applied', columns => ['applied_generation']);
+$beta->stop;
+shows('beta|unknown', 'the one between is down');
+install($primary, 'depot_wide');
+shows('delta|behind|1', 'its standby goes on reporting, and is behind', columns => ['behind']);
+$beta->start;
+shows('delta|ok|0', 'the one between is back', columns => ['behind']);
+
 # ---- another primary ----
 
-replayed($_, $primary) foreach $beta, $gamma;
+replayed($beta, $primary);
+replayed($gamma, $primary);
+replayed($delta, $beta);
 $primary->stop;
 $beta->promote;
+shows('delta|ok|standby', 'its own standby reports to it', on => $beta, columns => ['role']);
 $gamma->append_conf('postgresql.conf', "primary_conninfo = '" . $beta->connstr . " application_name=gamma'");
 $gamma->reload;
 shows('gamma|ok|standby', 'the other standby follows the new primary', on => $beta, columns => ['role']);
-is(query('SELECT name, role, state FROM depot.nodes ORDER BY 1', $beta), "alpha|standby|unknown\nbeta|primary|ok\ngamma|standby|ok", 'which knows itself and that the old one is not there');
+is(query('SELECT name, role, state FROM depot.nodes ORDER BY 1', $beta), "alpha|standby|unknown\nbeta|primary|ok\ndelta|standby|ok\ngamma|standby|ok", 'which knows itself and that the old one is not there');
 ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta) eq '0' }), 'and does not report itself');
 install($beta, 'rational');
-shows('gamma|ok|' . generation($beta), 'an installation on the new primary', on => $beta, columns => ['applied_generation']);
+shows("$_|ok|" . generation($beta), "an installation on the new primary reaches $_", on => $beta, columns => ['applied_generation']) foreach qw(gamma delta);
 
 # ---- settings ----
 
@@ -217,5 +236,5 @@ foreach my $case ([ 'report_conninfo', 'host=x password=secret' ], [ 'report_con
 	is_error($beta, 'postgres', "ALTER SYSTEM SET depot.$setting = '$value'", '22023', qr/depot\.$setting/, "depot.$setting = '$value'");
 }
 
-$_->stop foreach $gamma, $beta;
+$_->stop foreach $delta, $gamma, $beta;
 done_testing();
