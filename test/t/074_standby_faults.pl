@@ -208,7 +208,9 @@ ok(-e (glob($standby->data_dir . '/pg_depot/usr/share/postgresql/*/extension/sem
 $primary->safe_psql('template1', 'CREATE DATABASE postgres');
 $primary->safe_psql('postgres', 'CREATE EXTENSION pg_depot');
 wait_for_leader($primary);
-add_repository($primary, depot_repository()->{directory});
+my $repository = "$ENV{DEPOT_TEST_WORK}/repository";
+run_ok('cp', '-a', depot_repository()->{directory}, $repository);
+add_repository($primary, $repository);
 install($primary, $_) foreach qw(semver ip4r depot_demo rational);
 follows($standby, $primary, 'a home database created anew');
 
@@ -217,13 +219,42 @@ follows($standby, $primary, 'a home database created anew');
 my $blind = create_standby('blind', $primary, conf => "hot_standby = off\n", start => 0);
 $blind->start;
 ok($blind->wait_for_log(qr/LOG:  pg_depot can apply nothing on this server before its promotion, since "hot_standby" is off/), 'hot_standby = off: the log says so');
-install($primary, 'hll');
+install($primary, 'pgtap');
 my $position = $primary->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
 ok($primary->poll_query_until('postgres', "SELECT replay_lsn >= '$position' FROM pg_stat_replication WHERE application_name = 'blind'"), 'it replays');
-ok(!glob($blind->data_dir . '/pg_depot/usr/share/postgresql/*/extension/hll.control'), 'and applies nothing');
+ok(!glob($blind->data_dir . '/pg_depot/usr/share/postgresql/*/extension/pgtap.control'), 'and applies nothing');
 $blind->promote;
-is($blind->safe_psql('postgres', "SELECT action FROM install_extension('hll')"), 'keep', 'the first request after the promotion finds the files');
+is($blind->safe_psql('postgres', "SELECT action FROM install_extension('pgtap')"), 'keep', 'the first request after the promotion finds the files');
 is(DepotTest::oracle_is_ok($blind, 30), '', 'which equal the rows');
 
-$_->stop foreach $blind, $standby, $primary;
+$blind->stop;
+
+# ---- the primary and the repository are lost before it has finished ----
+
+follows($standby, $primary, 'before the primary is lost');
+$pid = leader();
+sets($standby, 'depot.hold', 'on');
+ok($standby->poll_query_until('postgres', 'SHOW depot.hold', 'on'), 'a standby that has not begun');
+install($primary, 'hll');
+$primary->safe_psql('postgres', "CREATE EXTENSION hll; SELECT update_extension('depot_demo', '1.0')");
+uninstall($primary, 'ip4r');
+replayed($standby, $primary);
+$primary->stop('immediate');
+rename $repository, "$repository.away" or die "rename: $!";
+isnt(DepotTest::oracle_is_ok($standby, 0), '', 'has nothing of it when the primary is lost, and the repository');
+is_error($standby, 'postgres', 'SELECT hll_cardinality(hll_empty())', '58P01', qr/hll/, 'as a query tells');
+sets($standby, 'depot.hold', 'off');
+is(DepotTest::oracle_is_ok($standby, 60), '', 'it finishes from what was replayed: files equal rows');
+is($standby->safe_psql('postgres', 'SELECT hll_cardinality(hll_empty())'), '0', 'and the query works');
+is(leader(), $pid, 'the leader lives');
+
+$standby->promote;
+is($standby->safe_psql('postgres', 'CREATE TABLE counted AS SELECT hll_add(hll_empty(), hll_hash_integer(1)) AS h; SELECT hll_cardinality(h) FROM counted'),
+	'1', 'it is promoted, and hll works');
+is_error($standby, 'postgres', "SELECT install_extension('depot_wide')", '08001', qr/^could not fetch/, 'what was not replayed needs the repository');
+oracle_ok($standby, 'a new primary without a repository');
+rename "$repository.away", $repository or die "rename: $!";
+is(install($standby, 'depot_wide'), 'install', 'which is back: the new primary installs');
+oracle_ok($standby, 'a new primary');
+$standby->stop;
 done_testing();
