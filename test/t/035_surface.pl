@@ -117,7 +117,8 @@ foreach my $view (sort keys %views)
 		is(query("BEGIN READ ONLY; $statement; COMMIT", $name), $answer, "$where: $view in a read-only transaction");
 	}
 	my $rows = "SELECT coalesce(json_agg(v ORDER BY v::text), '[]') FROM (SELECT * FROM $view) v" . ($view eq 'depot.health' ? " WHERE check_name !~ 'free'" : '');
-	is(query($rows, 'app'), query($rows), "$view: the same rows with all their columns");
+	my ($there, $here) = map { query($rows, $_) =~ s/"last_seen":"[^"]+"/"last_seen":"now"/gr } 'app', 'postgres';
+	is($there, $here, "$view: the same rows with all their columns");
 
 	# Usual rows fit a window; so does what \d shows of the columns.  What is wider is read by \x.
 	next if $view =~ /activity|desired|nodes|repositories/;
