@@ -83,15 +83,15 @@ CREATE FUNCTION pg_catalog.apply_extension_lock(lock jsonb, prune boolean DEFAUL
 COMMENT ON FUNCTION pg_catalog.apply_extension_lock(jsonb, boolean, boolean) IS
     'brings the server to exactly what a lock names, all of it or nothing; prune removes what it does not name';
 
-CREATE FUNCTION pg_catalog.extension_files_ready(OUT ready boolean, OUT reason text, OUT missing text[])
+CREATE FUNCTION pg_catalog.extension_files_ready(OUT ready boolean, OUT reason text, OUT missing text[], OUT what_to_do text)
     RETURNS record LANGUAGE sql VOLATILE PARALLEL RESTRICTED
     AS $$
     SELECT r.ready, r.reason, ARRAY(SELECT pg_catalog.json_extract_path_text(m, 'package')
-                                    FROM pg_catalog.json_array_elements(r.missing::pg_catalog.json) m)
+                                    FROM pg_catalog.json_array_elements(r.missing::pg_catalog.json) m), r.what_to_do
     FROM depot.local_files_ready(depot.current_generation()) r
     $$;
 COMMENT ON FUNCTION pg_catalog.extension_files_ready() IS
-    'whether this server has the files that its rows ask for, on a standby the rows replayed so far';
+    'whether this server has the files that its rows ask for, on a standby the rows replayed so far; if not, why, and what to do';
 
 CREATE FUNCTION pg_catalog.add_extension_node(node text, role text)
     RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT

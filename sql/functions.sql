@@ -23,7 +23,8 @@ CREATE FUNCTION depot.local_conflicts(OUT package text, OUT kind text, OUT path 
     AS 'MODULE_PATHNAME', 'depot_local_conflicts';
 COMMENT ON FUNCTION depot.local_conflicts() IS 'what both a served package and the server installation have';
 
-CREATE FUNCTION depot.local_files_ready(generation bigint, OUT ready boolean, OUT reason text, OUT missing text)
+CREATE FUNCTION depot.local_files_ready(generation bigint, OUT ready boolean, OUT reason text, OUT missing text,
+    OUT what_to_do text)
     RETURNS record LANGUAGE c VOLATILE PARALLEL SAFE CALLED ON NULL INPUT
     AS 'MODULE_PATHNAME', 'depot_local_files_ready';
 COMMENT ON FUNCTION depot.local_files_ready(bigint) IS

@@ -196,8 +196,10 @@ CREATE VIEW depot.health AS
            CASE WHEN count(*) FILTER (WHERE state = 'pending') > 0 THEN 'critical' ELSE 'ok' END,
            coalesce('not served here: ' || string_agg(package, ', ' ORDER BY package) FILTER (WHERE state = 'pending'),
                     count(*) FILTER (WHERE state = 'active') || ' active'),
-           CASE WHEN count(*) FILTER (WHERE state = 'pending') > 0 THEN
-                    'see the server''s log; SELECT * FROM verify_extension_files(repair => true)'
+           CASE
+               WHEN count(*) FILTER (WHERE state = 'pending') = 0 THEN NULL
+               WHEN pg_is_in_recovery() THEN 'SELECT missing FROM depot.nodes; it is tried again after a pause'
+               ELSE 'see the server''s log; SELECT * FROM verify_extension_files(repair => true)'
            END
     FROM depot.installed_packages
     UNION ALL

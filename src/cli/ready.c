@@ -46,6 +46,7 @@ typedef struct Readiness
 	json_t	   *missing;		/* as the leader wrote it */
 	int			package_count;
 	char		reason[DEPOT_ERROR_MESSAGE_BYTES];	/* when it is not ready */
+	const char *what_to_do;
 } Readiness;
 
 static void
@@ -55,7 +56,8 @@ print_help(void)
 		 "\n"
 		 "Tells whether the server with this data directory has the files of all packages\n"
 		 "that its rows ask for, from files alone: no connection is made.  Exit code 0 when\n"
-		 "it has, 1 with the reason when it has not, or when that cannot be told.\n"
+		 "it has, 1 with the reason and what to do when it has not, or when that cannot be\n"
+		 "told.\n"
 		 "\n"
 		 "  --datadir DIR    data directory of the server; default: $PGDATA\n"
 		 "  --directory DIR  depot.directory where it is set; default: pg_depot\n"
@@ -85,6 +87,27 @@ server_started_at(int datadir_fd)
 	return started_at;
 }
 
+/* Notes why the server is not ready.  error: what the leader met, NULL or "" if nothing. */
+static void
+explain(Readiness *out, const char *error)
+{
+	size_t		missing_count = json_array_size(out->missing);
+
+	out->what_to_do = "see the server's log; it is tried again after a pause";
+	if (missing_count > 0)
+		snprintf(out->reason, sizeof(out->reason), "%zu %s lacking", missing_count,
+				 missing_count == 1 ? "package is" : "packages are");
+	else if (error != NULL && error[0] != '\0')
+		depot_name_printable(error, out->reason, sizeof(out->reason));
+	else
+	{
+		snprintf(out->reason, sizeof(out->reason),
+				 "generation %" PRId64 " of the rows is not applied yet, but %" PRId64, out->seen_generation,
+				 out->applied_generation);
+		out->what_to_do = "see the server's log, if this lasts";
+	}
+}
+
 /* Reads what the leader has written. */
 static bool
 read_applied(int depot_fd, int64_t started_at, Readiness *out, DepotError *error)
@@ -93,6 +116,7 @@ read_applied(int depot_fd, int64_t started_at, Readiness *out, DepotError *error
 	DepotBuffer text;
 	json_t	   *document = NULL;
 	json_t	   *missing;
+	const char *met = NULL;
 	const char *incarnation;
 	int64_t		format;
 	bool		ok;
@@ -106,7 +130,8 @@ read_applied(int depot_fd, int64_t started_at, Readiness *out, DepotError *error
 		depot_json_get_integer(document, "generation_applied", true, INT64_MIN, &out->applied_generation, code,
 							   error) &&
 		depot_json_get_bool(document, "ready", true, &out->ready, code, error) &&
-		depot_json_get_array(document, "missing", true, &missing, code, error);
+		depot_json_get_array(document, "missing", true, &missing, code, error) &&
+		depot_json_get_string(document, "error", false, &met, code, error);
 	if (ok)
 	{
 		out->missing = json_incref(missing);
@@ -115,11 +140,14 @@ read_applied(int depot_fd, int64_t started_at, Readiness *out, DepotError *error
 		{
 			out->ready = false;
 			snprintf(out->reason, sizeof(out->reason), "the server has been started, and has not looked yet");
+			out->what_to_do = "see the server's log, if this lasts";
 		}
 		else if (!out->ready)
-			snprintf(out->reason, sizeof(out->reason), "%zu %s lacking", json_array_size(missing),
-					 json_array_size(missing) == 1 ? "package is" : "packages are");
+			explain(out, met);
 	}
+	else
+		depot_error_hint(error, "The server's leader writes it soon after each start; see the server's log if it "
+						 "does not.");
 	json_decref(document);
 	depot_buffer_free(&text);
 	return ok;
@@ -141,6 +169,8 @@ look_at_files(int depot_fd, Readiness *out, DepotError *error)
 			out->ready = false;
 			snprintf(out->reason, sizeof(out->reason), "files of package \"%s\" are missing or damaged",
 					 state.packages[i].package);
+			out->what_to_do = "restart the server, or on a primary SELECT * FROM verify_extension_files(repair => "
+				"true)";
 		}
 	depot_store_free_state(&state);
 	return true;
@@ -155,7 +185,11 @@ look(const char *datadir, const char *directory, Readiness *out, DepotError *err
 
 	if (datadir_fd < 0)
 	{
+		bool		is_denied = errno == EACCES;
+
 		depot_error_set_errno(error, errno, "could not open data directory \"%s\"", datadir);
+		if (is_denied)
+			depot_error_hint(error, "Run this as the server's user.");
 		return false;
 	}
 	depot_fd = openat(datadir_fd, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -184,6 +218,7 @@ member(const json_t *entry, const char *name, char *shown, size_t shown_bytes)
 	return depot_name_printable(text != NULL ? text : "", shown, shown_bytes);
 }
 
+/* The hint goes where errors go, so that the output has the reasons alone. */
 static void
 print_text(const Readiness *readiness)
 {
@@ -206,16 +241,19 @@ print_text(const Readiness *readiness)
 		printf("  %s %s: %s\n", member(entry, "package", package, sizeof(package)),
 			   member(entry, "version", version, sizeof(version)), member(entry, "reason", reason, sizeof(reason)));
 	}
+	fflush(stdout);
+	fprintf(stderr, "hint: %s\n", readiness->what_to_do);
 }
 
 static int
 print_json(const Readiness *readiness)
 {
-	json_t	   *document = json_pack("{s:b, s:I, s:I, s:s?, s:O}", "ready", readiness->ready,
+	json_t	   *document = json_pack("{s:b, s:I, s:I, s:s?, s:O, s:s?}", "ready", readiness->ready,
 									 "generation_seen", (json_int_t) readiness->seen_generation,
 									 "generation_applied", (json_int_t) readiness->applied_generation,
 									 "reason", readiness->ready ? NULL : readiness->reason,
-									 "missing", readiness->missing);
+									 "missing", readiness->missing,
+									 "what_to_do", readiness->ready ? NULL : readiness->what_to_do);
 	int			result = depot_cli_print_json(document);
 
 	json_decref(document);

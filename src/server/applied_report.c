@@ -5,8 +5,8 @@
  *
  * var/applied.json: format (1), incarnation (of the leader that wrote it: the server's start in
  * microseconds of PostgreSQL's epoch, a dash, the number of the leader since then), generation_seen,
- * generation_applied, ready (files equal the rows of generation_seen), missing.  It is
- * written when that changes, and removed where it cannot be written.
+ * generation_applied, ready (files equal the rows of generation_seen), missing, error (the last one, "" if there is
+ * none).  It is written when that changes, and removed where it cannot be written.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -148,9 +148,11 @@ write_file(const DepotAppliedReport *report)
 	initStringInfo(&text);
 	appendStringInfo(&text, "{\"format\":%d,\"incarnation\":\"" INT64_FORMAT "-" UINT64_FORMAT "\""
 					 ",\"generation_seen\":" INT64_FORMAT ",\"generation_applied\":" INT64_FORMAT
-					 ",\"ready\":%s,\"missing\":%s}\n",
+					 ",\"ready\":%s,\"missing\":%s,\"error\":",
 					 FILE_FORMAT, PgStartTime, incarnation, report->seen_generation, report->applied_generation,
 					 is_ready ? "true" : "false", report->missing);
+	depot_errors_append_json(&text, report->sqlstate[0] != '\0' ? report->error : "");
+	appendStringInfoString(&text, "}\n");
 	if (last_written == NULL || strcmp(last_written, text.data) != 0)
 	{
 		if (last_written != NULL)

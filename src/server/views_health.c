@@ -148,6 +148,7 @@ check_files(ReturnSetInfo *result, const DepotState *state)
 	else
 		add_check(result, "served files", "critical",
 				  psprintf("damaged in %d of %d package%s", damaged_count, state->package_count, plural),
+				  RecoveryInProgress() ? "restart the server, which brings them back" :
 				  "SELECT * FROM verify_extension_files(repair => true)");
 }
 

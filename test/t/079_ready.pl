@@ -13,7 +13,7 @@ use Test::More;
 
 my $program = DepotTest::depot_program();
 my ($primary, $standby) = depot_cluster(primary_conf => "log_statement = none\n");
-my $asked = 'SELECT ready, reason, missing FROM extension_files_ready()';
+my $asked = 'SELECT ready, reason, missing, what_to_do FROM extension_files_ready()';
 
 # Exit code and output of the program.
 sub probe
@@ -29,7 +29,7 @@ sub becomes_ready_ok
 	my ($node, $label) = @_;
 	my ($answer, @said);
 	ok( DepotTest::wait_until(
-			sub { ($answer = $node->safe_psql('postgres', $asked)) eq 't||{}' && (@said = probe($node))[0] == 0 }, 60),
+			sub { ($answer = $node->safe_psql('postgres', $asked)) eq 't||{}|' && (@said = probe($node))[0] == 0 }, 60),
 		"$label: ready, both ways") or diag($answer, @said);
 	return $said[1];
 }
@@ -39,7 +39,7 @@ becomes_ready_ok($standby, 'a standby');
 $primary->safe_psql('postgres', 'CREATE DATABASE app');
 $primary->safe_psql('app', 'CREATE EXTENSION pg_depot_client; CREATE ROLE nobody');
 replayed($standby, $primary);
-is($_->safe_psql('app', "SET ROLE nobody; $asked"), 't||{}', $_->name . ': anybody may ask in any database') foreach $primary, $standby;
+is($_->safe_psql('app', "SET ROLE nobody; $asked"), 't||{}|', $_->name . ': anybody may ask in any database') foreach $primary, $standby;
 
 # ---- files follow rows ----
 
@@ -53,7 +53,7 @@ kill 'STOP', $leader;
 install($primary, 'semver');
 my $generation = generation($primary);
 replayed($standby, $primary);
-like($standby->safe_psql('postgres', $asked), qr/^f\|generation $generation of the rows is not applied yet, but \d+\|\{\}$/,
+like($standby->safe_psql('postgres', $asked), qr/^f\|generation $generation of the rows is not applied yet, but \d+\|\{\}\|see the server's log, if this lasts$/,
 	'rows that were replayed and not applied are not ready');
 kill 'CONT', $leader;
 becomes_ready_ok($standby, 'when the leader goes on');
@@ -65,12 +65,14 @@ $primary->safe_psql('postgres', "INSERT INTO depot.installed (package, version, 
 	  . 'UPDATE depot.generation SET generation = generation + 1');
 replayed($standby, $primary);
 $standby->restart;
-ok(DepotTest::wait_until(sub { $standby->safe_psql('postgres', $asked) eq 'f|1 package is lacking|{lost}' }, 60), 'what lacks is named')
+ok(DepotTest::wait_until(sub { $standby->safe_psql('postgres', $asked) eq 'f|1 package is lacking|{lost}|SELECT missing FROM depot.nodes; it is tried again after a pause' }, 60),
+	'what lacks is named, and where to look')
   or diag($standby->safe_psql('postgres', $asked));
 my ($code, $said) = probe($standby);
 is($code, 1, 'the program exits with 1');
-like($said, qr/^not ready: 1 package is lacking\n  lost 1\.0: no build for \S+ is recorded$/, 'and says why');
-like((probe($standby, '--json'))[1], qr/"missing": \[\s+\{\s+"package": "lost".*"ready": false/s, 'in JSON, too');
+like($said, qr/^not ready: 1 package is lacking\n  lost 1\.0: no build for \S+ is recorded\nhint: see the server's log; it is tried again after a pause$/,
+	'and says why, and what to do');
+like((probe($standby, '--json'))[1], qr/"missing": \[\s+\{\s+"package": "lost".*"ready": false.*"what_to_do": "see the server's log; [^"]*"\s+\}$/s, 'in JSON, too');
 is((probe($standby, '-q'))[1], '', 'or nothing');
 $primary->safe_psql('postgres', "DELETE FROM depot.installed WHERE package = 'lost'; UPDATE depot.generation SET generation = generation + 1");
 replayed($standby, $primary);
@@ -81,9 +83,16 @@ becomes_ready_ok($standby, 'without it');
 
 my ($library) = glob("$installed/usr/lib/postgresql/15/lib/hll.so");
 rename($library, "$library.away") or die "rename: $!";
-is_deeply([ probe($standby) ], [ 1, "not ready: files of package \"hll\" are missing or damaged\n" ], 'a missing file is seen');
-rename("$library.away", $library) or die "rename: $!";
-is((probe($standby))[0], 0, 'and that it is there again');
+is_deeply(
+	[ probe($standby) ],
+	[ 1, "not ready: files of package \"hll\" are missing or damaged\n"
+		  . "hint: restart the server, or on a primary SELECT * FROM verify_extension_files(repair => true)\n" ],
+	'a missing file is seen');
+my $health = "SELECT value, what_to_do FROM depot.health WHERE check_name = 'served files'";
+is($standby->safe_psql('postgres', $health), 'damaged in 1 of 2 packages|restart the server, which brings them back', 'by depot.health, too');
+$standby->restart;
+becomes_ready_ok($standby, 'after what both say');
+unlink "$library.away";
 
 $standby->stop;
 is((probe($standby))[0], 0, 'a server that is down is ready if it was');
@@ -91,12 +100,17 @@ my $applied = file_contents("$installed/var/applied.json");
 DepotTest::write_file("$installed/var/applied.json", '{');
 ($code, $said) = probe($standby);
 is($code, 1, 'a file that is cut off');
-like($said, qr/^pg_depot: error: var\/applied\.json: /, 'is an error that names it');
+like($said, qr/^pg_depot: error: var\/applied\.json: .*\nhint: The server's leader writes it soon after each start/, 'is an error that names it');
+write_file("$installed/var/applied.json", $applied =~ s/"ready":true(.*)"error":""/"ready":false$1"error":"no\\nroom"/r);
+is((probe($standby))[1], "not ready: no?room\nhint: see the server's log; it is tried again after a pause\n", 'an error of the leader is the reason');
+write_file("$installed/var/applied.json", $applied =~ s/"generation_seen":\d+(.*)"ready":true/"generation_seen":999$1"ready":false/r =~ s/,"error":""//r);
+like((probe($standby))[1], qr/^not ready: generation 999 of the rows is not applied yet, but \d+\nhint: see the server's log, if this lasts$/,
+	'or how far it is, where an older library has written no error');
 write_file("$installed/var/applied.json", $applied =~ s/"incarnation":"\d+/"incarnation":"1/r);
 open(my $pid_file, '>', $standby->data_dir . '/postmaster.pid') or die $!;
 print $pid_file "1\n" . $standby->data_dir . "\n" . time . "\n";
 close($pid_file);
-is_deeply([ probe($standby) ], [ 1, "not ready: the server has been started, and has not looked yet\n" ],
+is_deeply([ probe($standby) ], [ 1, "not ready: the server has been started, and has not looked yet\nhint: see the server's log, if this lasts\n" ],
 	'what an earlier run has left does not count while the server runs');
 unlink $standby->data_dir . '/postmaster.pid';
 $standby->start;
