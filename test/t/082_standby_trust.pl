@@ -12,6 +12,7 @@ use DepotAttack;
 use DepotCluster;
 use DepotTest;
 use Digest::SHA qw(sha256_hex);
+use JSON::PP ();
 use Test::More;
 
 my $work = $ENV{DEPOT_TEST_WORK};
@@ -121,6 +122,109 @@ foreach my $with_files (0, 1)
 	$clone->stop;
 }
 
-$_->stop foreach @standbys, $primary;
+# ---- a third root that the second has not signed ----
+
+# An attacker has the online keys, and a root of his own, which has come to version 3.  What his server recorded
+# is planted into the rows.
+my @planted = qw(installed installed_build evidence payload);
+{
+	my $theirs = "$work/theirs";
+	make_keys("$work/stranger", map { "root$_" } 1 .. 3);
+	repo('init', $theirs, '--root-key', "$work/stranger/root1", map { ("--$_-key" => "$keys/$_") } qw(targets snapshot timestamp));
+	foreach my $next (2, 3)
+	{
+		my $last = $next - 1;
+		repo('rotate', $theirs, 'root', '--add', "$work/stranger/root$next.pub", '--remove', "$work/stranger/root$last.pub",
+			map { ('--key' => "$work/stranger/root$_") } $last, $next);
+	}
+	repo('add', $theirs, make_tree_package($work, 'depot_demo', '6.6'));
+	repo('publish', $theirs, @online);
+	my $attacker = new_primary('attacker', repository => 0);
+	add_repository($attacker, $theirs, root => "$theirs/metadata/1.root.json");
+	install($attacker, 'depot_demo');
+	$attacker->safe_psql('postgres', "COPY depot.$_ TO '$work/$_.rows'") foreach @planted;
+	$attacker->stop;
+}
+
+# Statements that change the rows as a hostile superuser would, in a transaction that a leader sees.
+sub change_rows
+{
+	my (@statements) = @_;
+	$primary->safe_psql('postgres', join("\n", 'BEGIN;', (map { "$_;" } @statements), <<'SQL'));
+UPDATE depot.generation SET generation = generation + 1;
+ALTER TABLE depot.generation SET (fillfactor = 90);
+ALTER TABLE depot.generation RESET (fillfactor);
+COMMIT
+SQL
+	return;
+}
+
+# What a server says is missing: reasons by package.
+sub missing
+{
+	my ($node) = @_;
+	my $text = eval { file_contents(depot_of($node) . '/var/applied.json') } // '{}';
+	my $report = eval { JSON::PP->new->decode($text) } // {};
+	return { map { $_->{package} => $_->{reason} // '' } @{ $report->{missing} // [] } };
+}
+
+# All standbys refuse a package for this reason, before and after a restart, and serve what they served.
+sub refused_everywhere_ok
+{
+	my ($package, $reason, $label) = @_;
+	foreach my $when ('before', 'after')
+	{
+		foreach my $standby (@standbys)
+		{
+			my $name = $standby->name;
+			ok(wait_until(sub { (missing($standby)->{$package} // '') =~ $reason }), "$label: $name refuses it $when a restart")
+			  || diag(JSON::PP->new->encode(missing($standby)) . substr(log_of($standby), -3000));
+			is(served_version($standby, 'depot_demo'), '1.1', "$label: $name serves what it served $when a restart");
+			next if $when eq 'after';
+			like(log_of($standby), qr/WARNING:  [^\n]*$reason/, "$label: the log of $name says why");
+			unlink depot_of($standby) . '/var/applied.json';
+			$standby->restart;
+		}
+	}
+	return;
+}
+
+$primary->safe_psql('postgres', "CREATE TABLE kept_$_ AS TABLE depot.$_") foreach @planted;
+change_rows(
+	(map { ("CREATE TEMP TABLE new_$_ (LIKE depot.$_)", "COPY new_$_ FROM '$work/$_.rows'") } @planted),
+	"UPDATE depot.installed SET version = '6.6' WHERE package = 'depot_demo'",
+	"DELETE FROM depot.installed_build WHERE package = 'depot_demo'",
+	'INSERT INTO depot.installed_build TABLE new_installed_build',
+	"INSERT INTO depot.evidence SELECT * FROM new_evidence WHERE role <> 'root' OR version = 3",
+	'INSERT INTO depot.payload TABLE new_payload');
+refused_everywhere_ok('depot_demo', qr/root metadata is not signed by enough trusted keys/, 'a third root by new keys alone');
+change_rows(map { ("DELETE FROM depot.$_", "INSERT INTO depot.$_ TABLE kept_$_") } @planted);
+cluster_ok('the rows are put right', $primary, @standbys);
+
+# ---- a promotion, and a third root that the second has signed ----
+
+my $third = unpack('H*', file_contents("$work/theirs/metadata/3.root.json"));
+change_rows("INSERT INTO depot.repository_metadata VALUES ('main', 'root', 3, '\\x$third')");
+replayed($_, $primary) foreach @standbys;
+$primary->stop;
+$pinned->append_conf('postgresql.conf', "depot.proxy = ''\n");
+$pinned->reload;
+$pinned->promote;
+wait_for_leader($pinned);
+repo('rotate', $repository, 'root', '--add', "$keys/root3.pub", '--remove', "$keys/root2.pub", with(qw(root2 root3)));
+publish_demo('1.2');
+like(
+	join("\n", psql_notices($pinned, 'postgres', $refresh)),
+	qr/WARNING:  repository "main": row of depot\.repository_metadata for role "root", version 3, counts for nothing: root metadata is not signed/,
+	'promoted: a refresh follows the true third root');
+is($pinned->safe_psql('postgres', "SELECT action || ' ' || version FROM update_extension('depot_demo')"), 'update 1.2',
+	'promoted: a package under the third root');
+oracle_ok($pinned, 'promoted');
+$seen->append_conf('postgresql.conf', "primary_conninfo = '" . $pinned->connstr . " application_name=seen'\n");
+$seen->reload;
+follows($seen, $pinned, 'the other standby: under the third root');
+is(served_version($seen, 'depot_demo'), '1.2', 'the other standby: the new version is there');
+
+$_->stop foreach @standbys;
 stop_web($web);
 done_testing();
