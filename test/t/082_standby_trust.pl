@@ -149,8 +149,10 @@ sub delegate_to_alice
 	return;
 }
 
+delegate_to_alice($repository, qw(pub_demo pub_alice pub_evil));
+publish_of_alice($repository, make_tree_package($work, 'pub_demo', '1.0'), make_tree_package($work, 'pub_evil', '1.0', package => 'pub_alice'));
+copy_repository($repository, "$work/granting");
 delegate_to_alice($repository, qw(pub_demo pub_alice));
-publish_of_alice($repository, make_tree_package($work, 'pub_demo', '1.0'));
 $primary->safe_psql('postgres', $refresh);
 install($primary, 'pub_demo');
 foreach my $standby (@standbys)
@@ -183,7 +185,13 @@ my @planted = qw(installed installed_build evidence payload);
 	my $attacker = new_primary('attacker', repository => 0);
 	add_repository($attacker, $theirs, root => "$theirs/metadata/1.root.json");
 	install($attacker, 'depot_demo');
-	$attacker->safe_psql('postgres', "COPY depot.$_ TO '$work/$_.rows'") foreach @planted;
+	$attacker->safe_psql('postgres', "COPY depot.$_ TO '$work/depot_demo.$_'") foreach @planted;
+
+	# While alice had the name pub_evil.
+	$attacker->safe_psql('postgres', "SELECT drop_extension_repository('main')");
+	add_repository($attacker, "$work/granting", root => $first_root);
+	install($attacker, 'pub_alice');
+	$attacker->safe_psql('postgres', "COPY depot.$_ TO '$work/pub_alice.$_'") foreach @planted;
 	$attacker->stop;
 }
 
@@ -230,9 +238,16 @@ sub refused_everywhere_ok
 	return;
 }
 
+# What the attacker's server recorded when it had this package, as tables new_<table>.
+sub recorded
+{
+	my ($package) = @_;
+	return map { ("CREATE TEMP TABLE new_$_ (LIKE depot.$_)", "COPY new_$_ FROM '$work/$package.$_'") } @planted;
+}
+
 $primary->safe_psql('postgres', "CREATE TABLE kept_$_ AS TABLE depot.$_") foreach @planted;
 change_rows(
-	(map { ("CREATE TEMP TABLE new_$_ (LIKE depot.$_)", "COPY new_$_ FROM '$work/$_.rows'") } @planted),
+	recorded('depot_demo'),
 	"UPDATE depot.installed SET version = '6.6' WHERE package = 'depot_demo'",
 	"DELETE FROM depot.installed_build WHERE package = 'depot_demo'",
 	'INSERT INTO depot.installed_build TABLE new_installed_build',
@@ -241,6 +256,35 @@ change_rows(
 refused_everywhere_ok('depot_demo', qr/root metadata is not signed by enough trusted keys/, 'a third root by new keys alone');
 change_rows(map { ("DELETE FROM depot.$_", "INSERT INTO depot.$_ TABLE kept_$_") } @planted);
 equal_ok($_, $primary, 'the rows are put right') foreach $primary, @standbys;
+
+# ---- a name that a publisher was not given ----
+
+# The newest metadata of a role in the repository: version and path.
+sub newest
+{
+	my ($role) = @_;
+	my ($version) = sort { $b <=> $a } map { m{/(\d+)\.\Q$role\E\.json$} } glob("$repository/metadata/*.$role.json");
+	return ($version, "$repository/metadata/$version.$role.json");
+}
+
+my (@documents, @digests);
+foreach my $role ('targets', 'pub-alice')
+{
+	my ($version, $path) = newest($role);
+	push @digests, sha256_hex(file_contents($path));
+	push @documents, "INSERT INTO depot.evidence VALUES ('main', '$role', $version, '$digests[-1]', pg_read_binary_file('$path')) ON CONFLICT DO NOTHING";
+}
+change_rows(
+	recorded('pub_alice'),
+	@documents,
+	"INSERT INTO depot.installed SELECT * FROM new_installed WHERE package = 'pub_alice'",
+	"UPDATE new_installed_build SET evidence = ARRAY['$digests[0]', '$digests[1]']",
+	"INSERT INTO depot.installed_build SELECT * FROM new_installed_build WHERE package = 'pub_alice'",
+	'INSERT INTO depot.payload TABLE new_payload ON CONFLICT DO NOTHING');
+refused_everywhere_ok('pub_alice', qr/provides extension "pub_evil", which role "pub-alice" was not given/, 'a name that was not given');
+is(served_version($_, 'pub_evil'), 'none', 'a name that was not given: ' . $_->name . ' has no file of it') foreach @standbys;
+change_rows(map { ("DELETE FROM depot.$_", "INSERT INTO depot.$_ TABLE kept_$_") } @planted);
+equal_ok($_, $primary, 'without that name') foreach $primary, @standbys;
 
 # ---- a promotion, and a third root that the second has signed ----
 
