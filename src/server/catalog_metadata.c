@@ -53,7 +53,7 @@ depot_catalog_read_metadata(const char *repository, DepotMetadataRow *row)
 	bytea	   *content;
 
 	if (depot_catalog_execute(SPI_OK_SELECT,
-							  "SELECT content FROM depot.repository_metadata"
+							  "SELECT content::bytea FROM depot.repository_metadata"
 							  " WHERE repository = $1 AND role = $2 AND version = $3",
 							  lengthof(types), types, values, NULL) != 1)
 		return false;

@@ -153,7 +153,7 @@ depot_catalog_read_payload(const char *digest, int first_chunk, int limit, char 
 	Size		length;
 
 	count = depot_catalog_execute(SPI_OK_SELECT,
-								  "SELECT chunk::bigint, data FROM depot.payload"
+								  "SELECT chunk::bigint, data::bytea FROM depot.payload"
 								  " WHERE digest = decode($1, 'hex') AND chunk >= $2 AND chunk < $3 ORDER BY chunk",
 								  lengthof(types), types, values, NULL);
 	length = copy_chunks(count, first_chunk, bytes, capacity);

@@ -178,6 +178,26 @@ $primary->safe_psql('postgres', q(UPDATE depot.installed_build SET platform = (S
 sets($primary, 'depot.hold', 'off');
 follows($standby, $primary, 'the row is put right');
 
+# ---- a column of another type ----
+
+# Whoever has altered it on the primary must not have the leader here take a boolean for an address.
+$pid = leader();
+sets($standby, 'depot.hold', 'on');
+install($primary, 'hll');
+$primary->safe_psql('postgres', 'CREATE TABLE kept AS SELECT * FROM depot.payload; ALTER TABLE depot.payload ALTER data TYPE boolean USING true');
+replayed($standby, $primary);
+sets($standby, 'depot.hold', 'off');
+ok(DepotTest::wait_until(sub { applied_json() =~ /"package":"hll","version":"[^"]+","reason":"[^"]*cannot cast type boolean to bytea/ }, 30),
+	'payloads of another type: the package is named as missing')
+  or diag(applied_json());
+is(leader(), $pid, 'and the leader lives');
+$primary->safe_psql('postgres', q(BEGIN; DELETE FROM depot.payload; ALTER TABLE depot.payload ALTER data TYPE bytea USING '';
+	INSERT INTO depot.payload SELECT * FROM kept; DROP TABLE kept; ALTER TABLE depot.generation SET (fillfactor = 90); COMMIT;
+	ALTER TABLE depot.generation RESET (fillfactor)));
+follows($standby, $primary, 'payloads put right');
+uninstall($primary, 'hll');
+follows($standby, $primary, 'payloads put right, and removed again');
+
 # ---- the extension goes and comes ----
 
 $pid = leader();
