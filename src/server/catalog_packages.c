@@ -190,14 +190,15 @@ depot_catalog_read_lacking(DepotLackingRow **rows)
 								  lengthof(types), types, values, NULL);
 	*rows = depot_catalog_alloc(sizeof(DepotLackingRow) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
-		(*rows)[i] = (DepotLackingRow)
 	{
-		.package = depot_catalog_text(i, 1),
-			.version = depot_catalog_text(i, 2),
-			.repository = depot_catalog_text(i, 3),
-			.platform = depot_catalog_text(i, 4),
-			.role = depot_catalog_text(i, 5)
-	};
+		DepotLackingRow *row = &(*rows)[i];
+
+		row->package = depot_catalog_text(i, 1);
+		row->version = depot_catalog_text(i, 2);
+		row->repository = depot_catalog_text(i, 3);
+		row->platform = depot_catalog_text(i, 4);
+		row->role = depot_catalog_text(i, 5);
+	}
 	return (int) count;
 }
 

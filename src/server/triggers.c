@@ -47,6 +47,16 @@ warn_once(Relation table)
 			 errhint(HINT)));
 }
 
+/* Raises an error when the function of this name was not called as a trigger. */
+static void
+require_trigger(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("depot.%s() must be called as a trigger", name)));
+}
+
 /*
  * Leaves a row that a logical replication worker brings as it is here, or absent; refuses its TRUNCATE, which no
  * trigger can leave out.  Whatever else writes goes on.
@@ -56,10 +66,7 @@ depot_refuse_replicated(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("depot.refuse_replicated() must be called as a trigger")));
+	require_trigger(fcinfo, "refuse_replicated");
 	if (IsLogicalWorker() && TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -95,10 +102,7 @@ depot_note_restored(PG_FUNCTION_ARGS)
 {
 	static bool is_registered = false;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("depot.note_restored() must be called as a trigger")));
+	require_trigger(fcinfo, "note_restored");
 	if (ActivePortal == NULL || ActivePortal->commandTag != CMDTAG_COPY || IsLogicalWorker() ||
 		!depot_shmem_is_attached())
 		return PointerGetDatum(NULL);
