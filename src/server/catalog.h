@@ -159,6 +159,9 @@ extern bool depot_catalog_record_other_build(const DepotAvailableRow *row, const
  */
 #define DEPOT_PAYLOAD_CHUNK_BYTES INT64CONST(8000)
 
+/* How many pieces so many bytes make. */
+#define DEPOT_PAYLOAD_CHUNKS(bytes) (((int64) (bytes) + DEPOT_PAYLOAD_CHUNK_BYTES - 1) / DEPOT_PAYLOAD_CHUNK_BYTES)
+
 extern int64 depot_catalog_count_payload(const char *digest);
 extern void depot_catalog_add_payload(const char *digest, int first_chunk, const char *bytes, Size length);
 extern Size depot_catalog_read_payload(const char *digest, int first_chunk, int limit, char *bytes,

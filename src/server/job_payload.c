@@ -47,6 +47,7 @@ static void supply_next(DepotJob *job);
 static void store(DepotJob *job);
 static void note_stored(DepotJob *job);
 static void note_failure(DepotJob *job, const DepotReport *report);
+static void go_on(DepotJob *job);
 static void announce(DepotJob *job);
 
 void
@@ -107,8 +108,7 @@ static bool
 is_lacking(const DepotInstalledRow *row)
 {
 	return !row->is_removed && row->has_build &&
-		depot_catalog_count_payload(row->digest) !=
-		(row->size_bytes + DEPOT_PAYLOAD_CHUNK_BYTES - 1) / DEPOT_PAYLOAD_CHUNK_BYTES;
+		depot_catalog_count_payload(row->digest) != DEPOT_PAYLOAD_CHUNKS(row->size_bytes);
 }
 
 static void
@@ -192,6 +192,13 @@ note_stored(DepotJob *job)
 	ereport(LOG,
 			(errmsg("pg_depot: stored package \"%s\" %s in depot.payload", row->package, row->version)));
 	state->is_stored = true;
+	go_on(job);
+}
+
+/* Comes back from the loop, where nothing of the package before is held any more. */
+static void
+go_on(DepotJob *job)
+{
 	depot_job_let_go(job);
 	job->on_message = NULL;
 	job->on_wake = supply_next;
@@ -221,8 +228,5 @@ note_failure(DepotJob *job, const DepotReport *report)
 			 errmsg("package \"%s\" %s could not be stored in depot.payload", row->package, row->version),
 			 errdetail("%s", report->message),
 			 errhint("A standby that lacks it asks repository \"%s\" itself.", row->repository)));
-	depot_job_let_go(job);
-	job->on_message = NULL;
-	job->on_wake = supply_next;
-	SetLatch(MyLatch);
+	go_on(job);
 }

@@ -6,7 +6,7 @@
  * One batch at a time, each in a transaction of its own, between which the leader does
  * what else there is to do.  The file is read or written outside the transaction.  What is written
  * is not waited for: the commit of the rows that name it, which comes after it in the WAL, is.
- * What is read is believed nothing: a check agent compares it like a package from anywhere else.
+ * Nothing of what is read is trusted: a check agent verifies it like a package from anywhere else.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -112,14 +112,13 @@ static void
 clear_place(DepotJob *job)
 {
 	Payload    *payload = job->payload;
-	int64		chunk_count = (payload->size_bytes + DEPOT_PAYLOAD_CHUNK_BYTES - 1) / DEPOT_PAYLOAD_CHUNK_BYTES;
 	int64		found;
 	int			removed = 0;
 
 	depot_catalog_begin();
 	depot_job_check_exists();
 	found = depot_catalog_count_payload(payload->digest);
-	if (found > 0 && (payload->is_damaged || found != chunk_count))
+	if (found > 0 && (payload->is_damaged || found != DEPOT_PAYLOAD_CHUNKS(payload->size_bytes)))
 		removed = depot_catalog_remove_payload(payload->digest, BATCH_CHUNKS);
 	depot_catalog_commit_unflushed();
 	if (removed > 0)
@@ -216,8 +215,7 @@ load_batch(DepotJob *job)
 	depot_catalog_begin();
 	depot_job_check_exists();
 	length = depot_catalog_read_payload(payload->digest, (int) (payload->done_bytes / DEPOT_PAYLOAD_CHUNK_BYTES),
-										(int) ((wanted + DEPOT_PAYLOAD_CHUNK_BYTES - 1) / DEPOT_PAYLOAD_CHUNK_BYTES),
-										payload->batch, wanted);
+										(int) DEPOT_PAYLOAD_CHUNKS(wanted), payload->batch, wanted);
 	depot_catalog_commit();
 	append_file(payload, length);
 	payload->done_bytes += (int64) length;
