@@ -29,8 +29,6 @@
 #include "common/store.h"
 
 #define COMMAND "ready"
-#define APPLIED_FILE "var/applied.json"
-#define APPLIED_FORMAT 1
 #define APPLIED_MAX_BYTES 65536
 #define PID_FILE "postmaster.pid"
 #define PID_FILE_MAX_BYTES 8192
@@ -122,9 +120,9 @@ read_applied(int depot_fd, int64_t started_at, Readiness *out, DepotError *error
 	bool		ok;
 
 	depot_buffer_init(&text);
-	ok = depot_files_read(depot_fd, APPLIED_FILE, APPLIED_MAX_BYTES, &text, error) &&
-		(document = depot_json_parse(text.data, text.length_bytes, code, APPLIED_FILE, error)) != NULL &&
-		depot_json_get_integer(document, "format", true, APPLIED_FORMAT, &format, code, error) &&
+	ok = depot_files_read(depot_fd, DEPOT_APPLIED_FILE, APPLIED_MAX_BYTES, &text, error) &&
+		(document = depot_json_parse(text.data, text.length_bytes, code, DEPOT_APPLIED_FILE, error)) != NULL &&
+		depot_json_get_integer(document, "format", true, DEPOT_APPLIED_FORMAT, &format, code, error) &&
 		depot_json_get_string(document, "incarnation", true, &incarnation, code, error) &&
 		depot_json_get_integer(document, "generation_seen", true, INT64_MIN, &out->seen_generation, code, error) &&
 		depot_json_get_integer(document, "generation_applied", true, INT64_MIN, &out->applied_generation, code,
@@ -307,8 +305,8 @@ depot_cmd_ready(int argc, char **argv)
 		return depot_cli_usage_error(COMMAND, "--datadir or $PGDATA is needed");
 
 	if (!look(datadir, directory, &readiness, &error))
-		return depot_cli_report_error(&error);
-	if (is_json)
+		result = depot_cli_report_error(&error);
+	else if (is_json)
 		result = print_json(&readiness);
 	else if (!is_quiet)
 		print_text(&readiness);

@@ -25,6 +25,8 @@
 #define DEPOT_STAGING "var/pgsql_tmp_staging"
 #define DEPOT_METADATA "var/metadata"
 #define DEPOT_STATE_FILE "var/state.json"
+#define DEPOT_APPLIED_FILE "var/applied.json"	/* the leader's report, which "pg_depot ready" reads */
+#define DEPOT_APPLIED_FORMAT 1
 #define DEPOT_JOB_NAME_BYTES 33 /* 32 hex digits and NUL */
 #define DEPOT_SERVED_PATH_BYTES 1024
 #define DEPOT_SYSTEM_PATH_BYTES 2048

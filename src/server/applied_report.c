@@ -26,9 +26,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#define FILE_NAME "applied.json"
-#define FILE_FORMAT 1
-
 static char *last_written = NULL;
 
 static void add_missing(StringInfo list, DepotAppliedReport *report, const DepotInstalledRow *row,
@@ -149,7 +146,7 @@ write_file(const DepotAppliedReport *report)
 	appendStringInfo(&text, "{\"format\":%d,\"incarnation\":\"" INT64_FORMAT "-" UINT64_FORMAT "\""
 					 ",\"generation_seen\":" INT64_FORMAT ",\"generation_applied\":" INT64_FORMAT
 					 ",\"ready\":%s,\"missing\":%s,\"error\":",
-					 FILE_FORMAT, PgStartTime, incarnation, report->seen_generation, report->applied_generation,
+					 DEPOT_APPLIED_FORMAT, PgStartTime, incarnation, report->seen_generation, report->applied_generation,
 					 is_ready ? "true" : "false", report->missing);
 	depot_errors_append_json(&text, report->sqlstate[0] != '\0' ? report->error : "");
 	appendStringInfoString(&text, "}\n");
@@ -158,13 +155,13 @@ write_file(const DepotAppliedReport *report)
 		if (last_written != NULL)
 			pfree(last_written);
 		last_written = NULL;
-		if (depot_files_write_durable(depot_applied_var_fd(), FILE_NAME, text.data, text.len,
+		if (depot_files_write_durable(depot_applied_root_fd(), DEPOT_APPLIED_FILE, text.data, text.len,
 									  S_IRUSR | S_IWUSR, &error))
 			last_written = MemoryContextStrdup(TopMemoryContext, text.data);
 		else
 		{
 			depot_errors_raise(WARNING, &error);
-			(void) depot_files_remove(depot_applied_var_fd(), FILE_NAME, &error);
+			(void) depot_files_remove(depot_applied_root_fd(), DEPOT_APPLIED_FILE, &error);
 		}
 	}
 	pfree(text.data);
