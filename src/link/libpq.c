@@ -89,7 +89,10 @@ link_advance_connecting(void)
 	}
 }
 
-/* What stands before conninfo in the list it overrides; what stands after it overrides conninfo. */
+/*
+ * Of two values for one keyword libpq takes the later, so what conninfo names overrides what stands before it.  The first
+ * dbname is the one that is read as a connection string: a database that it does not name stands after it.
+ */
 static DepotLinkState
 link_open(const char *conninfo, const char *database, const char *node)
 {

@@ -136,7 +136,7 @@ stage_rows(Staging *staging)
 	return count;
 }
 
-/* Adds what var/evidence has and the rows lack; nothing where it is about another target. */
+/* Takes the list of var/evidence where the rows lack a document, unless it is about another target. */
 static void
 stage_files(Staging *staging, int wanted)
 {
@@ -301,11 +301,11 @@ record_document(const char *repository, const DepotEvidenceDocument *document, b
 	DepotEvidenceRow *rows;
 	DepotBuffer bytes;
 	DepotError	error;
+	int			count = 0;
 	bool		ok;
 
-	int			count = even_if_there ? 0 :
-	depot_catalog_find_evidence(repository, document->sha256, ROLES_MAX, &rows);
-
+	if (!even_if_there)
+		count = depot_catalog_find_evidence(repository, document->sha256, ROLES_MAX, &rows);
 	for (int i = 0; i < count; i++)
 		if (strcmp(rows[i].role, document->role) == 0)
 			return;

@@ -77,7 +77,7 @@ note_list(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, 
 	return true;
 }
 
-/* A DepotFilesVisit. */
+/* Notes a document that no list names which stays.  A DepotFilesVisit. */
 static bool
 note_document(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
 {
@@ -91,8 +91,10 @@ note_document(int directory_fd, const char *path, mode_t mode, uint64_t size_byt
 	if (depot_name_is_sha256(path))
 		return true;
 	foreach(cell, tidying->documents)
+	{
 		if (strcmp(lfirst(cell), path) == 0)
-		return true;
+			return true;
+	}
 	tidying->surplus = lappend(tidying->surplus, pstrdup(path));
 	return true;
 }
@@ -120,6 +122,8 @@ depot_evidence_tidy(const DepotJob *job)
 		!depot_files_walk(root_fd, DEPOT_EVIDENCE, note_document, &tidying, &error))
 		return;
 	foreach(cell, tidying.surplus)
+	{
 		if (!depot_files_remove(root_fd, psprintf(DEPOT_EVIDENCE "/%s", (char *) lfirst(cell)), &error))
-		depot_errors_raise(WARNING, &error);
+			depot_errors_raise(WARNING, &error);
+	}
 }

@@ -128,7 +128,6 @@ make_report(DepotNodeReport *report)
 {
 	TimestampTz noted_at;
 
-	memset(report, 0, sizeof(*report));
 	if (!depot_nodes_own_report(report, &noted_at))
 		return false;
 	if (depot_shmem_leader(NULL) == 0 && report->content.error[0] == '\0')
