@@ -158,7 +158,7 @@ indent:
 	test/tools/indent typedefs.list $(C_FILES)
 
 typedefs: all $(PLAIN_TESTS) tools
-	objdump --dwarf=info pg_depot.so $(CLI) $(FETCH) $(PLAIN_TESTS) build/tools/* 2>/dev/null | \
+	objdump --dwarf=info pg_depot.so $(LINK) $(CLI) $(FETCH) $(PLAIN_TESTS) build/tools/* 2>/dev/null | \
 		awk '/DW_TAG_/ { is_typedef = /DW_TAG_typedef/ } is_typedef && /DW_AT_name/ { print $$NF }' | LC_ALL=C sort -u >build/typedefs
 	cat $(C_FILES) | \
 		grep -ow '[A-Za-z_][A-Za-z0-9_]*' | LC_ALL=C sort -u | LC_ALL=C comm -12 - build/typedefs | grep -vx text >typedefs.list

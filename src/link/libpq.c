@@ -23,14 +23,14 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT const DepotLinkFunctions *depot_link_functions(void);
 
-static PGconn * connection = NULL;
+static PGconn *connection = NULL;
 static bool is_connected = false;
 static bool is_sending = false;
 static char error_text[1024];
 static char error_sqlstate[6];
 
 static void
-ignore_notice(void *argument, const PGresult * result)
+ignore_notice(void *argument, const PGresult *result)
 {
 }
 
@@ -64,7 +64,7 @@ names_database(const char *conninfo)
 		PQfreemem(error);
 		return false;
 	}
-	for (const PQconninfoOption * option = options; option->keyword != NULL; option++)
+	for (const PQconninfoOption *option = options; option->keyword != NULL; option++)
 		is_named |= strcmp(option->keyword, "dbname") == 0 && option->val != NULL && option->val[0] != '\0';
 	PQconninfoFree(options);
 	return is_named;
@@ -90,8 +90,8 @@ link_advance_connecting(void)
 }
 
 /*
- * Of two values for one keyword libpq takes the later, so what conninfo names overrides what stands before it.  The first
- * dbname is the one that is read as a connection string: a database that it does not name stands after it.
+ * Of two values for one keyword libpq takes the later, so what conninfo names overrides what stands before it.
+ * Only the first dbname is read as a connection string: a database that it does not name stands after it.
  */
 static DepotLinkState
 link_open(const char *conninfo, const char *database, const char *node)

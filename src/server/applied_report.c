@@ -146,8 +146,8 @@ write_file(const DepotAppliedReport *report)
 	appendStringInfo(&text, "{\"format\":%d,\"incarnation\":\"" INT64_FORMAT "-" UINT64_FORMAT "\""
 					 ",\"generation_seen\":" INT64_FORMAT ",\"generation_applied\":" INT64_FORMAT
 					 ",\"ready\":%s,\"missing\":%s,\"error\":",
-					 DEPOT_APPLIED_FORMAT, PgStartTime, incarnation, report->seen_generation, report->applied_generation,
-					 is_ready ? "true" : "false", report->missing);
+					 DEPOT_APPLIED_FORMAT, PgStartTime, incarnation, report->seen_generation,
+					 report->applied_generation, is_ready ? "true" : "false", report->missing);
 	depot_errors_append_json(&text, report->sqlstate[0] != '\0' ? report->error : "");
 	appendStringInfoString(&text, "}\n");
 	if (last_written == NULL || strcmp(last_written, text.data) != 0)
