@@ -1,7 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * evidence_tidy.c
- *	  Removes the evidence that nothing needs any more.
+ *	  Removes the evidence that nothing needs any more, from rows and files.
+ *
+ * What a list that stays names is never removed, nor anything while one such
+ * list cannot be read.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -56,10 +59,8 @@ note_list(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, 
 {
 	Tidying    *tidying = context;
 	DepotEvidence list;
-	DepotError	reason;
 
 	(void) size_bytes;
-	(void) error;
 	if (!S_ISREG(mode) || !depot_name_is_sha256(path))
 		return true;
 	if (!is_needed(tidying, path))
@@ -67,8 +68,9 @@ note_list(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, 
 		tidying->surplus = lappend(tidying->surplus, pstrdup(path));
 		return true;
 	}
-	if (!depot_evidence_read(directory_fd, path, &list, &reason))
-		return true;
+	/* A damaged list names nothing; one that cannot be read now may name what must stay. */
+	if (!depot_evidence_read(directory_fd, path, &list, error))
+		return error->code == DEPOT_ERROR_METADATA_FORMAT;
 	for (int i = 0; i < list.root_count; i++)
 		tidying->documents = lappend(tidying->documents, file_of(list.roots[i].sha256));
 	for (int i = 0; i < list.document_count; i++)
@@ -117,10 +119,14 @@ depot_evidence_tidy(const DepotJob *job)
 		tidying.count = depot_catalog_read_digests(&tidying.digests);
 	}
 	depot_catalog_commit();
-	if (!depot_files_exists(root_fd, DEPOT_EVIDENCE) ||
-		!depot_files_walk(root_fd, DEPOT_EVIDENCE, note_list, &tidying, &error) ||
-		!depot_files_walk(root_fd, DEPOT_EVIDENCE, note_document, &tidying, &error))
+	if (!depot_files_exists(root_fd, DEPOT_EVIDENCE))
 		return;
+	if (!depot_files_walk(root_fd, DEPOT_EVIDENCE, note_list, &tidying, &error) ||
+		!depot_files_walk(root_fd, DEPOT_EVIDENCE, note_document, &tidying, &error))
+	{
+		depot_errors_raise(WARNING, &error);
+		return;
+	}
 	foreach(cell, tidying.surplus)
 	{
 		if (!depot_files_remove(root_fd, psprintf(DEPOT_EVIDENCE "/%s", (char *) lfirst(cell)), &error))

@@ -138,6 +138,19 @@ is(pieces($old->{digest}), 0, 'the payload of the version before is gone');
 is(pieces(build('depot_demo')->{digest}), 1, 'that of the present one is there');
 is(query(q{SELECT action FROM install_extension('depot_demo', '1.1')}), 'keep', 'what is there is kept');
 
+# Whoever cannot read which documents a package needs removes none.
+my $evidence = $node->data_dir . '/pg_depot/var/evidence';
+my $list = "$evidence/" . build('depot_demo')->{digest};
+my @documents = glob("$evidence/*.json");
+query(q{DELETE FROM depot.installed_build WHERE package <> 'depot_demo'});
+chmod 0, $list or die "chmod: $!";
+$offset = log_end();
+$node->reload;
+logged_ok($offset, qr/WARNING:  could not open "[^"]*": Permission denied/, 'a list of evidence that cannot be read');
+is_deeply([ glob("$evidence/*.json") ], \@documents, 'no document is removed');
+chmod 0600, $list or die "chmod: $!";
+tidied_ok('a list that can be read again');
+
 query('ALTER SYSTEM SET depot.replicate_payloads = off');
 $node->reload;
 wait_until(sub { query('SHOW depot.replicate_payloads') eq 'off' });
