@@ -157,7 +157,7 @@ CREATE VIEW depot.nodes AS
         SELECT coalesce(t.name, s.name) AS name, coalesce(t.is_this, false) AS is_this,
                t.is_current IS TRUE AND coalesce(s.servers, 1) = 1 AS is_current,
                t.applied_generation, t.last_seen, t.missing, t.error, t.restart_required, t.version, t.server_version,
-               t.libc_version, t.platform, s.servers
+               t.libc_version, t.platform, s.servers, t.name IS NOT NULL AS may_report
         FROM told t
         FULL JOIN streaming s ON s.name = CASE WHEN NOT t.is_this THEN t.name END
     )
@@ -173,12 +173,13 @@ CREATE VIEW depot.nodes AS
            CASE WHEN k.is_current THEN greatest(g.generation - k.applied_generation, 0) END AS behind,
            k.missing,
            CASE
-               WHEN k.servers > 1 THEN format('%s servers have this name', k.servers)
+               WHEN k.servers > 1 THEN format('%s servers have this name: see depot.node_name', k.servers)
                WHEN k.is_current THEN k.error
                WHEN k.is_this THEN 'its leader has not looked at the files yet'
                WHEN pg_is_in_recovery() THEN 'only the primary knows'
                WHEN k.last_seen IS NOT NULL THEN 'it reports no more'
-               WHEN k.version IS NULL THEN 'it has never reported'
+               WHEN k.version IS NULL AND NOT k.may_report THEN 'it has never reported: add_extension_node lets it'
+               WHEN k.version IS NULL THEN 'it has never reported: its log and depot.health say why'
                ELSE 'it has not reported since this server started'
            END AS error,
            k.restart_required, date_trunc('second', k.last_seen) AS last_seen,

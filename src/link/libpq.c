@@ -28,6 +28,7 @@ static bool is_connected = false;
 static bool is_sending = false;
 static char error_text[1024];
 static char error_sqlstate[6];
+static char error_hint[1024];
 
 static void
 ignore_notice(void *argument, const PGresult *result)
@@ -103,6 +104,7 @@ link_open(const char *conninfo, const char *database, const char *node)
 	link_close();
 	error_text[0] = '\0';
 	error_sqlstate[0] = '\0';
+	error_hint[0] = '\0';
 	if (!names_database(conninfo))
 	{
 		if (error_text[0] != '\0')
@@ -137,8 +139,10 @@ take_results(void)
 		{
 			const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 			const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+			const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 
 			strlcpy(error_sqlstate, sqlstate != NULL ? sqlstate : "", sizeof(error_sqlstate));
+			strlcpy(error_hint, hint != NULL ? hint : "", sizeof(error_hint));
 			(void) fail(message != NULL ? message : PQresultErrorMessage(result));
 			is_taken = false;
 		}
@@ -182,9 +186,10 @@ link_socket(void)
 }
 
 static const char *
-link_error(const char **sqlstate)
+link_error(const char **sqlstate, const char **hint)
 {
 	*sqlstate = error_sqlstate;
+	*hint = error_hint;
 	return error_text;
 }
 

@@ -37,8 +37,8 @@ typedef struct DepotLinkFunctions
 	DepotLinkState (*send) (const char *report);
 	/* The socket to wait for, which changes while it connects; -1: none. */
 	int			(*socket) (void);
-	/* Why it failed, with the SQLSTATE that the primary gave or "", until it is opened again. */
-	const char *(*error) (const char **sqlstate);
+	/* Why it failed, with the SQLSTATE and the hint that the primary gave or "", until it is opened again. */
+	const char *(*error) (const char **sqlstate, const char **hint);
 	void		(*close) (void);
 } DepotLinkFunctions;
 

@@ -66,27 +66,38 @@ depot_reporter_start(void)
 				 errhint("Raise \"max_worker_processes\" and restart the server.")));
 }
 
-/* What the primary says is shown on one line, as somebody may have made it up. */
+/* What the primary says, on one line, as somebody may have made it up; shown has DEPOT_ERROR_MESSAGE_BYTES. */
 static void
-note_failure(bool is_overdue)
+show_on_a_line(const char *said, char *shown)
 {
-	const char *sqlstate;
-	const char *said = primary->error(&sqlstate);
-	char		error[DEPOT_ERROR_MESSAGE_BYTES];
 	char		text[DEPOT_ERROR_MESSAGE_BYTES];
 
-	strlcpy(text, is_overdue ? "it does not answer" : said, sizeof(text));
+	strlcpy(text, said, sizeof(text));
 	for (char *c = text; *c != '\0'; c++)
 		if (*c == '\n' || *c == '\t')
 			*c = ' ';
 	for (size_t length = strlen(text); length > 0 && text[length - 1] == ' '; length--)
 		text[length - 1] = '\0';
-	depot_name_printable(text, error, sizeof(error));
+	depot_name_printable(text, shown, DEPOT_ERROR_MESSAGE_BYTES);
+}
 
+static void
+note_failure(bool is_overdue)
+{
+	const char *sqlstate;
+	const char *said_hint;
+	const char *said = primary->error(&sqlstate, &said_hint);
+	bool		is_said = !is_overdue && sqlstate[0] != '\0';
+	char		error[DEPOT_ERROR_MESSAGE_BYTES];
+	char		hint[DEPOT_ERROR_MESSAGE_BYTES];
+
+	show_on_a_line(is_overdue ? "it does not answer" : said, error);
+	show_on_a_line(said_hint, hint);
 	if (strcmp(error, last_error) != 0)
 		ereport(LOG,
 				(errmsg("pg_depot cannot report to the primary: %s", error),
-				 !is_overdue && sqlstate[0] != '\0' ? errdetail("The primary's SQLSTATE is %s.", sqlstate) : 0));
+				 is_said ? errdetail("The primary's SQLSTATE is %s.", sqlstate) : 0,
+				 is_said && hint[0] != '\0' ? errhint("%s", hint) : 0));
 	strlcpy(last_error, error, sizeof(last_error));
 	depot_shmem_note_reporting(error);
 	primary->close();

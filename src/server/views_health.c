@@ -108,7 +108,9 @@ check_reports(ReturnSetInfo *result)
 		return;
 	at = depot_shmem_last_reporting(error, sizeof(error));
 	if (error[0] != '\0')
-		add_check(result, "reports", "warning", error, "the reporter goes on trying; see depot.report_conninfo");
+		add_check(result, "reports", "warning", error,
+				  psprintf("see depot.report_conninfo, and depot.node_name, here \"%s\"; it is tried again",
+						   depot_settings_node()));
 	else if (at == 0)
 		add_check(result, "reports", "ok", "none yet since the server started", NULL);
 	else

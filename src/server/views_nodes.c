@@ -31,6 +31,25 @@ forget_at_exit(int code, Datum argument)
 	depot_shmem_forget_session();
 }
 
+/* Refuses a name that is not the session's, and says whose the role is, as where depot.node_name was forgotten. */
+static void
+refuse_report(const char *name)
+{
+	DepotNode  *nodes = palloc(sizeof(DepotNode) * DEPOT_NODE_COUNT);
+	int			count = depot_shmem_read_nodes(nodes);
+	char	   *role = GetUserNameFromId(GetUserId(), false);
+	const char *own_name = NULL;
+
+	for (int i = 0; i < count; i++)
+		if (nodes[i].row.role == GetUserId())
+			own_name = nodes[i].row.name;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not report as server \"%s\"", role, name),
+			 own_name == NULL ? errhint("A superuser lets it by add_extension_node.") :
+			 errhint("It reports as server \"%s\": that is to be the \"depot.node_name\" there.", own_name)));
+}
+
 /*
  * What a registered role may do, and all it may do.  Which name is whose is asked of shared memory, so the role needs
  * no right on a table.
@@ -60,11 +79,7 @@ depot_report_node(PG_FUNCTION_ARGS)
 				 errmsg("the pg_depot leader has not read yet which servers may report"),
 				 errhint("The call can be repeated.")));
 	if (outcome == DEPOT_REPORT_REFUSED)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" may not report as server \"%s\"", GetUserNameFromId(GetUserId(), false),
-						report->name),
-				 errhint("A superuser lets it by add_extension_node.")));
+		refuse_report(report->name);
 	if (strcmp(report->name, depot_settings_node()) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),

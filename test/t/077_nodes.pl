@@ -94,7 +94,7 @@ is_error($primary, 'postgres', as_beta($_->[0]), '42501', qr/permission denied/,
   foreach map { [$_] } 'SELECT FROM depot.node', 'UPDATE depot.node SET error = NULL', 'SELECT FROM depot.nodes', 'SELECT depot.known_nodes()',
   'SELECT FROM depot.generation', 'SELECT FROM depot.activity', "SELECT add_extension_node('x', 'report_beta')", "SELECT drop_extension_node('alpha')",
   "SELECT install_extension('semver')", 'SELECT refresh_extension_repository()', 'SELECT verify_extension_files()', 'SELECT extension_lock()';
-is(query('SELECT state, error FROM depot.nodes WHERE name = \'beta\''), 'unknown|it has never reported', 'nothing of that is a report');
+is(query('SELECT state, error FROM depot.nodes WHERE name = \'beta\''), 'unknown|it has never reported: its log and depot.health say why', 'nothing of that is a report');
 
 my $row = "SELECT length(missing), right(missing, 4), error FROM depot.nodes WHERE name = 'beta'";
 is( query('SET SESSION AUTHORIZATION report_beta; '
@@ -150,6 +150,20 @@ is(query("SELECT state, value FROM depot.health WHERE check_name = 'reports'", $
 $beta->append_conf('postgresql.conf', "depot.report_conninfo = '" . conninfo('report_beta', $primary) . "'");
 $beta->reload;
 shows('beta|ok', 'its own role again');
+
+# Its own name was forgotten where all servers have one cluster_name, as under Patroni.
+$beta->append_conf('postgresql.conf', "depot.node_name = 'scope'");
+$beta->restart;
+ok( wait_until(sub { log_of($beta) =~ /cannot report to the primary: role "report_beta" may not report as server "scope"\n.*DETAIL: .*42501\.\n.*HINT:  It reports as server "beta": that is to be the "depot\.node_name" there\./ }),
+	'a forgotten depot.node_name: its log says what to set') or diag(substr(log_of($beta), -2000));
+is( query("SELECT value, what_to_do FROM depot.health WHERE check_name = 'reports'", $beta),
+	'role "report_beta" may not report as server "scope"|see depot.report_conninfo, and depot.node_name, here "scope"; it is tried again', 'its depot.health, too');
+query("SELECT add_extension_node('scope', 'report_gamma')");
+is_error($primary, 'postgres', as_beta(report('scope')), '42501', qr/may not report as server "scope"/, 'a name that another has');
+query("SELECT drop_extension_node('scope')");
+$beta->append_conf('postgresql.conf', "depot.node_name = ''");
+$beta->restart;
+shows('beta|ok', 'and when that is done, it reports');
 like(query("SELECT state, value FROM depot.health WHERE check_name = 'reports'", $beta), qr/^ok\|taken by the primary at 2/, 'and that all is well');
 
 $beta->stop;
@@ -185,12 +199,12 @@ shows('beta|ok|f', 'which it has had', columns => ['restart_required']);
 my $gamma = create_standby('gamma', $primary,
 	conf => "depot.report_interval = 1\ndepot.report_conninfo = '" . conninfo('report_gamma', $primary, $beta) . "'\n");
 ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'gamma' AND replay_lsn IS NOT NULL") eq '1' }), 'a third server streams');
-is(query('SELECT name, role, state, error FROM depot.nodes WHERE name = \'gamma\''), 'gamma|standby|unknown|it has never reported', 'it is shown as unknown');
+is(query('SELECT name, role, state, error FROM depot.nodes WHERE name = \'gamma\''), 'gamma|standby|unknown|it has never reported: add_extension_node lets it', 'it is shown as unknown');
 is(query("SELECT state FROM depot.health WHERE check_name = 'nodes'"), 'warning', 'depot.health');
 query("SELECT add_extension_node('gamma', 'report_gamma')");
 shows('gamma|ok', 'once it may, it reports by itself');
 query("SELECT drop_extension_node('gamma')");
-shows('gamma|unknown|it has never reported', 'what is dropped is forgotten', columns => ['error']);
+shows('gamma|unknown|it has never reported: add_extension_node lets it', 'what is dropped is forgotten', columns => ['error']);
 is_error($primary, 'postgres', 'SET SESSION AUTHORIZATION report_gamma; ' . report('gamma'), '42501', qr/permission denied for function/, 'and may not report');
 query("SELECT add_extension_node('gamma', 'report_gamma')");
 shows('gamma|ok', 'added again');
