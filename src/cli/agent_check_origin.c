@@ -6,7 +6,8 @@
  *
  * What was kept when a package was accepted proves it, whatever its repository
  * offers by now.  A package of which nothing was kept is looked for in the trusted
- * metadata of each repository.
+ * metadata of each repository.  Rows cannot be read yet, so which types of keys
+ * count is told by the pinned root.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -107,6 +108,24 @@ compare_target(Search *search, const DepotTufTarget *target, DepotError *error)
 	return ok;
 }
 
+/* Lets keys of all types count where the pinned root needs them. */
+static bool
+add_key_types(const DepotAgentOrigins *origins, json_t *anchor, DepotError *error)
+{
+	DepotAgentPin pin = {.is_new = false};
+	DepotError	ignored;
+	bool		ok = true;
+
+	depot_buffer_init(&pin.root);
+	/* Without a pin nothing will be found. */
+	if (depot_agent_find_pin(origins->agent, anchor, -1, -1, &pin, &ignored) &&
+		depot_tuf_key_types_of_pin(pin.root.data, pin.root.length_bytes) == DEPOT_TUF_ALL_KEY_TYPES)
+		ok = json_object_set_new(anchor, "all_key_types", json_true()) == 0 ||
+			depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	depot_buffer_free(&pin.root);
+	return ok;
+}
+
 /* Looks the target up in the metadata that this server trusts of one repository. */
 static bool
 search_repository(Search *search, const char *repository, DepotError *error)
@@ -117,7 +136,7 @@ search_repository(Search *search, const char *repository, DepotError *error)
 	bool		ok = false;
 	json_t	   *anchor = make_anchor(search->origins, repository, error);
 
-	if (anchor != NULL)
+	if (anchor != NULL && add_key_types(search->origins, anchor, error))
 		client = depot_agent_load_target(search->origins->agent, anchor, search->target, time(NULL), false,
 										 &target, &metadata_fd, error);
 	if (client != NULL)
@@ -144,8 +163,9 @@ search_list(Search *search, int evidence_fd, const DepotEvidence *listed, DepotE
 	depot_buffer_init(&pin.root);
 	if (anchor != NULL &&
 		depot_agent_find_pin(search->origins->agent, anchor, -1, evidence_fd, &pin, error))
-		client = depot_tuf_prove(listed, evidence_fd, pin.root.data, pin.root.length_bytes, DEPOT_TUF_ED25519_ONLY,
-								 &used, &target, error);
+		client = depot_tuf_prove(listed, evidence_fd, pin.root.data, pin.root.length_bytes,
+								 depot_tuf_key_types_of_pin(pin.root.data, pin.root.length_bytes), &used, &target,
+								 error);
 	if (client != NULL)
 	{
 		ok = compare_target(search, &target, error);

@@ -163,6 +163,12 @@ extern DepotTufClient *depot_tuf_prove(const DepotEvidence *listed, int document
 									   size_t pin_bytes, DepotTufKeyTypes key_types, DepotEvidence *used,
 									   DepotTufTarget *target, DepotError *error);
 
+/*
+ * Tells with which types of keys a root that this server pins is valid: ed25519 only, where that is enough.  One that
+ * needs others would not be pinned if a superuser had not let the repository be signed with them.
+ */
+extern DepotTufKeyTypes depot_tuf_key_types_of_pin(const char *pin, size_t pin_bytes);
+
 /* Where documents are kept: what is not in kept_fd (-1: nothing) is written to new_fd. */
 typedef struct DepotTufKeep
 {

@@ -78,6 +78,18 @@ depot_tuf_prove(const DepotEvidence *listed, int documents_fd, const char *pin, 
 	return NULL;
 }
 
+DepotTufKeyTypes
+depot_tuf_key_types_of_pin(const char *pin, size_t pin_bytes)
+{
+	DepotTufClient client = {.directory_fd = -1, .key_types = DEPOT_TUF_ED25519_ONLY};
+	DepotError	reason = {0};
+	bool		needs_others;
+
+	needs_others = !start_from_root(&client, pin, pin_bytes, &reason) && reason.code == DEPOT_ERROR_ROOT_INVALID;
+	depot_tuf_document_free(&client.root);
+	return needs_others ? DEPOT_TUF_ALL_KEY_TYPES : DEPOT_TUF_ED25519_ONLY;
+}
+
 /* Fills what a list says of its package; the documents are there already. */
 bool
 depot_tuf_begin_evidence(DepotEvidence *evidence, const char *repository, const DepotTufTarget *target,

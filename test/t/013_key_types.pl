@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use DepotAttack;
 use DepotTest;
+use Digest::SHA qw(sha256_hex);
 use Test::More;
 
 my $work = $ENV{DEPOT_TEST_WORK};
@@ -61,6 +62,28 @@ run_ok('rm', '-rf', $node->data_dir . '/pg_depot');
 $node->start;
 wait_for_leader($node);
 is(oracle_is_ok($node, 120, '--quiet-server'), '', 'after the loss of the depot directory the package is fetched again');
+
+# ---- a copy of the data directory ----
+
+# Its files are none that this server has verified: they are proven at the start, before anybody brings them back.
+my $root_sha256 = sha256_hex($root);
+foreach my $pin ('', "main = $root_sha256")
+{
+	my $before = -s $node->logfile;
+	$node->stop;
+	run_ok('cp', '-a', $node->data_dir, $node->data_dir . '.copy');
+	run_ok('rm', '-rf', $node->data_dir);
+	rename $node->data_dir . '.copy', $node->data_dir or die "rename: $!";
+	$node->append_conf('postgresql.conf', "depot.hold = on\ndepot.trusted_roots = '$pin'\n");
+	$node->start;
+	is($node->safe_psql('postgres', 'BEGIN; CREATE EXTENSION depot_demo; SELECT depot_demo_version(); ROLLBACK'), '1.0',
+		"a copy, with pinned roots '$pin': its files are proven at the start");
+	unlike(substr(file_contents($node->logfile), $before), qr/not served/, "a copy, with pinned roots '$pin': none is set aside");
+}
+$node->append_conf('postgresql.conf', "depot.hold = off\ndepot.trusted_roots = ''\n");
+$node->restart;
+wait_for_leader($node);
+oracle_ok($node, 'a copy', '--repository', $theirs);
 
 # ---- the choice taken back by hand ----
 

@@ -136,6 +136,42 @@ restricted_client_ignores_other_keys(void **state)
 	openssl_signer_free(&signer);
 }
 
+static DepotTufKeyTypes
+key_types_of(json_t *envelope)
+{
+	char	   *text = json_dumps(envelope, JSON_COMPACT);
+	DepotTufKeyTypes key_types = depot_tuf_key_types_of_pin(text, strlen(text));
+
+	free(text);
+	return key_types;
+}
+
+/* A pinned root tells which types of keys it needs, whatever else it lists. */
+static void
+pin_tells_its_key_types(void **state)
+{
+	OpensslSigner signer = openssl_signer_ecdsa("ecdsa", "ecdsa-sha2-nistp256");
+	json_t	   *entry = json_object_get(json_object_get(fixture.root, "roles"), "root");
+	json_t	   *envelope;
+
+	assert_int_equal(depot_tuf_key_types_of_pin(fixture.pin, strlen(fixture.pin)), DEPOT_TUF_ED25519_ONLY);
+
+	json_object_set(json_object_get(fixture.root, "keys"), signer.keyid, signer.object);
+	json_array_append_new(json_object_get(entry, "keyids"), json_string(signer.keyid));
+	envelope = fixture_sign(fixture.root, fixture.keys, 2);
+	add_signature(envelope, &signer, signer.keyid);
+	assert_int_equal(key_types_of(envelope), DEPOT_TUF_ED25519_ONLY);
+	json_decref(envelope);
+
+	json_object_set_new(entry, "keyids", json_pack("[s]", signer.keyid));
+	json_object_set_new(entry, "threshold", json_integer(1));
+	envelope = fixture_sign(fixture.root, NULL, 0);
+	add_signature(envelope, &signer, signer.keyid);
+	assert_int_equal(key_types_of(envelope), DEPOT_TUF_ALL_KEY_TYPES);
+	json_decref(envelope);
+	openssl_signer_free(&signer);
+}
+
 /* A key that no library could read is not even looked at when its type does not count. */
 static void
 restricted_client_does_not_read_other_keys(void **state)
@@ -200,6 +236,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(restricted_client_takes_ed25519, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(restricted_client_ignores_other_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(restricted_client_does_not_read_other_keys, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(pin_tells_its_key_types, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(threshold_counts_public_keys_of_every_type, set_up, tear_down),
 	};
 
