@@ -176,11 +176,25 @@ depot_catalog_text(uint64 row, int column)
 	return value != NULL ? depot_catalog_strdup(value) : NULL;
 }
 
+Datum
+depot_catalog_value(uint64 row, int column, Oid type, bool *is_null)
+{
+	TupleDesc	columns = SPI_tuptable->tupdesc;
+
+	if (SPI_gettypeid(columns, column) != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of a table of extension pg_depot is not of type %s", SPI_fname(columns, column),
+						format_type_be(type)),
+				 errhint("Drop extension pg_depot and create it again; what is installed stays.")));
+	return SPI_getbinval(SPI_tuptable->vals[row], columns, column, is_null);
+}
+
 int64
 depot_catalog_int64(uint64 row, int column)
 {
 	bool		is_null;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+	Datum		value = depot_catalog_value(row, column, INT8OID, &is_null);
 
 	return is_null ? 0 : DatumGetInt64(value);
 }
@@ -189,7 +203,7 @@ bool
 depot_catalog_bool(uint64 row, int column)
 {
 	bool		is_null;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+	Datum		value = depot_catalog_value(row, column, BOOLOID, &is_null);
 
 	return !is_null && DatumGetBool(value);
 }

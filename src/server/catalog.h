@@ -24,6 +24,12 @@
 /* Sets search_path, time-outs and the like for the life of this worker; once, after it has connected. */
 extern void depot_catalog_pin_session(void);
 
+/*
+ * Has each statement of this process looked through before it is planned, while the server is a standby: one that would
+ * read anything but plain tables, or run a function that is not compiled into the server, is an error.  Called once.
+ */
+extern void depot_catalog_check_plans(void);
+
 /* Starts a transaction with a snapshot and SPI; commit ends it. */
 extern void depot_catalog_begin(void);
 extern void depot_catalog_commit(void);

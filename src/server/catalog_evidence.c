@@ -143,7 +143,7 @@ depot_catalog_read_evidence(const char *repository, DepotEvidenceRow *row)
 							  " AND role = $3 AND octet_length(content) = $4",
 							  lengthof(types), types, values, NULL) != 1)
 		return false;
-	content = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+	content = DatumGetByteaPP(depot_catalog_value(0, 1, BYTEAOID, &is_null));
 	row->content = depot_catalog_alloc(row->size_bytes + 1);
 	memcpy(row->content, VARDATA_ANY(content), row->size_bytes);
 	SPI_freetuptable(SPI_tuptable);

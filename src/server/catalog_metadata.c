@@ -57,7 +57,7 @@ depot_catalog_read_metadata(const char *repository, DepotMetadataRow *row)
 							  " WHERE repository = $1 AND role = $2 AND version = $3",
 							  lengthof(types), types, values, NULL) != 1)
 		return false;
-	content = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+	content = DatumGetByteaPP(depot_catalog_value(0, 1, BYTEAOID, &is_null));
 	row->size_bytes = VARSIZE_ANY_EXHDR(content);
 	row->content = depot_catalog_alloc(row->size_bytes + 1);
 	memcpy(row->content, VARDATA_ANY(content), row->size_bytes);

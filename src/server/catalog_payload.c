@@ -127,7 +127,7 @@ copy_chunks(uint64 count, int first_chunk, char *bytes, Size capacity)
 	for (uint64 i = 0; i < count; i++)
 	{
 		bool		is_null;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null);
+		Datum		value = depot_catalog_value(i, 2, BYTEAOID, &is_null);
 		bytea	   *data = is_null ? NULL : DatumGetByteaPP(value);
 
 		/* What is short or absent ends it: somebody else wrote that. */
@@ -175,7 +175,7 @@ depot_catalog_remove_payload(const char *digest, int limit)
 	for (uint64 i = 0; i < count; i++)
 	{
 		bool		is_null;
-		Datum		place = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null);
+		Datum		place = depot_catalog_value(i, 1, TIDOID, &is_null);
 
 		simple_heap_delete(relation, (ItemPointer) DatumGetPointer(place));
 	}

@@ -23,7 +23,7 @@ static int
 read_text_array(uint64 row, int column, const char ***strings)
 {
 	bool		is_null;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
+	Datum		value = depot_catalog_value(row, column, TEXTARRAYOID, &is_null);
 	Datum	   *elements;
 	int			count;
 

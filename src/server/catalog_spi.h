@@ -20,6 +20,7 @@
  * of the primary's.
  */
 extern void depot_catalog_check_tables(void);
+extern void depot_catalog_check_table(Oid oid);
 
 /* Runs a statement; raises an error unless it ends with expected. Returns the number of rows. */
 extern uint64 depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datum *values,
@@ -30,7 +31,13 @@ extern void depot_catalog_execute_exactly(uint64 wanted, int expected, const cha
 										  Datum *values);
 extern void depot_catalog_execute_one(int expected, const char *sql, int count, Oid *types, Datum *values);
 
-/* Columns (from 1) of the current result, copied into the result context. */
+/*
+ * Value of a column (from 1) of the current result as it is stored; raises an error when the column is not of that
+ * type, which whoever made the table has chosen.
+ */
+extern Datum depot_catalog_value(uint64 row, int column, Oid type, bool *is_null);
+
+/* Columns of the current result, copied into the result context. */
 extern char *depot_catalog_text(uint64 row, int column);
 extern int64 depot_catalog_int64(uint64 row, int column);
 extern bool depot_catalog_bool(uint64 row, int column);

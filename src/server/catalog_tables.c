@@ -96,6 +96,21 @@ is_plain_table(Oid oid)
 }
 
 void
+depot_catalog_check_table(Oid oid)
+{
+	char	   *name;
+
+	if (is_plain_table(oid))
+		return;
+	name = get_rel_name(oid);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"depot.%s\" is not as extension pg_depot makes it", name != NULL ? name : "?"),
+			 errdetail("Reading it might run functions that somebody has put there on the primary."),
+			 errhint("Drop extension pg_depot on the primary and create it again; what is installed stays.")));
+}
+
+void
 depot_catalog_check_tables(void)
 {
 	Oid			schema = get_namespace_oid("depot", true);
@@ -104,11 +119,7 @@ depot_catalog_check_tables(void)
 	{
 		Oid			oid = get_relname_relid(read_tables[i], schema);
 
-		if (OidIsValid(oid) && !is_plain_table(oid))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"depot.%s\" is not as extension pg_depot makes it", read_tables[i]),
-					 errdetail("Reading it might run functions that somebody has put there on the primary."),
-					 errhint("Drop extension pg_depot on the primary and create it again; what is installed stays.")));
+		if (OidIsValid(oid))
+			depot_catalog_check_table(oid);
 	}
 }

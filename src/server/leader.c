@@ -77,6 +77,7 @@ depot_leader_main(Datum argument)
 
 	depot_leader_connect();
 	depot_catalog_pin_session();
+	depot_catalog_check_plans();
 	depot_catalog_watch_begin();
 	pgstat_report_appname("pg_depot leader");
 	pgstat_report_activity(STATE_IDLE, NULL);

@@ -1,0 +1,101 @@
+# Promise 1 on a standby: what a superuser of the primary makes of the depot's tables, and of what PostgreSQL runs when
+# they are read, is neither run by the standby's leader, which is a superuser, nor taken for something it is not.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DepotCluster;
+use DepotTest;
+use File::Temp qw(tempdir);
+use Test::More;
+
+my $work = tempdir(CLEANUP => 1);
+chmod 0777, $work;
+my $sql_of_generation = 'UPDATE depot.generation SET generation = generation + 1;'
+  . 'ALTER TABLE depot.generation SET (fillfactor = 90); ALTER TABLE depot.generation RESET (fillfactor);';
+my ($primary, $standby) = depot_cluster();
+
+sub run_sql
+{
+	my ($sql) = @_;
+	$primary->safe_psql('postgres', "SET client_min_messages = error; $sql");
+	return;
+}
+
+sub reason
+{
+	return psql_error($standby, 'postgres', 'SELECT reason FROM extension_files_ready()')->{stdout};
+}
+
+sub leader_of
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_depot leader'");
+}
+
+sub says
+{
+	my ($label, $wanted) = @_;
+	replayed($standby, $primary);
+	return ok(wait_until(sub { reason() =~ $wanted }, 90), "$label: refused") || diag(reason() . substr(log_of($standby), -3000));
+}
+
+# The function tells where it ran by a file named after the server.
+run_sql(<<"SQL");
+CREATE FUNCTION spy() RETURNS bigint LANGUAGE plpgsql AS \$spy\$
+BEGIN
+    EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'touch $work/run-by-' || current_setting('cluster_name'));
+    RETURN 1;
+END \$spy\$;
+CREATE FUNCTION spy(box) RETURNS bigint LANGUAGE sql AS 'SELECT public.spy()';
+SQL
+install($primary, 'depot_demo', '2.0');
+follows($standby, $primary, 'at first');
+my $leader = leader_of($standby);
+
+# Each: what is done to the primary, what takes it back, what the standby says.
+my @cases = (
+	[ 'a cast of somebody\'s own',
+		'CREATE CAST (box AS bigint) WITH FUNCTION spy(box); ALTER TABLE depot.installed_build RENAME TO away;'
+		  . "CREATE TABLE depot.installed_build AS SELECT package, major, platform, version, digest, manifest_sha256, repository, target,"
+		  . "'((0,0),(1,1))'::box AS size_bytes, unpacked_bytes, extensions, custom, evidence, evidence_root FROM depot.away;",
+		'DROP CAST (box AS bigint); DROP TABLE depot.installed_build; ALTER TABLE depot.away RENAME TO installed_build;',
+		qr/function "spy" is not one of PostgreSQL's own/ ],
+	[ 'a function of PostgreSQL\'s replaced',
+		'CREATE OR REPLACE FUNCTION pg_catalog.int8(integer) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT AS $$ SELECT public.spy() $$;'
+		  . 'ALTER TABLE depot.installed_build RENAME TO away;'
+		  . 'CREATE TABLE depot.installed_build AS SELECT package, major, platform, version, digest, manifest_sha256, repository, target,'
+		  . 'size_bytes::text::integer AS size_bytes, unpacked_bytes, extensions, custom, evidence, evidence_root FROM depot.away;',
+		"CREATE OR REPLACE FUNCTION pg_catalog.int8(integer) RETURNS bigint LANGUAGE internal IMMUTABLE STRICT AS 'int48';"
+		  . 'DROP TABLE depot.installed_build; ALTER TABLE depot.away RENAME TO installed_build;',
+		qr/function "int8" is not one of PostgreSQL's own/ ],
+);
+foreach my $case (@cases)
+{
+	my ($label, $do, $undo, $wanted) = @$case;
+	run_sql("BEGIN; $do $sql_of_generation COMMIT");
+	says($label, $wanted);
+	ok(!-e "$work/run-by-standby", "$label: nothing ran on the standby");
+	unlink "$work/run-by-standby";
+	run_sql("BEGIN; $undo $sql_of_generation COMMIT");
+	replayed($standby, $primary);
+	ok(wait_until(sub { reason() eq '' }, 90), "$label: all is well again") || diag(reason());
+}
+
+# A number where bytes are expected would be taken for the address of something.
+$standby->stop;
+install($primary, 'hll');
+run_sql('CREATE TABLE kept AS SELECT * FROM depot.payload; BEGIN; ALTER TABLE depot.payload RENAME TO away;'
+	  . "CREATE TABLE depot.payload AS SELECT digest, chunk, 4096::bigint AS data FROM depot.away; $sql_of_generation COMMIT");
+$standby->start;
+$leader = leader_of($standby);
+replayed($standby, $primary);
+ok(wait_until(sub { log_of($standby) =~ /column "data" .* is not of type bytea/ }, 90), 'a number for an address: refused')
+  || diag(substr(log_of($standby), -3000));
+unlike(log_of($standby), qr/was terminated by signal/, 'a number for an address: nothing crashed');
+run_sql("BEGIN; DROP TABLE depot.payload; ALTER TABLE depot.away RENAME TO payload; $sql_of_generation COMMIT");
+follows($standby, $primary, 'a number for an address');
+
+done_testing();
