@@ -33,6 +33,7 @@
 
 static MemoryContext result_context = NULL;
 static uint64 commit_count = 0;
+static bool are_tables_checked = false; /* in this transaction */
 
 pg_noreturn static void raise_altered(void);
 
@@ -64,6 +65,7 @@ void
 depot_catalog_begin(void)
 {
 	result_context = CurrentMemoryContext;
+	are_tables_checked = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -140,6 +142,15 @@ kept_plan(const char *sql, int count, Oid *types)
 	return plan;
 }
 
+static void
+check_tables_once(void)
+{
+	if (are_tables_checked || !RecoveryInProgress())
+		return;
+	depot_catalog_check_tables();
+	are_tables_checked = true;
+}
+
 /*
  * Runs a statement with text, bigint, boolean and array parameters; types as in
  * SPI_execute_with_args.  Fails unless it ends with expected.
@@ -147,8 +158,10 @@ kept_plan(const char *sql, int count, Oid *types)
 uint64
 depot_catalog_execute(int expected, const char *sql, int count, Oid *types, Datum *values, const char *nulls)
 {
-	int			result = SPI_execute_plan(kept_plan(sql, count, types), values, nulls, false, 0);
+	int			result;
 
+	check_tables_once();
+	result = SPI_execute_plan(kept_plan(sql, count, types), values, nulls, false, 0);
 	if (result != expected)
 		raise_altered();
 	return SPI_processed;
@@ -274,8 +287,8 @@ depot_catalog_exists(void)
 {
 	bool		exists = OidIsValid(get_extension_oid("pg_depot", true));
 
-	if (exists && RecoveryInProgress())
-		depot_catalog_check_tables();
+	if (exists)
+		check_tables_once();
 	return exists;
 }
 

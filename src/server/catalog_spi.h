@@ -16,8 +16,8 @@
 #include "common/manifest.h"
 
 /*
- * On a standby, before anything is read: raises an error unless the tables are plain ones, whose reading runs nothing
- * of the primary's.
+ * On a standby, before anything is read in a transaction: raises an error unless the tables are plain ones, whose
+ * reading runs nothing of the primary's.  They are locked until the transaction ends.
  */
 extern void depot_catalog_check_tables(void);
 extern void depot_catalog_check_table(Oid oid);

@@ -28,8 +28,8 @@
 
 /* What the leader reads on a standby. */
 static const char *const read_tables[] = {
-	"evidence", "generation", "installed", "installed_build", "node", "payload", "repository", "repository_metadata",
-	"withdrawn"
+	"available", "evidence", "generation", "installed", "installed_build", "node", "payload", "repository",
+	"repository_metadata", "withdrawn"
 };
 
 /* Types, operators and the like that initdb has made. */
@@ -91,7 +91,8 @@ is_plain_table(Oid oid)
 	find_inheritance_children(oid, AccessShareLock) == NIL && has_plain_columns(relation) &&
 	has_plain_indexes(relation);
 
-	relation_close(relation, AccessShareLock);
+	/* It stays so until the transaction ends: what would change it is not replayed before. */
+	relation_close(relation, NoLock);
 	return is_plain;
 }
 

@@ -321,7 +321,9 @@ nothing_missing_ok('a view in the place of a table');
 
 foreach my $case ([ 'a rule', 'CREATE RULE mine AS ON UPDATE TO depot.installed DO ALSO NOTHING', 'DROP RULE mine ON depot.installed', 'installed' ],
 	[ 'an index on an expression', 'CREATE INDEX mine ON depot.payload (length(data))', 'DROP INDEX depot.mine', 'payload' ],
-	[ 'a child', 'CREATE TABLE mine () INHERITS (depot.evidence)', 'DROP TABLE mine', 'evidence' ])
+	[ 'a child', 'CREATE TABLE mine () INHERITS (depot.evidence)', 'DROP TABLE mine', 'evidence' ],
+	[ 'a view in the place of what is offered', 'ALTER TABLE depot.available RENAME TO away; CREATE VIEW depot.available AS SELECT * FROM depot.away',
+		'DROP VIEW depot.available; ALTER TABLE depot.away RENAME TO available', 'available' ])
 {
 	my ($label, $do, $undo, $table) = @$case;
 	run_sql("BEGIN; $do; $sql_of_generation COMMIT");
