@@ -1,6 +1,6 @@
 # A full disk: whatever the moment, the answer is 53100 and nothing has changed.
 #
-# The depot directory is a small tmpfs.  Root mounts it; anybody else does so in
+# The depot directory is a small tmpfs, that of a standby at last.  Root mounts it; anybody else does so in
 # a user namespace of its own, as one who is nobody special in it.
 #
 # Holds promise 3 (nothing half-done).
@@ -43,6 +43,7 @@ BEGIN
 }
 
 use DepotAttack;
+use DepotCluster;
 use DepotTest;
 use Test::More;
 
@@ -178,4 +179,44 @@ is(oracle_is_ok($node, 120, '--quiet-server'), '', 'with space again files equal
 is($node->safe_psql('postgres', "SELECT action FROM install_extension('depot_big')"), 'install', 'with space again it installs');
 oracle_ok($node, 'in the end');
 $node->stop;
+
+# ---- a standby's disk ----
+
+run_ok('rm', '-rf', "$small/depot");
+my $primary = new_primary('primary', conf => "log_statement = none\ndepot.report_interval = 1\n");
+$primary->safe_psql('postgres', "CREATE ROLE report_standby LOGIN; SELECT add_extension_node('standby', 'report_standby')");
+my $conninfo = 'host=' . $primary->host . ' port=' . $primary->port . ' user=report_standby';
+my $standby = create_standby('standby', $primary, depot => 0,
+	conf => "depot.directory = '$small/standby'\ndepot.min_free_space = 0\ndepot.report_conninfo = '$conninfo'\n");
+
+# Waits until depot.nodes on the primary shows the standby so.
+sub shows
+{
+	my ($expected, $label) = @_;
+	my $answer;
+	my $sql = "SELECT state, missing, error FROM depot.nodes WHERE name = 'standby'";
+	my $is_so = wait_until(sub { ($answer = $primary->safe_psql('postgres', $sql)) =~ $expected });
+	return ok($is_so, "a standby: $label") || diag("$answer; " . substr(log_of($standby), -2000));
+}
+
+install($primary, 'hll');
+shows(qr/^ok\|\|$/, 'follows');
+my $leader = leader_pid($standby);
+foreach my $case ([ 'full', 0 ], [ 'too full to unpack', $row{unpacked} / 2 ])
+{
+	my ($label, $free_bytes) = @$case;
+	leave_free($free_bytes);
+	install($primary, 'depot_big');
+	shows(qr/^failed\|depot_big 1\.0: [^|]*space[^|]*\|53100: [^|]*space/i, "$label: depot.nodes on the primary says 53100");
+	ok($standby->poll_query_until('postgres', "SELECT state = 'warning' AND value ~ '^failed' FROM depot.health WHERE check_name = 'reconcile'"),
+		"a standby: $label: its own depot.health tells as well");
+	ok(-e "$small/standby" . DepotTest::pg_config_value('sharedir') . '/extension/hll.control', "a standby: $label: what it had stays");
+	unlink $filler;
+	shows(qr/^ok\|\|$/, "$label, with space again: nobody has to call");
+	follows($standby, $primary, "$label, with space again");
+	uninstall($primary, 'depot_big');
+	shows(qr/^ok\|\|$/, "$label: removed again");
+}
+is(leader_pid($standby), $leader, 'a standby: the leader lives');
+$_->stop foreach $standby, $primary;
 done_testing();
