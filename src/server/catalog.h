@@ -56,11 +56,13 @@ extern Oid	depot_catalog_generation_table(void);
  * outside a transaction.  watch_again stands before the statements that read rows: what was changed by then counts as
  * known.  has_changed: whether the generation moved since, or the extension came or went.
  * look, outside a transaction and at no cost worth the name: the same, once for each change.
+ * schema_changes: a number, never 0, that is another one once the extension may have come or gone.
  */
 extern void depot_catalog_watch_begin(void);
 extern void depot_catalog_watch_again(void);
 extern bool depot_catalog_has_changed(void);
 extern bool depot_catalog_look_for_changes(void);
+extern uint64 depot_catalog_schema_changes(void);
 
 /*
  * Looks, in a process that is connected to no database and outside a transaction, whether there is one of this name.

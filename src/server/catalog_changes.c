@@ -29,6 +29,7 @@ static uint32 schema_hash = 0;
 static uint64 changes = 0;
 static uint64 noticed = 0;		/* of them, when they were looked for */
 static uint64 known = 0;		/* of them, when the rows were read */
+static uint64 schema_changes = 1;
 
 /* An invalid oid means all tables: more happened than the queue could hold. */
 static void
@@ -41,8 +42,10 @@ note_table(Datum argument, Oid table)
 static void
 note_schema(Datum argument, int cache, uint32 hash)
 {
-	if (hash == 0 || hash == schema_hash)
-		changes++;
+	if (hash != 0 && hash != schema_hash)
+		return;
+	changes++;
+	schema_changes++;
 }
 
 void
@@ -87,4 +90,10 @@ depot_catalog_look_for_changes(void)
 	is_new = changes != noticed && changes != known;
 	noticed = changes;
 	return is_new;
+}
+
+uint64
+depot_catalog_schema_changes(void)
+{
+	return schema_changes;
 }

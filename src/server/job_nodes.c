@@ -27,6 +27,9 @@
 
 static TimestampTz pause_until = 0;
 
+/* The schema whose rows are in shared memory: an extension that is created anew lets nobody report yet. */
+static uint64 loaded_schema = 0;
+
 /* ---- add and drop ---- */
 
 static void
@@ -128,6 +131,7 @@ depot_drop_node_start(DepotJob *job)
 static void
 load_nodes(void)
 {
+	uint64		schema = depot_catalog_schema_changes();
 	DepotNodeRow *rows = NULL;
 	int			count = 0;
 
@@ -136,6 +140,7 @@ load_nodes(void)
 		count = depot_catalog_read_nodes(&rows);
 	depot_catalog_commit();
 	depot_shmem_load_nodes(rows, Min(count, DEPOT_NODE_COUNT));
+	loaded_schema = schema;
 }
 
 TimestampTz
@@ -143,7 +148,7 @@ depot_nodes_next_at(void)
 {
 	if (RecoveryInProgress() || depot_paths_inactive_reason() != NULL)
 		return 0;
-	if (depot_shmem_has_nodes() && !depot_shmem_has_unsaved_nodes())
+	if (depot_catalog_schema_changes() == loaded_schema && !depot_shmem_has_unsaved_nodes())
 		return 0;
 	/* At once, unless there is a pause; any time that has passed would do. */
 	return Max(pause_until, PgStartTime);
@@ -166,7 +171,7 @@ depot_nodes_start(DepotJob *job)
 	int			count;
 
 	job->on_end = note_end;
-	if (!depot_shmem_has_nodes())
+	if (depot_catalog_schema_changes() != loaded_schema)
 		load_nodes();
 	count = depot_shmem_read_nodes(nodes);
 	depot_catalog_begin();

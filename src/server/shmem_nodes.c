@@ -114,17 +114,6 @@ depot_shmem_load_nodes(const DepotNodeRow *rows, int count)
 }
 
 bool
-depot_shmem_has_nodes(void)
-{
-	bool		is_loaded;
-
-	LWLockAcquire(board_lock, LW_SHARED);
-	is_loaded = board->is_loaded;
-	LWLockRelease(board_lock);
-	return is_loaded;
-}
-
-bool
 depot_shmem_has_unsaved_nodes(void)
 {
 	bool		is_unsaved = false;

@@ -55,9 +55,6 @@ typedef enum DepotReportOutcome
 /* Leader: makes the slots those of rows, DEPOT_NODE_COUNT at most; what was reported stays. */
 extern void depot_shmem_load_nodes(const DepotNodeRow *rows, int count);
 
-/* Whether that was done since the server started. */
-extern bool depot_shmem_has_nodes(void);
-
 /* Whether there is content that depot.node does not have. */
 extern bool depot_shmem_has_unsaved_nodes(void);
 
