@@ -45,10 +45,6 @@ typedef enum ManifestSource
 extern bool depot_manifest_read_members(const json_t *object, ManifestSource source, DepotManifest *manifest,
 										DepotError *error);
 
-/* Reads a member as text: UTF-8 without control characters, at most max_bytes. *out is malloc'd. */
-extern bool depot_manifest_read_text(const json_t *object, const char *member, size_t max_bytes, char **out,
-									 DepotError *error);
-
 /* Reads the file list, a part of packages only. */
 extern bool depot_manifest_read_files(const json_t *object, DepotManifest *manifest, DepotError *error);
 

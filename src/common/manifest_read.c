@@ -70,9 +70,9 @@ is_clean_text(const char *text)
 	return true;
 }
 
-bool
-depot_manifest_read_text(const json_t *object, const char *member, size_t max_bytes, char **out,
-						 DepotError *error)
+/* Reads a member as text: UTF-8 without control characters, at most max_bytes. *out is malloc'd. */
+static bool
+read_text(const json_t *object, const char *member, size_t max_bytes, char **out, DepotError *error)
 {
 	const char *text = NULL;
 
@@ -261,7 +261,7 @@ read_depend(const json_t *element, ManifestSource source, void *slot, DepotError
 
 	if (!check_members(element, members, "the dependency", source, error) ||
 		!read_word(element, "package", depot_name_is_package, "a package name", &depend->package, error) ||
-		!depot_manifest_read_text(element, "constraint", DEPOT_CONSTRAINT_MAX_BYTES, &depend->constraint, error))
+		!read_text(element, "constraint", DEPOT_CONSTRAINT_MAX_BYTES, &depend->constraint, error))
 		return false;
 	if (depend->constraint == NULL || *depend->constraint == '\0' ||
 		depot_version_constraint_parse(depend->constraint, &constraint, error))
@@ -279,8 +279,8 @@ read_setting(const json_t *element, ManifestSource source, void *slot, DepotErro
 
 	return check_members(element, members, "the setting", source, error) &&
 		read_word(element, "name", is_setting_name, "a setting's name", &setting->name, error) &&
-		depot_manifest_read_text(element, "value", MANIFEST_TEXT_MAX_BYTES, &setting->value, error) &&
-		depot_manifest_read_text(element, "why", MANIFEST_TEXT_MAX_BYTES, &setting->why, error);
+		read_text(element, "value", MANIFEST_TEXT_MAX_BYTES, &setting->value, error) &&
+		read_text(element, "why", MANIFEST_TEXT_MAX_BYTES, &setting->why, error);
 }
 
 static bool
@@ -290,9 +290,9 @@ read_component(const json_t *element, ManifestSource source, void *slot, DepotEr
 	DepotManifestComponent *component = slot;
 
 	return check_members(element, members, "the component", source, error) &&
-		depot_manifest_read_text(element, "purl", MANIFEST_TEXT_MAX_BYTES, &component->purl, error) &&
-		depot_manifest_read_text(element, "version", MANIFEST_WORD_MAX_BYTES, &component->version, error) &&
-		depot_manifest_read_text(element, "license", MANIFEST_TEXT_MAX_BYTES, &component->license, error);
+		read_text(element, "purl", MANIFEST_TEXT_MAX_BYTES, &component->purl, error) &&
+		read_text(element, "version", MANIFEST_WORD_MAX_BYTES, &component->version, error) &&
+		read_text(element, "license", MANIFEST_TEXT_MAX_BYTES, &component->license, error);
 }
 
 static bool
@@ -419,7 +419,7 @@ read_package_only(const json_t *object, ManifestSource source, DepotManifest *ma
 		return (manifest->homepage != NULL && manifest->source_kind != NULL && manifest->source_name != NULL &&
 				manifest->source_version != NULL) || out_of_memory(error);
 	}
-	if (!depot_manifest_read_text(object, "homepage", MANIFEST_TEXT_MAX_BYTES, &manifest->homepage, error) ||
+	if (!read_text(object, "homepage", MANIFEST_TEXT_MAX_BYTES, &manifest->homepage, error) ||
 		!read_array(object, "settings", source, MANIFEST_MAX_SETTINGS, sizeof(DepotManifestSetting), read_setting,
 					(void **) &manifest->settings, &manifest->setting_count, error) ||
 		!read_array(object, "components", source, MANIFEST_MAX_COMPONENTS, sizeof(DepotManifestComponent),
@@ -427,9 +427,9 @@ read_package_only(const json_t *object, ManifestSource source, DepotManifest *ma
 		!depot_json_get_object(object, "source", true, &origin, DEPOT_ERROR_MANIFEST, error))
 		return false;
 	if (!check_members(origin, members, "\"source\"", source, error) ||
-		!depot_manifest_read_text(origin, "kind", MANIFEST_WORD_MAX_BYTES, &manifest->source_kind, error) ||
-		!depot_manifest_read_text(origin, "name", MANIFEST_WORD_MAX_BYTES, &manifest->source_name, error) ||
-		!depot_manifest_read_text(origin, "version", MANIFEST_WORD_MAX_BYTES, &manifest->source_version, error))
+		!read_text(origin, "kind", MANIFEST_WORD_MAX_BYTES, &manifest->source_kind, error) ||
+		!read_text(origin, "name", MANIFEST_WORD_MAX_BYTES, &manifest->source_name, error) ||
+		!read_text(origin, "version", MANIFEST_WORD_MAX_BYTES, &manifest->source_version, error))
 		return depot_error_prefix(error, "source");
 	return true;
 }
@@ -451,10 +451,8 @@ depot_manifest_read_members(const json_t *object, ManifestSource source, DepotMa
 		read_word(object, "package", depot_name_is_package, "a package name", &manifest->package,
 				  error) &&
 		read_word(object, "version", depot_name_is_version, "a version", &manifest->version, error) &&
-		depot_manifest_read_text(object, "summary", MANIFEST_SUMMARY_MAX_BYTES, &manifest->summary,
-								 error) &&
-		depot_manifest_read_text(object, "license", MANIFEST_TEXT_MAX_BYTES, &manifest->license,
-								 error) &&
+		read_text(object, "summary", MANIFEST_SUMMARY_MAX_BYTES, &manifest->summary, error) &&
+		read_text(object, "license", MANIFEST_TEXT_MAX_BYTES, &manifest->license, error) &&
 		read_postgresql(object, source, manifest, error) &&
 		read_platform(object, source, manifest, error) &&
 		read_array(object, "extensions", source, MANIFEST_MAX_EXTENSIONS, sizeof(DepotManifestExtension),

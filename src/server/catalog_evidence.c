@@ -37,8 +37,9 @@ depot_catalog_proof(const DepotEvidence *evidence)
 	return depot_catalog_text_array(documents, evidence->document_count);
 }
 
-int
-depot_catalog_short_array(uint64 row, int column, int max_count, const char ***elements)
+/* An array of text of at most max_count elements, none of them NULL; -1: the column holds no such thing. */
+static int
+short_array(uint64 row, int column, int max_count, const char ***elements)
 {
 	bool		is_null;
 	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &is_null);
@@ -81,7 +82,7 @@ depot_catalog_read_proof(const char *package, const char *digest, const char ***
 							  " WHERE package = $1 AND major = $2 AND platform = $3 AND digest = $4",
 							  lengthof(types), types, values, NULL) != 1)
 		return 0;
-	count = depot_catalog_short_array(0, 1, DEPOT_EVIDENCE_MAX_DOCUMENTS, documents);
+	count = short_array(0, 1, DEPOT_EVIDENCE_MAX_DOCUMENTS, documents);
 	*root_version = depot_catalog_int64(0, 2);
 	for (int i = 0; i < count; i++)
 		if (!depot_name_is_sha256((*documents)[i]))

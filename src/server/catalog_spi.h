@@ -51,9 +51,6 @@ extern const DepotManifest *depot_catalog_manifest(const char *custom, const cha
 
 extern Datum depot_catalog_text_datum(const char *utf8);
 
-/* An array of text of at most max_count elements, none of them NULL; -1: the column holds no such thing. */
-extern int	depot_catalog_short_array(uint64 row, int column, int max_count, const char ***elements);
-
 /* The digests of what proves a build, as a column holds them. */
 extern Datum depot_catalog_proof(const DepotEvidence *evidence);
 
