@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,38 +153,17 @@ find_platforms(DepotBundleCommand *command, DepotError *error)
 	return ok;
 }
 
-/* Writes the bundle beside its name, and renames it when it is whole. */
+/* A DepotTemporaryFill. */
 static bool
-write_bundle(DepotBundleCommand *command, int directory_fd, const char *name, DepotError *error)
+fill_bundle(int fd, void *context, DepotError *error)
 {
-	char		temporary[NAME_MAX + 1];
-	DepotBundleWriter *writer = NULL;
-	DepotError	ignored;
-	bool		ok = false;
-	int			fd;
+	DepotBundleWriter *writer = depot_bundle_create(fd, error);
+	bool		ok;
 
-	if ((size_t) snprintf(temporary, sizeof(temporary), "%s.new", name) >= sizeof(temporary))
-		return depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "the name of the bundle is too long");
-	if (!depot_files_remove(directory_fd, temporary, error))
+	if (writer == NULL)
 		return false;
-	fd = depot_files_open(directory_fd, temporary, O_RDWR | O_CREAT | O_EXCL, 0666, error);
-	if (fd < 0)
-		return false;
-	writer = depot_bundle_create(fd, error);
-	if (writer != NULL)
-	{
-		ok = depot_bundle_write_files(command, writer, error);
-		ok = depot_bundle_finish(writer, ok, error) && ok;
-	}
-	if (ok && fsync(fd) != 0)
-		ok = depot_error_set_errno(error, errno, "could not write \"%s\"", name);
-	if (close(fd) != 0 && ok)
-		ok = depot_error_set_errno(error, errno, "could not write \"%s\"", name);
-	ok = ok && depot_files_rename(directory_fd, temporary, directory_fd, name, error) &&
-		depot_files_fsync(directory_fd, ".", error);
-	if (!ok)
-		(void) depot_files_remove(directory_fd, temporary, &ignored);
-	return ok;
+	ok = depot_bundle_write_files(context, writer, error);
+	return depot_bundle_finish(writer, ok, error) && ok;
 }
 
 /* Splits the output's path, and makes sure that nothing is overwritten. */
@@ -206,7 +184,7 @@ write_output(DepotBundleCommand *command, DepotError *error)
 	if (faccessat(directory_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		ok = depot_error_set(error, DEPOT_ERROR_FILE_EXISTS, "\"%s\" exists", command->output);
 	else
-		ok = write_bundle(command, directory_fd, name, error);
+		ok = depot_temporary_write_file(directory_fd, name, fill_bundle, command, error);
 	(void) close(directory_fd);
 	return ok;
 }

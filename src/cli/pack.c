@@ -33,14 +33,13 @@
 
 #define LICENSE_LIMIT_BYTES ((size_t) 16 * 1024 * 1024)
 
-
 static bool run(DepotPack *pack, const char *work_path, DepotError *error);
 static bool prepare(DepotPack *pack, const char *work_path, DepotError *error);
 static bool build(DepotPack *pack, DepotError *error);
 static bool add_license_files(DepotPack *pack, DepotError *error);
 static bool check_installed_paths(const DepotPack *pack, DepotError *error);
 static bool write_package(DepotPack *pack, DepotError *error);
-static bool write_archive(DepotPack *pack, int fd, DepotError *error);
+static bool write_archive(int fd, void *context, DepotError *error);
 static bool archive_progress(uint64_t bytes_done, void *context);
 static bool print_result(const DepotPack *pack, const char *name, int output_fd, DepotError *error);
 static void print_drops(const DepotPack *pack);
@@ -267,49 +266,29 @@ archive_progress(uint64_t bytes_done, void *context)
 	return !depot_temporary_is_interrupted();
 }
 
-/* Writes the package beside its final name, checks it, and renames it. */
 static bool
 write_package(DepotPack *pack, DepotError *error)
 {
 	const char *directory = pack->options->output_directory;
 	char		name[2 * DEPOT_NAME_MAX_BYTES + 16];
-	char		temporary[sizeof(name) + 4];
-	DepotError	ignored;
-	bool		ok = false;
+	bool		ok;
 	int			output_fd;
-	int			fd = -1;
 
 	snprintf(name, sizeof(name), "%s-%s.tar.zst", pack->package, pack->version);
-	snprintf(temporary, sizeof(temporary), "%s.new", name);
 	output_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (output_fd < 0)
 		return depot_error_set_errno(error, errno, "could not open the output directory \"%s\"", directory);
-	if (!depot_files_remove(output_fd, temporary, error) ||
-		(fd = depot_files_open(output_fd, temporary, O_RDWR | O_CREAT | O_EXCL, 0666, error)) < 0 ||
-		!write_archive(pack, fd, error))
-		goto done;
-	if (fsync(fd) != 0)
-	{
-		depot_error_set_errno(error, errno, "could not write \"%s\"", name);
-		goto done;
-	}
-	ok = close(fd) == 0 || depot_error_set_errno(error, errno, "could not write \"%s\"", name);
-	fd = -1;
-	ok = ok && depot_files_rename(output_fd, temporary, output_fd, name, error) &&
-		depot_files_fsync(output_fd, ".", error) &&
+	ok = depot_temporary_write_file(output_fd, name, write_archive, pack, error) &&
 		print_result(pack, name, output_fd, error);
-done:
-	if (fd >= 0)
-		close(fd);
-	if (!ok)
-		(void) depot_files_remove(output_fd, temporary, &ignored);
 	close(output_fd);
 	return ok;
 }
 
+/* Writes the package and reads it back.  A DepotTemporaryFill. */
 static bool
-write_archive(DepotPack *pack, int fd, DepotError *error)
+write_archive(int fd, void *context, DepotError *error)
 {
+	const DepotPack *pack = context;
 	DepotCliProgress progress = {0};
 	DepotCliProgress *shown = pack->options->quiet || pack->options->json ? NULL : &progress;
 	DepotManifest *read_back = NULL;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * temporary.c
- *	  A private directory for the time of a command.
+ *	  A private directory for the time of a command, and files that get their
+ *	  name when they are whole.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,4 +95,32 @@ depot_temporary_remove(DepotTemporary *directory)
 		depot_cli_warning("could not remove \"%s\": %s", directory->path, error.message);
 	if (directory->parent_fd >= 0)
 		close(directory->parent_fd);
+}
+
+bool
+depot_temporary_write_file(int directory_fd, const char *name, DepotTemporaryFill fill, void *context,
+						   DepotError *error)
+{
+	char		temporary[NAME_MAX + 1];
+	DepotError	ignored;
+	bool		ok;
+	int			fd;
+
+	if ((size_t) snprintf(temporary, sizeof(temporary), "%s.new", name) >= sizeof(temporary))
+		return depot_error_set(error, DEPOT_ERROR_INVALID_NAME, "the file name \"%s\" is too long", name);
+	if (!depot_files_remove(directory_fd, temporary, error))
+		return false;
+	fd = depot_files_open(directory_fd, temporary, O_RDWR | O_CREAT | O_EXCL, 0666, error);
+	if (fd < 0)
+		return false;
+	ok = fill(fd, context, error);
+	if (ok && fsync(fd) != 0)
+		ok = depot_error_set_errno(error, errno, "could not write \"%s\"", name);
+	if (close(fd) != 0 && ok)
+		ok = depot_error_set_errno(error, errno, "could not write \"%s\"", name);
+	ok = ok && depot_files_rename(directory_fd, temporary, directory_fd, name, error) &&
+		depot_files_fsync(directory_fd, ".", error);
+	if (!ok)
+		(void) depot_files_remove(directory_fd, temporary, &ignored);
+	return ok;
 }

@@ -2,7 +2,7 @@
  *
  * temporary.h
  *	  A private directory for the time of a command, removed also after an
- *	  interrupt.
+ *	  interrupt; a file under a temporary name until it is whole.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -33,6 +33,16 @@ extern bool depot_temporary_make(DepotTemporary *directory, DepotError *error);
 
 /* Removes it with all that is in it; one that was not made is fine. Warns when something stays. */
 extern void depot_temporary_remove(DepotTemporary *directory);
+
+/* Writes the contents of a file to fd, which is open for reading, too; false with an error. */
+typedef bool (*DepotTemporaryFill) (int fd, void *context, DepotError *error);
+
+/*
+ * Writes a file in directory_fd, or replaces it: fill writes "NAME.new", which is durably renamed when it is whole.
+ * On failure it is removed.
+ */
+extern bool depot_temporary_write_file(int directory_fd, const char *name, DepotTemporaryFill fill, void *context,
+									   DepotError *error);
 
 /* From here on SIGINT, SIGTERM and SIGHUP only set what the next two tell. */
 extern void depot_temporary_catch_interrupts(void);
