@@ -118,6 +118,39 @@ sub survives_ok
 	return;
 }
 
+# A member that lacks files gives the leader lock back, and another one is promoted (docs/standbys.md).
+sub refuses_ok
+{
+	my $before = $cluster->primary;
+	my ($held) = grep { $_ != $before } $cluster->members;
+
+	$cluster->wait_for_streaming(60);
+	$before->safe_psql('postgres', 'DROP EXTENSION IF EXISTS pg_rational; '
+		  . "SELECT uninstall_extension('rational') FROM depot.installed_packages WHERE package = 'rational'");
+	ok(wait_until(sub { oracle_is_ok($held, 0, '--quiet-server') eq '' || (sleep(0.2), 0)[1] }, 60), 'not ready: nobody has the package');
+	set_hold($held, 'on');
+	$before->safe_psql('postgres', "SELECT install_extension('rational')");
+	ok( wait_until(sub { psql_error($held, 'postgres', 'SELECT missing FROM extension_files_ready()')->{stdout} eq '{rational}' || (sleep(0.1), 0)[1] }, 60),
+		'not ready: ' . $held->name . ' lacks a package');
+	$cluster->try_switch_over;
+	ok(wait_until(sub { (defined $cluster->primary && $cluster->primary != $held) || (sleep(0.2), 0)[1] }, 60), 'not ready: another member is primary afterwards');
+	like(file_contents($held->logfile), qr/pre_promote script `[^`]*pg_depot ready [^`]*` exited with 1/, 'not ready: ' . $held->name . ' was asked to be');
+	set_hold($held, 'off');
+	$cluster->wait_for_streaming(60);
+	ok(wait_until(sub { oracle_is_ok($held, 0, '--quiet-server') eq '' || (sleep(0.2), 0)[1] }, 60), 'ready: it has the package');
+	return;
+}
+
+# A setting of one member, which Patroni leaves as it is.
+sub set_hold
+{
+	my ($member, $value) = @_;
+	PostgreSQL::Test::Utils::append_to_file($member->data_dir . '/postgresql.auto.conf', "depot.hold = $value\n");
+	$member->safe_psql('postgres', 'SELECT pg_reload_conf()');
+	ok(wait_until(sub { psql_error($member, 'postgres', 'SHOW depot.hold')->{stdout} eq $value || (sleep(0.1), 0)[1] }, 30), "depot.hold = $value on " . $member->name);
+	return;
+}
+
 my $primary = $cluster->primary;
 $primary->safe_psql('postgres', 'CREATE EXTENSION pg_depot');
 $primary->safe_psql('postgres', 'CREATE DATABASE load');
@@ -140,6 +173,7 @@ survives_ok($client, 'a killed primary that another one replaces', 0, sub { $clu
 $client->end;
 kill 'KILL', -$load;
 waitpid $load, 0;
+refuses_ok() if is_long();
 my @made = $client->changes;
 cmp_ok(scalar(@made), '>=', is_long() ? 20 : 6, 'the client installed and removed packages: ' . @made);
 my @unexplained = $client->unexplained(EXPLAINED_SECONDS, @times);

@@ -16,6 +16,7 @@ use strict;
 use warnings;
 
 use DepotTest;
+use IPC::Run ();
 use File::Path qw(make_path);
 use JSON::PP ();
 use POSIX ();
@@ -250,11 +251,27 @@ sub is_known_to_run
 sub switch_over
 {
 	my ($self) = @_;
+	return $self->patronictl($self->prepare_switch_over);
+}
+
+# The same to a member that may refuse: what comes of it is the caller's to find out.
+sub try_switch_over
+{
+	my ($self) = @_;
+	my @arguments = $self->prepare_switch_over;
+	IPC::Run::run([ 'patronictl', '-c', $self->{members}[0]{configuration}, @arguments ], '<', '/dev/null', '>&', \my $said);
+	return $said;
+}
+
+# Waits until the first member that is not primary can take over; the arguments that have it do so.
+sub prepare_switch_over
+{
+	my ($self) = @_;
 	my $primary = $self->primary // die "no primary to switch from\n" . $self->end_of_logs;
 	my ($candidate) = grep { $_ != $primary } $self->members;
 
 	wait_until(sub { $self->is_known_to_run($candidate) || (sleep(0.2), 0)[1] }, 30);
-	return $self->patronictl('switchover', '--leader', $primary->name, '--candidate', $candidate->name, '--force');
+	return ('switchover', '--leader', $primary->name, '--candidate', $candidate->name, '--force');
 }
 
 # Kills the postmaster of the primary, which dies without a word.
