@@ -32,7 +32,7 @@
 
 typedef struct Search
 {
-	const DepotAgentOrigins *origins;
+	DepotAgentOrigins *origins;
 	const DepotManifest *manifest;
 	const char *manifest_sha256;
 	char	   *digest;
@@ -149,32 +149,65 @@ search_repository(Search *search, const char *repository, DepotError *error)
 	return ok;
 }
 
-/* Proves the target from the documents that are kept beside one list. */
+/* Whether two lists name the same repository, and the same documents under the same root. */
 static bool
-search_list(Search *search, int evidence_fd, const DepotEvidence *listed, DepotError *error)
+has_same_documents(const DepotEvidence *a, const DepotEvidence *b)
 {
-	DepotTufClient *client = NULL;
+	if (strcmp(a->repository, b->repository) != 0 || a->root_version != b->root_version ||
+		a->document_count != b->document_count)
+		return false;
+	for (int i = 0; i < a->document_count; i++)
+		if (strcmp(a->documents[i].role, b->documents[i].role) != 0 ||
+			strcmp(a->documents[i].sha256, b->documents[i].sha256) != 0)
+			return false;
+	return true;
+}
+
+/* Finds the target in the documents that proved another package. */
+static bool
+find_in_proven(const DepotAgentOrigins *origins, const DepotEvidence *listed, DepotTufTarget *target)
+{
+	DepotError	ignored;
+
+	return origins->proven != NULL && has_same_documents(&origins->proven_by, listed) &&
+		depot_tuf_find_target(origins->proven, listed->target, target, &ignored) &&
+		strcmp(target->sha256, listed->sha256) == 0;
+}
+
+/* Proves the target from the documents that are kept beside one list, which is kept with them. */
+static bool
+prove_listed(DepotAgentOrigins *origins, int evidence_fd, DepotEvidence *listed, DepotTufTarget *target,
+			 DepotError *error)
+{
 	DepotEvidence used = {.root_count = 0};
 	DepotAgentPin pin = {.is_new = false};
-	DepotTufTarget target;
-	json_t	   *anchor = make_anchor(search->origins, listed->repository, error);
-	bool		ok = false;
+	json_t	   *anchor = make_anchor(origins, listed->repository, error);
 
+	depot_agent_forget_origins(origins);
 	depot_buffer_init(&pin.root);
-	if (anchor != NULL &&
-		depot_agent_find_pin(search->origins->agent, anchor, -1, evidence_fd, &pin, error))
-		client = depot_tuf_prove(listed, evidence_fd, pin.root.data, pin.root.length_bytes,
-								 depot_tuf_key_types_of_pin(pin.root.data, pin.root.length_bytes), &used, &target,
-								 error);
-	if (client != NULL)
+	if (anchor != NULL && depot_agent_find_pin(origins->agent, anchor, -1, evidence_fd, &pin, error))
+		origins->proven = depot_tuf_prove(listed, evidence_fd, pin.root.data, pin.root.length_bytes,
+										  depot_tuf_key_types_of_pin(pin.root.data, pin.root.length_bytes), &used,
+										  target, error);
+	if (origins->proven != NULL)
 	{
-		ok = compare_target(search, &target, error);
-		depot_tuf_close(client);
+		origins->proven_by = *listed;
+		memset(listed, 0, sizeof(*listed));
 	}
 	depot_evidence_free(&used);
 	depot_buffer_free(&pin.root);
 	json_decref(anchor);
-	return ok;
+	return origins->proven != NULL;
+}
+
+static bool
+search_list(Search *search, int evidence_fd, DepotEvidence *listed, DepotError *error)
+{
+	DepotTufTarget target;
+
+	return (find_in_proven(search->origins, listed, &target) ||
+			prove_listed(search->origins, evidence_fd, listed, &target, error)) &&
+		compare_target(search, &target, error);
 }
 
 /* A DepotFilesVisit over var/evidence: lists are named by their package's digest. */
@@ -211,8 +244,16 @@ try_repository(int directory_fd, const char *path, mode_t mode, uint64_t size_by
 	return true;
 }
 
+void
+depot_agent_forget_origins(DepotAgentOrigins *origins)
+{
+	depot_tuf_close(origins->proven);
+	origins->proven = NULL;
+	depot_evidence_free(&origins->proven_by);
+}
+
 bool
-depot_agent_find_origin(const DepotAgentOrigins *origins, const DepotManifest *manifest,
+depot_agent_find_origin(DepotAgentOrigins *origins, const DepotManifest *manifest,
 						const char *manifest_sha256, char digest[DEPOT_SHA256_HEX_BYTES], DepotError *error)
 {
 	Search		search = {

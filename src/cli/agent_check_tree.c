@@ -144,7 +144,7 @@ are_files_sealed(const TreeCheck *check, const DepotManifest *manifest)
 
 /* Reads what a manifest claims, and whether a signature proves it; false with the reason. */
 static bool
-prove_package(const TreeCheck *check, TreePackage *package, const DepotBuffer *text, DepotError *reason)
+prove_package(TreeCheck *check, TreePackage *package, const DepotBuffer *text, DepotError *reason)
 {
 	char		sha256[DEPOT_SHA256_HEX_BYTES];
 
@@ -352,6 +352,7 @@ depot_agent_check_verify_tree(DepotAgent *agent, const json_t *command, DepotErr
 		depot_store_served_path(&check.layout, "share/depot", manifests, error) &&
 		visit_manifests(&check, check.depot_fd, manifests, error) &&
 		tell(&check, json_pack("{s:s}", "type", "done"), error);
+	depot_agent_forget_origins(&check.origins);
 	depot_seal_free(check.seal);
 	json_decref(check.proven);
 	if (check.depot_fd >= 0)

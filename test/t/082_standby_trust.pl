@@ -119,17 +119,6 @@ foreach my $standby (@standbys)
 	begins_ok($standby, "$label, restarted");
 }
 
-foreach my $with_files (0, 1)
-{
-	my $name = $with_files ? 'clone_with_files' : 'clone_without_files';
-	my $clone = create_standby($name, $primary, conf => $cut_off . $pins_root, depot => $with_files, start => 0);
-	$clone->start;
-	equal_ok($clone, $primary, "$name made after the rotation");
-	is(served_version($clone, 'depot_demo'), '1.1', "$name: the version of the second root");
-	unlike(log_of($clone), qr/not served/, "$name: all files are proven at the start");
-	$clone->stop;
-}
-
 # ---- a publisher's own role ----
 
 # Puts a package into a repository, signed by alice's key.
@@ -163,6 +152,21 @@ foreach my $standby (@standbys)
 	like(join(' ', map { file_contents($_) } glob(depot_of($standby) . '/var/evidence/*')), qr/"role":"pub-alice"/,
 		"$label: with what proves it");
 	begins_ok($standby, "$label, restarted");
+}
+
+# ---- clones ----
+
+# Their packages are proven from different documents.
+foreach my $with_files (0, 1)
+{
+	my $name = $with_files ? 'clone_with_files' : 'clone_without_files';
+	my $clone = create_standby($name, $primary, conf => $cut_off . $pins_root, depot => $with_files, start => 0);
+	$clone->start;
+	equal_ok($clone, $primary, "$name made after all of it");
+	is(served_version($clone, 'depot_demo'), '1.1', "$name: the version of the second root");
+	is(served_version($clone, 'pub_demo'), '1.0', "$name: the publisher's package");
+	unlike(log_of($clone), qr/not served/, "$name: all files are proven at the start");
+	$clone->stop;
 }
 
 # ---- a third root that the second has not signed ----
