@@ -21,6 +21,7 @@
 #include "server/policy.h"
 #include "server/settings.h"
 #include "storage/dsm.h"
+#include "storage/latch.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -256,6 +257,15 @@ depot_job_let_go(DepotJob *job)
 	end_stagings(job);
 	depot_job_unlock_repository(job);
 	depot_job_unlock_agents(job);
+}
+
+void
+depot_job_resume(DepotJob *job, DepotJobStep step)
+{
+	depot_job_let_go(job);
+	job->on_message = NULL;
+	job->on_wake = step;
+	SetLatch(MyLatch);
 }
 
 /* What the caller shall be told besides the answer; the leader's own jobs tell the log. */

@@ -123,6 +123,9 @@ extern bool depot_job_is_staging_elsewhere(const DepotJob *job);
 /* Ends agents, staging and the hold on a repository: what a step that failed may have left behind. */
 extern void depot_job_let_go(DepotJob *job);
 
+/* The same, and then has the leader take a step from its loop, where nothing of what went before is in the way. */
+extern void depot_job_resume(DepotJob *job, DepotJobStep step);
+
 extern void depot_job_notice(DepotJob *job, const char *format,...) DEPOT_PRINTF(2, 3);
 
 /* Tells the caller, and the server's log, of a change to what the server may run. */

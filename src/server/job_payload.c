@@ -15,13 +15,11 @@
 #include "postgres.h"
 
 #include "common/testpoint.h"
-#include "miscadmin.h"
 #include "server/catalog.h"
 #include "server/evidence.h"
 #include "server/job.h"
 #include "server/paths.h"
 #include "server/settings.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
 
 /* As many rows in a transaction as are written in one. */
@@ -47,7 +45,6 @@ static void supply_next(DepotJob *job);
 static void store(DepotJob *job);
 static void note_stored(DepotJob *job);
 static void note_failure(DepotJob *job, const DepotReport *report);
-static void go_on(DepotJob *job);
 static void announce(DepotJob *job);
 
 void
@@ -192,17 +189,7 @@ note_stored(DepotJob *job)
 	ereport(LOG,
 			(errmsg("pg_depot: stored package \"%s\" %s in depot.payload", row->package, row->version)));
 	state->is_stored = true;
-	go_on(job);
-}
-
-/* Comes back from the loop, where nothing of the package before is held any more. */
-static void
-go_on(DepotJob *job)
-{
-	depot_job_let_go(job);
-	job->on_message = NULL;
-	job->on_wake = supply_next;
-	SetLatch(MyLatch);
+	depot_job_resume(job, supply_next);
 }
 
 /* Standbys that look for it after a pause look at once. */
@@ -228,5 +215,5 @@ note_failure(DepotJob *job, const DepotReport *report)
 			 errmsg("package \"%s\" %s could not be stored in depot.payload", row->package, row->version),
 			 errdetail("%s", report->message),
 			 errhint("A standby that lacks it asks repository \"%s\" itself.", row->repository)));
-	go_on(job);
+	depot_job_resume(job, supply_next);
 }

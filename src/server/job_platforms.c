@@ -16,14 +16,12 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "server/catalog.h"
 #include "server/evidence.h"
 #include "server/job.h"
 #include "server/message.h"
 #include "server/offers.h"
 #include "server/paths.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
 
 typedef struct PlatformsJob
@@ -38,7 +36,6 @@ typedef struct PlatformsJob
 	DepotManifest *manifest;	/* malloc'd */
 } PlatformsJob;
 
-static void go_on(DepotJob *job);
 static void look(DepotJob *job);
 static void next_row(DepotJob *job);
 static void fetch(DepotJob *job);
@@ -80,16 +77,6 @@ look(DepotJob *job)
 	depot_catalog_commit();
 	job->on_error = note_failure;
 	next_row(job);
-}
-
-/* Comes back from the loop, where nothing of the row before is held any more. */
-static void
-go_on(DepotJob *job)
-{
-	depot_job_let_go(job);
-	job->on_message = NULL;
-	job->on_wake = next_row;
-	SetLatch(MyLatch);
 }
 
 /* ---- the slice of a repository ---- */
@@ -232,7 +219,7 @@ record(DepotJob *job)
 				(errmsg("pg_depot: recorded a build of package \"%s\" %s for %s", row->package, row->version,
 						row->platform)));
 	state->next++;
-	go_on(job);
+	depot_job_resume(job, next_row);
 }
 
 static void
@@ -246,5 +233,5 @@ note_failure(DepotJob *job, const DepotReport *report)
 			 errmsg("servers on %s have no build of package \"%s\" %s", row->platform, row->package, row->version),
 			 errdetail("%s", report->message),
 			 errhint("They work without it until repository \"%s\" has one.", row->repository)));
-	go_on(job);
+	depot_job_resume(job, next_row);
 }

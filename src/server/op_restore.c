@@ -14,12 +14,10 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "miscadmin.h"
 #include "server/applied.h"
 #include "server/catalog.h"
 #include "server/evidence.h"
 #include "server/job.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
 
 typedef struct Restore
@@ -114,12 +112,9 @@ note_payload_error(DepotJob *job, const DepotReport *report)
 			job->on_error(job, report);
 		return;
 	}
-	depot_job_let_go(job);
 	restore->report = *report;
 	restore->is_from_payload = false;
-	job->on_message = NULL;
-	job->on_wake = give_up_payload;
-	SetLatch(MyLatch);
+	depot_job_resume(job, give_up_payload);
 }
 
 static void

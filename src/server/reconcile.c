@@ -16,7 +16,6 @@
 
 #include "access/xlog.h"
 #include "common/testpoint.h"
-#include "miscadmin.h"
 #include "server/applied.h"
 #include "server/applied_report.h"
 #include "server/catalog.h"
@@ -24,7 +23,6 @@
 #include "server/paths.h"
 #include "server/reconcile_internal.h"
 #include "server/settings.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
 
 /* What a dead leader left is removed once in a leader's life, before it takes requests: later others work there. */
@@ -284,7 +282,6 @@ note_failure(DepotJob *job, const DepotReport *report)
 	ReconcileJob *state = job->state;
 
 	depot_reconcile_note_trouble(state, state->next < state->row_count ? state->next : -1, report);
-	depot_job_let_go(job);
 	if (state->phase != RECONCILE_VERIFYING)
 		state->next++;
 	else
@@ -293,9 +290,7 @@ note_failure(DepotJob *job, const DepotReport *report)
 		state->is_resumed[state->next] = false;
 		state->is_damaged[state->next] = true;
 	}
-	job->on_message = NULL;
-	job->on_wake = go_on;
-	SetLatch(MyLatch);
+	depot_job_resume(job, go_on);
 }
 
 static void
