@@ -254,7 +254,7 @@ foreach my $case ([ 'report_conninfo', 'host=x password=secret' ], [ 'report_con
 
 $beta->safe_psql('postgres', 'DROP EXTENSION pg_depot; CREATE EXTENSION pg_depot');
 wait_for_leader($beta);
-shows('gamma|unknown|it has never reported', 'created anew, it knows none of those that reported before', on => $beta, columns => ['error']);
+shows('gamma|unknown|it has never reported: add_extension_node lets it', 'created anew, it knows none of those that reported before', on => $beta, columns => ['error']);
 ok(wait_until(sub { query("SELECT count(*) FROM depot.nodes WHERE name = 'alpha'", $beta) eq '0' }, 10), 'and shows none that is not there');
 query("SELECT add_extension_node('gamma', 'report_gamma')", $beta);
 shows('gamma|ok', 'added again, it reports', on => $beta);
