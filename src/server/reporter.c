@@ -71,13 +71,16 @@ static void
 show_on_a_line(const char *said, char *shown)
 {
 	char		text[DEPOT_ERROR_MESSAGE_BYTES];
+	size_t		length = 0;
 
-	strlcpy(text, said, sizeof(text));
-	for (char *c = text; *c != '\0'; c++)
-		if (*c == '\n' || *c == '\t')
-			*c = ' ';
-	for (size_t length = strlen(text); length > 0 && text[length - 1] == ' '; length--)
-		text[length - 1] = '\0';
+	for (const char *c = said; *c != '\0' && length < sizeof(text) - 1; c++)
+		if (strchr(" \n\t", *c) == NULL)
+			text[length++] = *c;
+		else if (length > 0 && text[length - 1] != ' ')
+			text[length++] = ' ';
+	if (length > 0 && text[length - 1] == ' ')
+		length--;
+	text[length] = '\0';
 	depot_name_printable(text, shown, DEPOT_ERROR_MESSAGE_BYTES);
 }
 

@@ -231,6 +231,8 @@ replayed($beta, $primary);
 replayed($gamma, $primary);
 replayed($delta, $beta);
 $primary->stop;
+ok(wait_until(sub { log_of($gamma) =~ /cannot report to the primary: \S/ }), 'no primary: the log of who reports says so');
+unlike(log_of($gamma), qr/cannot report to the primary: .*(?:  |\t|\s\n)/, 'in one line');
 $beta->promote;
 shows('delta|ok|standby', 'its own standby reports to it', on => $beta, columns => ['role']);
 $gamma->append_conf('postgresql.conf', "primary_conninfo = '" . $beta->connstr . " application_name=gamma'");
