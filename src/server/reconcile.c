@@ -101,13 +101,16 @@ depot_reconcile_start(DepotJob *job)
 	depot_reconcile_remove(job);
 }
 
-/* Whether replay was in the way: it ends queries that it would wait for. */
+/* Whether replay was in the way: it ends queries that it would wait for, and may drop what is just being opened. */
 static bool
 is_recovery_conflict(const DepotReport *report)
 {
-	return RecoveryInProgress() && (strcmp(report->sqlstate, "40001") == 0 ||
-									strcmp(report->sqlstate, "40P01") == 0 ||
-									strcmp(report->sqlstate, "57014") == 0);
+	if (!RecoveryInProgress())
+		return false;
+	if (strcmp(report->sqlstate, "XX000") == 0 || strcmp(report->sqlstate, "42P01") == 0)
+		return depot_catalog_look_for_changes();
+	return strcmp(report->sqlstate, "40001") == 0 || strcmp(report->sqlstate, "40P01") == 0 ||
+		strcmp(report->sqlstate, "57014") == 0;
 }
 
 void

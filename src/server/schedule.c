@@ -72,6 +72,9 @@ depot_schedule_is_primary(void)
 void
 depot_schedule_note_reload(void)
 {
+	/* What is in the way may be configured otherwise now. */
+	if (reconcile_at != 0)
+		reconcile_at = GetCurrentTimestamp();
 	if (!is_primary)
 	{
 		depot_reporter_start();

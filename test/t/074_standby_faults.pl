@@ -129,14 +129,17 @@ cmp_ok(count_in_log(qr/activated package "depot_demo"/, $offset), '<=', 3, 'of w
 
 # ---- no room ----
 
+$offset = -s $standby->logfile;
 sets($standby, 'depot.min_free_space', "'100TB'");
 install($primary, 'depot_wide');
 replayed($standby, $primary);
 ok(DepotTest::wait_until(sub { applied_json() =~ /"ready":false,"missing":\[\{"package":"depot_wide","version":"1.1","reason":"not enough free space/ }, 30),
 	'a full disk: the package is named as missing, with the reason')
   or diag(applied_json());
+# The pause between attempts is 32 s then, and a reload ends it.
+wait_until(sub { count_in_log(qr/not enough free space/, $offset) >= 6 }, 120) if is_long();
 sets($standby, 'depot.min_free_space', '0');
-follows($standby, $primary, 'with room again');
+follows($standby, $primary, 'with room again', is_long() ? 15 : 60);
 ok(DepotTest::wait_until(sub { applied_json() =~ /"ready":true,"missing":\[\]/ }, 30), 'and ready') or diag(applied_json());
 
 # ---- depot.hold ----
