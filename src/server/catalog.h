@@ -142,6 +142,13 @@ extern char *depot_catalog_read_lock(void);
 /* Names near to name by spelling, best first, at most limit; each palloc'd. */
 extern int	depot_catalog_near_names(const char *name, int limit, char **names);
 
+/*
+ * Reads what is installed or was removed.  Raises an error (54000) where there is more of it than anybody installs:
+ * these rows come from the primary, and are held in memory.
+ */
+#define DEPOT_INSTALLED_MAX 10000
+#define DEPOT_INSTALLED_MAX_BYTES 32000000
+
 extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
 
 /*

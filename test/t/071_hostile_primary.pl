@@ -333,6 +333,25 @@ foreach my $case ([ 'a rule', 'CREATE RULE mine AS ON UPDATE TO depot.installed 
 	nothing_missing_ok($label);
 }
 
+# ---- more than a leader can hold ----
+
+foreach my $case ([ 'rows without end', "INSERT INTO depot.installed SELECT 'many' || i, '1.0', 'requested', 'removed' FROM generate_series(1, 10001) i",
+		"DELETE FROM depot.installed WHERE package LIKE 'many%'" ],
+	[ 'a row without end', q(UPDATE depot.installed_build SET custom = to_json(repeat('x', 40000000)) WHERE package = 'hll'),
+		"UPDATE depot.installed_build b SET custom = k.custom FROM all_builds k WHERE k.package = b.package" ])
+{
+	my ($label, $do, $undo) = @$case;
+	my $before = run_ok('find', "$depot/usr", '-type', 'f');
+	run_sql("CREATE TABLE IF NOT EXISTS all_builds AS SELECT * FROM depot.installed_build; BEGIN; $do; $sql_of_generation COMMIT");
+	reports(qr/^failed\|.*\|54000: table depot\.installed is too large to be read/, $label);
+	is(run_ok('find', "$depot/usr", '-type', 'f'), $before, "$label: its files stay");
+	is_error($primary, 'postgres', "SELECT install_extension('ip4r')", '54000', qr/^table depot\.installed is too large to be read$/, "$label: the primary");
+	run_sql("BEGIN; $undo; $sql_of_generation COMMIT");
+	nothing_missing_ok($label);
+}
+is(install($primary, 'ip4r'), 'install', 'the primary installs again');
+ok(wait_until(sub { -e $depot . DepotTest::pg_config_value('sharedir') . '/extension/ip4r.control' }), 'and the standby follows');
+
 # ---- a repository with a root of his own ----
 
 $standby->append_conf('postgresql.conf', "depot.trusted_roots = 'main = $root_sha256'");
