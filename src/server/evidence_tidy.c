@@ -109,8 +109,14 @@ depot_evidence_tidy(const DepotJob *job)
 	ListCell   *cell;
 	DepotError	error;
 
-	if (root_fd < 0 || depot_job_is_staging_elsewhere(job))
+	if (root_fd < 0)
 		return;
+	/* What is on its way may have moved documents whose list has not come yet. */
+	if (depot_job_is_staging_elsewhere(job))
+	{
+		depot_payload_put_off_tidy();
+		return;
+	}
 	depot_catalog_begin();
 	if (depot_catalog_exists())
 	{

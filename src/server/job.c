@@ -233,6 +233,8 @@ depot_job_is_staging_elsewhere(const DepotJob *job)
 static void
 end_stagings(DepotJob *job)
 {
+	if (job->staging_count > 0)
+		depot_job_note_staging_end();
 	while (job->staging_count > 0)
 	{
 		DepotStaging *staging = &job->stagings[--job->staging_count];

@@ -234,6 +234,10 @@ extern void depot_platforms_request(void);
 /* Has the leader look soon for payloads that no row names, and remove them. */
 extern void depot_payload_request_tidy(void);
 
+/* Has what could not be tidied up, as another job stages, looked for again when a job's staging ends. */
+extern void depot_payload_put_off_tidy(void);
+extern void depot_job_note_staging_end(void);
+
 /* The same, and for installed packages that have none, which are fetched again. */
 extern void depot_payload_request_supply(void);
 

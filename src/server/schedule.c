@@ -25,6 +25,7 @@ static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;
 static TimestampTz refresh_at = 0;
 static TimestampTz tidy_at = 0; /* only a primary tidies up */
+static bool is_tidy_put_off = false;
 static TimestampTz platforms_at = 0;	/* only a primary records builds */
 static int	planned_interval_s = 0; /* what refresh_at was planned by */
 static bool is_report_due = false;
@@ -132,6 +133,25 @@ void
 depot_payload_request_tidy(void)
 {
 	tidy_at = GetCurrentTimestamp();
+}
+
+void
+depot_payload_put_off_tidy(void)
+{
+	is_tidy_put_off = true;
+}
+
+void
+depot_job_note_staging_end(void)
+{
+	if (!is_tidy_put_off)
+		return;
+	is_tidy_put_off = false;
+	/* A standby tidies up when it has reconciled. */
+	if (is_primary)
+		depot_payload_request_tidy();
+	else
+		depot_job_repeat_reconcile();
 }
 
 void

@@ -130,6 +130,21 @@ install('depot_big');
 uninstall('depot_big');
 tidied_ok('installed and removed');
 
+# Evidence stays while a package is on its way, and goes when that has come to nothing.
+add_repository($node, $web->{slow}, name => 'slow');
+my $fetching = start_psql($node, 'postgres', q{SELECT install_extension('depot_big', repository => 'slow')});
+wait_until(sub { query(q{SELECT count(*) FROM depot.activity WHERE subject = 'depot_big' AND phase = 'fetching' AND bytes_done > 0}) })
+  or die 'nothing is fetched';
+query(q{SELECT install_extension('hll', repository => 'main')});
+uninstall('hll');
+ok(wait_until(sub { pieces() == 0 }, 20), 'while one package is fetched, the payload of another that was removed goes');
+sleep 1;
+is(query(q{SELECT count(*) > 0 FROM depot.evidence WHERE role <> 'root'}), 't', 'what proved it stays');
+query(q{SELECT pg_cancel_backend(pid) FROM depot.activity WHERE subject = 'depot_big'});
+is(finish_psql($fetching)->{sqlstate}, '57014', 'the installation is canceled');
+tidied_ok('when nothing is fetched any more');
+query(q{SELECT drop_extension_repository('slow')});
+
 query(q{SELECT install_extension('depot_demo', '1.0')});
 my $old = build('depot_demo');
 query(q{SELECT update_extension('depot_demo', '1.1')});
