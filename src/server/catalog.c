@@ -37,7 +37,12 @@ static bool are_tables_checked = false; /* in this transaction */
 
 pg_noreturn static void raise_altered(void);
 
-/* What ALTER ROLE or ALTER DATABASE may have set, a search_path above all, must not reach our own statements. */
+/*
+ * What ALTER ROLE or ALTER DATABASE may have set, a search_path above all, must not reach our own statements.
+ * Nor do statistics choose how depot.available is read, which a refresh empties and fills between two looks of
+ * autovacuum: every statement that can be answered by an index is.  That costs the planner's numbers their meaning,
+ * and jit goes by those.
+ */
 void
 depot_catalog_pin_session(void)
 {
@@ -51,6 +56,8 @@ depot_catalog_pin_session(void)
 		{"default_transaction_isolation", "read committed"},
 		{"session_replication_role", "origin"},
 		{"row_security", "off"},
+		{"enable_seqscan", "off"},
+		{"jit", "off"},
 		{"DateStyle", "ISO, MDY"},
 		{"standard_conforming_strings", "on"},
 		DEPOT_NO_TRANSACTION_TIMEOUT

@@ -187,6 +187,17 @@ unchanged_ok(
 is(downloads('depot_demo'), 0, 'and nothing was fetched');
 set_and_reload('depot.min_free_space', 0);
 
+# ---- what a refresh has emptied and filled ----
+
+# Its pages are full of dead rows until autovacuum comes, so nobody reads all of them, though it be small.
+$node->safe_psql('postgres', 'ANALYZE depot.available');
+my $scans = q{SELECT seq_scan, idx_scan FROM pg_stat_all_tables WHERE relid = 'depot.available'::regclass};
+my ($read_whole, $by_index) = split /\|/, $node->safe_psql('postgres', $scans);
+$node->safe_psql('postgres', $_)
+  foreach q{SELECT refresh_extension_repository('fast')}, q{SELECT install_extension('hll', dry_run => true)};
+ok($node->poll_query_until('postgres', "SELECT s.idx_scan > $by_index + 1 FROM ($scans) s"), 'depot.available is read by its indexes');
+is((split /\|/, $node->safe_psql('postgres', $scans))[0], $read_whole, 'and never as a whole');
+
 # ---- depot.hold ----
 
 set_and_reload('depot.hold', 'on');
