@@ -114,13 +114,26 @@ read_entry(const json_t *object, int major, const char *platform, DepotLockEntry
 	json_t	   *builds = NULL;
 
 	if (!json_is_object(object))
-		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, LOCK ": a package is not a JSON object");
-	if (!depot_json_get_string(object, "package", true, &package, DEPOT_ERROR_INVALID_ARGUMENT, error) ||
-		!depot_json_get_string(object, "version", true, &version, DEPOT_ERROR_INVALID_ARGUMENT, error) ||
-		!depot_json_get_string(object, "why", false, &why, DEPOT_ERROR_INVALID_ARGUMENT, error) ||
-		!depot_json_get_array(object, "builds", true, &builds, DEPOT_ERROR_INVALID_ARGUMENT, error) ||
-		!depot_name_check_package(package, "package", error) || !depot_name_check_version(version, error))
+	{
+		depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, LOCK ": a package is not a JSON object");
+		return depot_error_hint(error, "Give what extension_lock() returned.");
+	}
+	if (!depot_json_get_string(object, "package", true, &package, DEPOT_ERROR_INVALID_ARGUMENT, error))
+	{
+		depot_error_prefix(error, LOCK ", a package");
+		return depot_error_hint(error, "Give what extension_lock() returned.");
+	}
+	if (!depot_name_check_package(package, "package", error))
 		return depot_error_prefix(error, LOCK);
+	if (!depot_json_get_string(object, "version", true, &version, DEPOT_ERROR_INVALID_ARGUMENT, error) ||
+		!depot_json_get_string(object, "why", false, &why, DEPOT_ERROR_INVALID_ARGUMENT, error) ||
+		!depot_json_get_array(object, "builds", true, &builds, DEPOT_ERROR_INVALID_ARGUMENT, error))
+	{
+		depot_error_prefix(error, LOCK ", package \"%s\"", package);
+		return depot_error_hint(error, "Give what extension_lock() returned.");
+	}
+	if (!depot_name_check_version(version, error))
+		return depot_error_prefix(error, LOCK ", package \"%s\"", package);
 	if (strcmp(why, "requested") != 0 && strcmp(why, "dependency") != 0 && strcmp(why, "declared") != 0)
 		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
 							   LOCK ": \"why\" of package \"%s\" is none of requested, dependency, declared", package);

@@ -65,6 +65,18 @@ find_build(const DepotPlanInput *input, const DepotLockEntry *entry)
 	return found;
 }
 
+/* Whether the build that the entry's digest is of, is of the package and version that the entry names. */
+static bool
+check_identity(const DepotLockEntry *entry, const char *package, const char *version, DepotError *error)
+{
+	if (strcmp(package, entry->package) == 0 && strcmp(version, entry->version) == 0)
+		return true;
+	depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
+					"the lock's build of package \"%s\" %s is one of package \"%s\" %s",
+					entry->package, entry->version, package, version);
+	return depot_error_hint(error, "Give what extension_lock() returned; was this one edited?");
+}
+
 static bool
 check_build(const DepotPlanInput *input, const DepotLockEntry *entry, const DepotAvailableRow *build,
 			DepotError *error)
@@ -78,10 +90,8 @@ check_build(const DepotPlanInput *input, const DepotLockEntry *entry, const Depo
 		depot_error_detail(error, "Its sha256 is %s.", entry->sha256);
 		return depot_error_hint(error, "Add the repository it came from; or its publisher has withdrawn it.");
 	}
-	if (strcmp(build->manifest->package, entry->package) != 0 || strcmp(build->manifest->version, entry->version) != 0)
-		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
-							   "the lock's build of package \"%s\" %s is one of package \"%s\" %s",
-							   entry->package, entry->version, build->manifest->package, build->manifest->version);
+	if (!check_identity(entry, build->manifest->package, build->manifest->version, error))
+		return false;
 	if (build->withdrawn_reason != NULL)
 	{
 		depot_plan_set_withdrawn_error(input, build, error);
@@ -124,7 +134,8 @@ add_entry(const DepotPlanInput *input, const DepotLockEntry *entry, DepotPlan *p
 	if (item.installed != NULL && item.installed->has_build && strcmp(item.installed->digest, entry->sha256) == 0)
 	{
 		item.action = DEPOT_PLAN_KEEP;
-		return add_item(plan, &item, error);
+		return check_identity(entry, item.installed->package, item.installed->version, error) &&
+			add_item(plan, &item, error);
 	}
 	if (build_count(plan) == DEPOT_PLAN_MAX_BUILDS)
 	{

@@ -119,12 +119,20 @@ $error = refuses($platform, '42704', qr/^lock has no build of package "\w+" for 
 like($error->{detail}, qr/^It has builds for: PostgreSQL \d+ on linux-riscv64\.$/, 'another platform: which it has');
 (my $swapped = $lock) =~ s/"package": "hll"/"package": "ip4r"/;
 refuses($swapped, '22023', qr/^the lock's build of package "ip4r" 2\.17 is one of package "hll" 2\.17$/, 'a digest of another package');
+# What this lock names is on the other server, whose builds it keeps.
+(my $renumbered = $lock) =~ s/"version": "2\.17"/"version": "2.18"/;
+foreach my $server ($node, $other)
+{
+	is_error($server, 'postgres', "SELECT apply_extension_lock(\$lock\$$renumbered\$lock\$)", '22023',
+		qr/^the lock's build of package "hll" 2\.18 is one of package "hll" 2\.17$/, 'a digest of another version');
+}
 my $without = $node->safe_psql('postgres', "SELECT jsonb_set('$lock', '{packages}', (SELECT jsonb_agg(p) FROM jsonb_array_elements('$lock'::jsonb->'packages') p WHERE p->>'package' <> 'depot_demo'))");
 $error = refuses($without, '42P07', qr/^package "depot_needs" 1\.0 needs extension "depot_demo", which the lock has not$/, 'a lock that lacks what another package needs');
 like($error->{hint}, qr/was this one edited/, 'a lock that lacks something: asks');
 refuses('{"format": 9, "packages": []}', '22023', qr/^lock has format 9, which is not known$/, 'a later format');
 refuses($_, '22023', qr/^lock is not a JSON object$/, "not a lock: $_") foreach '[]', 'null', '"lock"', '1';
-refuses('{"format": 1, "packages": [{"package": "../x"}]}', '22023', qr/^lock: /, 'a package without a version');
+refuses('{"format": 1, "packages": [{"package": "hll"}]}', '22023', qr/^lock, package "hll": member "version" is missing$/, 'a package without a version');
+refuses('{"format": 1, "packages": [{"package": "../x"}]}', '42602', qr/^lock: invalid package name: "\.\.\/x"$/, 'a package by another name than packages have');
 is_error($node, 'postgres', 'SELECT apply_extension_lock(NULL)', '22004', qr/^lock must not be null$/, 'null');
 $node->safe_psql('postgres', 'CREATE ROLE tenant LOGIN');
 is_error($node, 'postgres', "SET ROLE tenant; SELECT apply_extension_lock('$empty')", '42501', qr/permission denied/, 'not a superuser');

@@ -237,6 +237,22 @@ test_digest_of_another(void **state)
 				 "the lock's build of package \"claimed\" 1.0 is one of package \"real\" 1.0");
 }
 
+/* A lock that was edited is no less wrong where its build is installed already. */
+static void
+test_digest_of_another_version(void **state)
+{
+	Package    *package = make('a', "real", "1.0", NULL, NULL, NULL);
+
+	(void) state;
+	install(package);
+	name_in_lock(package);
+	assert_true(plan(false));
+	snprintf(world.entries[0].version, sizeof(world.entries[0].version), "1.1");
+	assert_false(plan(false));
+	assert_error(DEPOT_ERROR_INVALID_ARGUMENT,
+				 "the lock's build of package \"real\" 1.1 is one of package \"real\" 1.0");
+}
+
 static void
 test_misfit(void **state)
 {
@@ -307,6 +323,7 @@ main(void)
 		cmocka_unit_test_setup(test_order, clear),
 		cmocka_unit_test_setup(test_unknown_digest, clear),
 		cmocka_unit_test_setup(test_digest_of_another, clear),
+		cmocka_unit_test_setup(test_digest_of_another_version, clear),
 		cmocka_unit_test_setup(test_misfit, clear),
 		cmocka_unit_test_setup(test_missing_needs, clear),
 	};
