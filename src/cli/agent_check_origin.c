@@ -38,7 +38,7 @@ typedef struct Search
 	char	   *digest;
 	char		target[DEPOT_PATH_MAX_BYTES + 1];
 	bool		is_found;
-	DepotError	reason;			/* why the last that might have proven it does not */
+	DepotError	reason;			/* why the first that might have proven it does not */
 } Search;
 
 /* Digests the file of a pinned root.  It is the administrator's, so a link may lead to it. */
@@ -210,6 +210,16 @@ search_list(Search *search, int evidence_fd, DepotEvidence *listed, DepotError *
 		compare_target(search, &target, error);
 }
 
+/* Keeps a reason, said of its repository.  That one does not list the target tells nothing where another does. */
+static void
+note_reason(Search *search, const char *repository, const DepotError *reason)
+{
+	if (search->is_found || search->reason.code != DEPOT_ERROR_TARGET_UNKNOWN)
+		return;
+	search->reason = *reason;
+	depot_error_prefix(&search->reason, "repository \"%s\"", repository);
+}
+
 /* A DepotFilesVisit over var/evidence: lists are named by their package's digest. */
 static bool
 try_list(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, void *context, DepotError *error)
@@ -224,7 +234,14 @@ try_list(int directory_fd, const char *path, mode_t mode, uint64_t size_bytes, v
 		!depot_evidence_read(directory_fd, path, &listed, &reason))
 		return true;
 	if (strcmp(listed.target, search->target) == 0)
-		search->is_found = search_list(search, directory_fd, &listed, &search->reason);
+	{
+		char		repository[sizeof(listed.repository)];
+
+		/* A list that proves something is moved. */
+		memcpy(repository, listed.repository, sizeof(repository));
+		search->is_found = search_list(search, directory_fd, &listed, &reason);
+		note_reason(search, repository, &reason);
+	}
 	depot_evidence_free(&listed);
 	return true;
 }
@@ -235,12 +252,15 @@ try_repository(int directory_fd, const char *path, mode_t mode, uint64_t size_by
 			   DepotError *error)
 {
 	Search	   *search = context;
+	DepotError	reason;
 
 	(void) directory_fd;
 	(void) size_bytes;
 	(void) error;
-	if (!search->is_found && S_ISDIR(mode) && depot_name_is_package(path))
-		search->is_found = search_repository(search, path, &search->reason);
+	if (search->is_found || !S_ISDIR(mode) || !depot_name_is_package(path))
+		return true;
+	search->is_found = search_repository(search, path, &reason);
+	note_reason(search, path, &reason);
 	return true;
 }
 

@@ -97,6 +97,44 @@ $node->safe_psql('postgres', "SELECT drop_extension_repository('main')");
 is( $node->safe_psql('postgres',
 		"SELECT packages FROM add_extension_repository('ours', 'file://$ours', trusted_root => \$root\$$our_root\$root\$, all_key_types => true)"),
 	1, 'a repository of ours with all types of keys');
+# ---- only root is signed with ed25519 ----
+
+# A package that nothing else proves.
+my $mixed = "$work/mixed";
+make_repository($mixed, "$work/mixed_keys", make_tree_package($work, 'depot_other', '1.0'));
+run_ok(DepotAttack::tool('resign'), $mixed, "$work/mixed_keys/root");
+my $mixed_root = file_contents("$mixed/metadata/1.root.json");
+my $add_mixed = "SELECT repository, packages FROM add_extension_repository('mixed', 'file://$mixed', trusted_root => \$root\$$mixed_root\$root\$";
+
+refused_ok($node, 'a good root, and ECDSA keys of timestamp', "$add_mixed)", sqlstate => 'PD002',
+	message => 'repository "mixed": timestamp metadata is not signed by enough trusted keys: have 0 of 1 valid signatures',
+	detail => $detail, hint => $hint);
+is($node->safe_psql('postgres', "$add_mixed, all_key_types => true)"), 'mixed|1', 'taken with all types of keys');
+is($node->safe_psql('postgres', "SELECT package, action FROM install_extension('depot_other')"), 'depot_other|install',
+	'and installed from');
+
+# No row can be read when a copy's files are looked at, and the pinned root does not ask for other keys than its own.
+$node->stop;
+run_ok('cp', '-a', $node->data_dir, $node->data_dir . '.copy');
+run_ok('rm', '-rf', $node->data_dir);
+rename $node->data_dir . '.copy', $node->data_dir or die "rename: $!";
+$node->append_conf('postgresql.conf', 'depot.hold = on');
+my $before = -s $node->logfile;
+$node->start;
+like(substr(file_contents($node->logfile), $before),
+	qr/WARNING:  files of package "depot_other" are not those that were signed, and are not served\n.*DETAIL:  Of 3 the first is "[^"]*": repository "mixed": targets metadata is not signed by enough trusted keys/,
+	'a copy: its files are set aside');
+is_error($node, 'postgres', 'CREATE EXTENSION depot_other', '0A000', qr/^extension "depot_other" is not available/,
+	'a copy: nothing of it is served');
+$node->append_conf('postgresql.conf', 'depot.hold = off');
+$node->reload;
+is(oracle_is_ok($node, 120, '--quiet-server', '--repository', $mixed), '', 'a copy: the leader brings the files back');
+is($node->safe_psql('postgres', 'CREATE EXTENSION depot_other; SELECT depot_other_version()'), '1.0', 'a copy: they work');
+$before = -s $node->logfile;
+$node->restart;
+wait_for_leader($node);
+is($node->safe_psql('postgres', 'SELECT depot_other_version()'), '1.0', 'a copy: at the next start they are served at once');
+unlike(substr(file_contents($node->logfile), $before), qr/not served/, 'a copy: none is set aside any more');
 
 $node->stop;
 done_testing();

@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * resign.c
- *	  Makes a repository into one that another tool signs: no key of it is ed25519.
+ *	  Makes a repository into one that another tool signs: no key of it is ed25519, or root's alone.
  *
- *	  resign DIR
+ *	  resign DIR [ROOT-KEY]
  *
  * The repository must be as "pg_depot repo init", "add" and "publish" made it.  Root and timestamp get keys on
  * P-256, targets and every role that it delegates to one on P-384, snapshot an RSA key.  Versions, names
- * of files and what they say stay as they are; 1.root.json is the only root afterwards.
+ * of files and what they say stay as they are; 1.root.json is the only root afterwards.  With ROOT-KEY, root's own
+ * secret key, root keeps it.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
@@ -40,9 +41,27 @@ load_body(const char *file)
 	return body;
 }
 
-/* Writes a body with its signature, and enters the file into its parent's meta when there is one. */
+/* Returns an ed25519 signature in hexadecimal digits; the caller frees it. */
+static char *
+sign_with(const DepotKey *key, const DepotBuffer *message)
+{
+	uint8_t		signature[DEPOT_KEY_SIGNATURE_BYTES];
+	char	   *hex = malloc(2 * sizeof(signature) + 1);
+	DepotError	error;
+
+	if (hex == NULL || !depot_key_sign(key, message->data, message->length_bytes, signature, &error))
+		fail("could not sign with root's key");
+	depot_digest_to_hex(signature, sizeof(signature), hex);
+	return hex;
+}
+
+/*
+ * Writes a body with its signature, by kept if that is not NULL, and enters the file into its parent's meta when
+ * there is one.
+ */
 static void
-save(const char *file, json_t *body, const OpensslSigner *signer, json_t *parent, const char *listed)
+save(const char *file, json_t *body, const OpensslSigner *signer, const DepotKey *kept, json_t *parent,
+	 const char *listed)
 {
 	DepotBuffer canonical;
 	DepotError	error;
@@ -55,9 +74,10 @@ save(const char *file, json_t *body, const OpensslSigner *signer, json_t *parent
 	depot_buffer_init(&canonical);
 	if (out == NULL || !depot_json_canonical(body, &canonical, DEPOT_ERROR_METADATA_FORMAT, &error))
 		fail(file);
-	signature = openssl_signer_sign(signer, canonical.data, canonical.length_bytes);
-	envelope = json_pack("{s:O, s:[{s:s, s:s}]}", "signed", body, "signatures", "keyid", signer->keyid, "sig",
-						 signature);
+	signature = kept != NULL ? sign_with(kept, &canonical) :
+		openssl_signer_sign(signer, canonical.data, canonical.length_bytes);
+	envelope = json_pack("{s:O, s:[{s:s, s:s}]}", "signed", body, "signatures", "keyid",
+						 kept != NULL ? kept->keyid : signer->keyid, "sig", signature);
 	text = json_dumps(envelope, JSON_COMPACT);
 	if (text == NULL || fputs(text, out) < 0 || fclose(out) != 0)
 		fail(file);
@@ -114,12 +134,12 @@ resign_targets(json_t *snapshot, const OpensslSigner *signer)
 		json_t	   *body = load_body(file_of(snapshot, role, listed, file, sizeof(file)));
 
 		name_key(keys, entry, signer);
-		save(file, body, signer, snapshot, listed);
+		save(file, body, signer, NULL, snapshot, listed);
 		json_decref(body);
 	}
 	json_object_set_new(delegations, "keys", keys);
 	file_of(snapshot, "targets", listed, file, sizeof(file));
-	save(file, targets, signer, snapshot, listed);
+	save(file, targets, signer, NULL, snapshot, listed);
 	json_decref(targets);
 }
 
@@ -137,23 +157,31 @@ main(int argc, char **argv)
 	json_t	   *snapshot;
 	json_t	   *roles;
 	json_t	   *keys = json_object();
+	DepotKey   *kept = NULL;
 
-	if (argc != 2 || !depot_digest_init(&error) || chdir(argv[1]) != 0 || chdir("metadata") != 0)
-		fail("usage: resign DIR");
+	if (argc < 2 || argc > 3 || !depot_digest_init(&error))
+		fail("usage: resign DIR [ROOT-KEY]");
+	if (argc == 3 && (kept = depot_key_load_secret(argv[2], NULL, &error)) == NULL)
+		fail(error.message);
+	if (chdir(argv[1]) != 0 || chdir("metadata") != 0)
+		fail("DIR is no repository");
 	root = load_body("1.root.json");
 	timestamp = load_body("timestamp.json");
 	snapshot = load_body(file_of(timestamp, "snapshot", listed, file, sizeof(file)));
 	resign_targets(snapshot, &p384);
 	file_of(timestamp, "snapshot", listed, file, sizeof(file));
-	save(file, snapshot, &rsa, timestamp, listed);
-	save("timestamp.json", timestamp, &p256, NULL, NULL);
+	save(file, snapshot, &rsa, NULL, timestamp, listed);
+	save("timestamp.json", timestamp, &p256, NULL, NULL, NULL);
 
 	roles = json_object_get(root, "roles");
-	name_key(keys, json_object_get(roles, "root"), &p256);
+	if (kept == NULL)
+		name_key(keys, json_object_get(roles, "root"), &p256);
+	else
+		json_object_set(keys, kept->keyid, json_object_get(json_object_get(root, "keys"), kept->keyid));
 	name_key(keys, json_object_get(roles, "timestamp"), &p256);
 	name_key(keys, json_object_get(roles, "snapshot"), &rsa);
 	name_key(keys, json_object_get(roles, "targets"), &p384);
 	json_object_set_new(root, "keys", keys);
-	save("1.root.json", root, &p256, NULL, NULL);
+	save("1.root.json", root, &p256, kept, NULL, NULL);
 	return 0;
 }
