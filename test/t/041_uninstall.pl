@@ -219,6 +219,37 @@ query('DROP EXTENSION depot_slow', 'other');
 is(query("SELECT action FROM uninstall_extension('depot_slow')"), 'remove', 'and removes it when nothing does');
 ok(!-e "$extensions/depot_slow.control", 'its files are gone');
 
+# ---- a package that is installed while databases are looked into, and needs what is being removed ----
+
+# A look waits five seconds for a database that somebody renames; a machine that is slower than that is given another chance.
+sub uninstall_with_installation
+{
+	my ($package, $other) = @_;
+	foreach (1 .. 10)
+	{
+		my $blocker = $node->background_psql('postgres');
+		$blocker->query_safe('BEGIN; ALTER DATABASE closed RENAME TO another; ALTER DATABASE another RENAME TO closed');
+		my $removing = DepotTest::start_psql($node, 'postgres', "SELECT uninstall_extension('$package')");
+		DepotTest::wait_until(
+			sub { query("SELECT count(*) FROM pg_locks WHERE NOT granted AND classid = 'pg_database'::regclass") > 0 })
+		  or die 'no look waits';
+		query("SELECT install_extension('$other')");
+		$blocker->quit;
+		my $answer = DepotTest::finish_psql($removing);
+		return $answer if $answer->{stderr} !~ /could not look into database/;
+		query("SELECT uninstall_extension('$other')");
+	}
+	die 'it takes too long';
+}
+
+query("SELECT install_extension('depot_slow')");
+my $answer = uninstall_with_installation('depot_slow', 'depot_slow_needs');
+is($answer->{sqlstate}, '2BP01', 'what needs it since is seen') or diag($answer->{stderr});
+like($answer->{stderr}, qr/package "depot_slow" is needed by package "depot_slow_needs"/, 'and named');
+is(query(q{SELECT string_agg(package, ' ' ORDER BY package) FROM depot.installed_packages WHERE package ~ '_slow' AND state = 'active'}),
+	'depot_slow depot_slow_needs', 'both stay');
+oracle_ok($node, 'installed meanwhile', '--repository', "$packages/repository");
+
 # ---- background workers: one is enough, none is not ----
 
 $node->append_conf('postgresql.conf', "max_worker_processes = 2\n");
