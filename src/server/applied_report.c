@@ -20,6 +20,7 @@
 #include "common/files.h"
 #include "server/applied.h"
 #include "server/applied_report.h"
+#include "server/catalog.h"
 #include "server/paths.h"
 #include "server/platform.h"
 #include "server/shmem.h"
@@ -70,6 +71,9 @@ depot_applied_report(const DepotInstalledRow *rows, int count, const char *const
 	bool		is_equal = error == NULL;
 
 	depot_shmem_read_applied_report(&report);
+	if (report.generation_table != depot_catalog_watched_table())
+		report.applied_generation = 0;
+	report.generation_table = depot_catalog_watched_table();
 	report.missing_count = 0;
 	report.restart_required = false;
 	initStringInfo(&missing);

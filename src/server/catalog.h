@@ -57,9 +57,11 @@ extern Oid	depot_catalog_generation_table(void);
  * known.  has_changed: whether the generation moved since, or the extension came or went.
  * look, outside a transaction and at no cost worth the name: the same, once for each change.
  * schema_changes: a number, never 0, that is another one once the extension may have come or gone.
+ * watched_table: depot.generation as it was at watch_again, or InvalidOid; one that was created anew is another one.
  */
 extern void depot_catalog_watch_begin(void);
 extern void depot_catalog_watch_again(void);
+extern Oid	depot_catalog_watched_table(void);
 extern bool depot_catalog_has_changed(void);
 extern bool depot_catalog_look_for_changes(void);
 extern uint64 depot_catalog_schema_changes(void);

@@ -75,6 +75,12 @@ depot_catalog_watch_again(void)
 	watched = depot_catalog_generation_table();
 }
 
+Oid
+depot_catalog_watched_table(void)
+{
+	return watched;
+}
+
 bool
 depot_catalog_has_changed(void)
 {

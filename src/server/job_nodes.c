@@ -64,12 +64,13 @@ commit_change(DepotJob *job, const char *action, const char *node)
 
 	DepotNodeRow *rows;
 	int			count = depot_catalog_read_nodes(&rows);
+	Oid			generation_table = depot_catalog_generation_table();
 
 	if (!depot_shmem_begin_commit(job->slot))
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
 	depot_catalog_add_history(&history);
 	depot_catalog_commit();
-	depot_shmem_load_nodes(rows, Min(count, DEPOT_NODE_COUNT));
+	depot_shmem_load_nodes(rows, Min(count, DEPOT_NODE_COUNT), generation_table);
 	depot_job_finish(job, "");
 }
 
@@ -134,12 +135,14 @@ load_nodes(void)
 	uint64		schema = depot_catalog_schema_changes();
 	DepotNodeRow *rows = NULL;
 	int			count = 0;
+	Oid			generation_table;
 
 	depot_catalog_begin();
 	if (depot_catalog_exists())
 		count = depot_catalog_read_nodes(&rows);
+	generation_table = depot_catalog_generation_table();
 	depot_catalog_commit();
-	depot_shmem_load_nodes(rows, Min(count, DEPOT_NODE_COUNT));
+	depot_shmem_load_nodes(rows, Min(count, DEPOT_NODE_COUNT), generation_table);
 	loaded_schema = schema;
 }
 

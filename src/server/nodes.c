@@ -78,6 +78,7 @@ depot_nodes_own_report(DepotNodeReport *report, TimestampTz *noted_at)
 	*noted_at = applied.at;
 	memset(report, 0, sizeof(*report));
 	strlcpy(report->name, depot_settings_node(), sizeof(report->name));
+	report->generation_table = applied.generation_table;
 	report->seen_generation = applied.seen_generation;
 	report->applied_generation = applied.applied_generation;
 	report->interval_s = depot_settings_report_interval_s;
@@ -110,9 +111,10 @@ depot_nodes_report_text(const DepotNodeReport *report)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "{\"format\":%d,\"seen_generation\":" INT64_FORMAT ",\"applied_generation\":" INT64_FORMAT
-					 ",\"interval_s\":%d,\"restart_required\":%s", REPORT_FORMAT, report->seen_generation,
-					 report->applied_generation, report->interval_s, content->restart_required ? "true" : "false");
+	appendStringInfo(&text, "{\"format\":%d,\"generation_table\":%u,\"seen_generation\":" INT64_FORMAT
+					 ",\"applied_generation\":" INT64_FORMAT ",\"interval_s\":%d,\"restart_required\":%s",
+					 REPORT_FORMAT, report->generation_table, report->seen_generation, report->applied_generation,
+					 report->interval_s, content->restart_required ? "true" : "false");
 	append_member(&text, "node", report->name);
 	append_member(&text, "version", content->version);
 	append_member(&text, "server_version", content->server_version);
@@ -140,6 +142,7 @@ read_message(const DepotMessage *message, DepotNodeReport *report, DepotError *e
 {
 	DepotNodeContent *content = &report->content;
 	const char *name = depot_message_string(message, "node");
+	int64		generation_table = depot_message_integer(message, "generation_table", InvalidOid);
 
 	if (name == NULL)
 		name = "";
@@ -149,11 +152,12 @@ read_message(const DepotMessage *message, DepotNodeReport *report, DepotError *e
 	if (!depot_name_check_node(name, error))
 		return false;
 	strlcpy(report->name, name, sizeof(report->name));
+	report->generation_table = (Oid) generation_table;
 	report->seen_generation = depot_message_integer(message, "seen_generation", -1);
 	report->applied_generation = depot_message_integer(message, "applied_generation", -1);
 	report->interval_s = (int) depot_message_integer(message, "interval_s", 0);
-	if (report->seen_generation < 0 || report->applied_generation < 0 ||
-		report->interval_s < 1 || report->interval_s > INTERVAL_MAX_S)
+	if (generation_table < 0 || generation_table > OID_MAX || report->seen_generation < 0 ||
+		report->applied_generation < 0 || report->interval_s < 1 || report->interval_s > INTERVAL_MAX_S)
 		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "a number in the report is out of range");
 	content->restart_required = depot_message_bool(message, "restart_required");
 	read_member(message, "version", content->version, sizeof(content->version));

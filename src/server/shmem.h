@@ -103,10 +103,12 @@ typedef struct DepotSlot
 
 /*
  * What this server has applied, as its leader found it last.  For as long as at is 0, nothing else counts.
- * Files equal the rows of applied_generation; of seen_generation, those packages lack that missing names.
+ * Files equal the rows of applied_generation; of seen_generation, those packages lack that missing names.  Both are
+ * numbers of one table: an extension that is created anew counts from the beginning.
  */
 typedef struct DepotAppliedReport
 {
+	Oid			generation_table;
 	int64		seen_generation;	/* whose rows were read last */
 	int64		applied_generation;
 	TimestampTz at;

@@ -25,6 +25,7 @@
 typedef struct NodeBoard
 {
 	bool		is_loaded;
+	Oid			generation_table;	/* of this server's rows */
 	uint64		last_number;
 	DepotNode	nodes[DEPOT_NODE_COUNT];	/* free: without a name */
 	pid_t		reporter;
@@ -84,12 +85,20 @@ has_row(const DepotNodeRow *rows, int count, const DepotNode *node)
 }
 
 void
-depot_shmem_load_nodes(const DepotNodeRow *rows, int count)
+depot_shmem_load_nodes(const DepotNodeRow *rows, int count, Oid generation_table)
 {
+	bool		is_same_table;
+
 	LWLockAcquire(board_lock, LW_EXCLUSIVE);
+	is_same_table = board->generation_table == generation_table;
+	board->generation_table = generation_table;
 	for (int i = 0; i < DEPOT_NODE_COUNT; i++)
+	{
 		if (!has_row(rows, count, &board->nodes[i]))
 			memset(&board->nodes[i], 0, sizeof(DepotNode));
+		else if (!is_same_table)
+			board->nodes[i].seen_generation = board->nodes[i].applied_generation = 0;
+	}
 	for (int i = 0; i < count; i++)
 	{
 		DepotNode  *node = find_node(rows[i].name);
@@ -152,14 +161,19 @@ depot_shmem_read_nodes(DepotNode *nodes)
 
 /* ---- reports ---- */
 
-/* Puts a report into its slot; the lock is held.  Returns whether it says something new. */
+/*
+ * Puts a report into its slot; the lock is held.  Returns whether it says something new.  Whoever has not replayed yet
+ * that the extension was created anew has nothing of these rows, however far he has come with those before.
+ */
 static bool
 put_report(DepotNode *node, const DepotNodeReport *report)
 {
-	bool		is_new = node->reported_at == 0 || node->applied_generation != report->applied_generation;
+	bool		is_same_table = report->generation_table == board->generation_table;
+	int64		applied_generation = is_same_table ? report->applied_generation : 0;
+	bool		is_new = node->reported_at == 0 || node->applied_generation != applied_generation;
 
-	node->seen_generation = report->seen_generation;
-	node->applied_generation = report->applied_generation;
+	node->seen_generation = is_same_table ? report->seen_generation : 0;
+	node->applied_generation = applied_generation;
 	node->interval_s = report->interval_s;
 	node->reported_at = GetCurrentTimestamp();
 	node->session = MyProcPid;

@@ -26,6 +26,7 @@
 typedef struct DepotNodeReport
 {
 	char		name[DEPOT_NAME_MAX_BYTES + 1];
+	Oid			generation_table;	/* whose numbers the generations are */
 	int64		seen_generation;
 	int64		applied_generation;
 	int			interval_s;		/* until the next one */
@@ -52,8 +53,11 @@ typedef enum DepotReportOutcome
 	DEPOT_REPORT_TOO_EARLY		/* the leader has not read depot.node yet */
 } DepotReportOutcome;
 
-/* Leader: makes the slots those of rows, DEPOT_NODE_COUNT at most; what was reported stays. */
-extern void depot_shmem_load_nodes(const DepotNodeRow *rows, int count);
+/*
+ * Leader: makes the slots those of rows, DEPOT_NODE_COUNT at most; what was reported stays, but for generations of
+ * another table than this one, InvalidOid where there is none.
+ */
+extern void depot_shmem_load_nodes(const DepotNodeRow *rows, int count, Oid generation_table);
 
 /* Whether there is content that depot.node does not have. */
 extern bool depot_shmem_has_unsaved_nodes(void);

@@ -88,6 +88,7 @@ is_error($primary, 'postgres', as_beta($_->[0]), $_->[1], $_->[2], "a report: $_
 	[ report('beta', format => 2), '22023', qr/not of format 1/, 'of a later format' ],
 	[ report('beta', applied_generation => -1), '22023', qr/number in the report is out of range/, 'a negative generation' ],
 	[ report('beta', interval_s => 86400), '22023', qr/number in the report is out of range/, 'an interval of a day' ],
+	[ report('beta', generation_table => 4294967296), '22023', qr/number in the report is out of range/, 'a table that is none' ],
 	[ report('be ta'), '42602', qr/invalid server name: "be ta"/, 'a name that is none' ],
 	[ "SELECT depot.report_node(repeat(' ', 20000) || '{}')", '54000', qr/a report is at most 16384 bytes/, 'too long' ]);
 is_error($primary, 'postgres', as_beta($_->[0]), '42501', qr/permission denied/, "the role: $_->[0]")
@@ -260,6 +261,25 @@ shows('gamma|unknown|it has never reported: add_extension_node lets it', 'create
 ok(wait_until(sub { query("SELECT count(*) FROM depot.nodes WHERE name = 'alpha'", $beta) eq '0' }, 10), 'and shows none that is not there');
 query("SELECT add_extension_node('gamma', 'report_gamma')", $beta);
 shows('gamma|ok', 'added again, it reports', on => $beta);
+
+# The numbers of changes begin again, and who has not replayed that has higher ones.
+add_repository($beta, depot_repository()->{directory});
+install($beta, $_) foreach qw(hll ip4r pgtap);
+shows('gamma|ok|' . generation($beta), 'what is installed now, too', on => $beta, columns => ['applied_generation']);
+query('SELECT pg_wal_replay_pause()', $gamma);
+ok(wait_until(sub { query('SELECT pg_get_wal_replay_pause_state()', $gamma) eq 'paused' }), 'it is paused');
+$beta->safe_psql('postgres', 'DROP EXTENSION pg_depot; CREATE EXTENSION pg_depot');
+wait_for_leader($beta);
+add_repository($beta, depot_repository()->{directory});
+query("ALTER SYSTEM SET depot.wait_for_timeout = '2s'", $beta);
+$beta->reload;
+query("SELECT add_extension_node('gamma', 'report_gamma')", $beta);
+ok(wait_until(sub { query('SELECT last_seen IS NOT NULL FROM depot.nodes WHERE name = \'gamma\'', $beta) eq 't' }), 'it reports meanwhile');
+like(psql_error($beta, 'postgres', "SELECT install_extension('rational', wait_for => 'all')")->{stderr},
+	qr/WARNING:  01000: 0 of \d servers that were waited for.* "gamma" \(\d+ behind\)/s, 'what it had of rows that are gone does not count');
+shows('gamma|behind|0|' . generation($beta), 'neither in depot.nodes', on => $beta, columns => [qw(applied_generation behind)]);
+query('SELECT pg_wal_replay_resume()', $gamma);
+shows('gamma|ok|' . generation($beta) . '|0', 'and once it has replayed them, it is there', on => $beta, columns => [qw(applied_generation behind)]);
 
 $_->stop foreach $delta, $gamma, $beta;
 done_testing();
