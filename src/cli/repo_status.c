@@ -22,6 +22,7 @@
 
 static void print_text(const DepotRepo *repo);
 static int64_t days_left(const DepotRepo *repo, const DepotRepoRole *role);
+static json_t *describe_role(const DepotRepo *repo, const DepotRepoRole *role);
 static int	print_json(const DepotRepo *repo);
 static void format_left(int64_t seconds, char *out, size_t out_bytes);
 
@@ -117,7 +118,7 @@ print_text(const DepotRepo *repo)
 			   json_integer_value(json_object_get(role->entry, "threshold")));
 	}
 	if (json_array_size(repo->pending) > 0)
-		printf("added, not published: %zu\n", json_array_size(repo->pending));
+		printf("added or withdrawn, not published: %zu\n", json_array_size(repo->pending));
 	if (depot_files_exists(repo->fd, repo->request_file))
 		printf("waits for signatures: %s/%s (\"pg_depot repo sign\" shows what)\n", repo->path, repo->request_file);
 	for (int i = 0; i < repo->role_count; i++)
@@ -148,6 +149,23 @@ days_left(const DepotRepo *repo, const DepotRepoRole *role)
 	return left_s >= 0 ? left_s / SECONDS_PER_DAY : -((SECONDS_PER_DAY - 1 - left_s) / SECONDS_PER_DAY);
 }
 
+/* The times are null for the role of a publisher who has published nothing yet. */
+static json_t *
+describe_role(const DepotRepo *repo, const DepotRepoRole *role)
+{
+	const bool	is_published = role->envelope != NULL;
+	char		expires[21];
+
+	depot_tuf_time_format(role->expires_epoch_s, expires);
+	return json_pack("{s:s, s:I, s:s?, s:o, s:o, s:O, s:O, s:b}", "name", role->name, "version",
+					 (json_int_t) role->version, "expires", is_published ? expires : NULL, "seconds_left",
+					 is_published ? json_integer(role->expires_epoch_s - repo->now_s) : json_null(), "days_left",
+					 is_published ? json_integer(days_left(repo, role)) : json_null(), "keyids",
+					 json_object_get(role->entry, "keyids"), "threshold",
+					 json_object_get(role->entry, "threshold"), "attention",
+					 (int) (role->stale || depot_repo_needs_attention(repo, role)));
+}
+
 static int
 print_json(const DepotRepo *repo)
 {
@@ -158,25 +176,10 @@ print_json(const DepotRepo *repo)
 									 (int) depot_files_exists(repo->fd, repo->request_file));
 	const json_t *entry;
 	size_t		index;
-	char		expires[21];
 	int			result;
 
 	for (int i = 0; i < repo->role_count; i++)
-	{
-		const DepotRepoRole *role = &repo->roles[i];
-
-		depot_tuf_time_format(role->expires_epoch_s, expires);
-		json_array_append_new(roles, json_pack("{s:s, s:I, s:s, s:I, s:I, s:O, s:O, s:b}", "name", role->name,
-											   "version", (json_int_t) role->version, "expires", expires,
-											   "seconds_left",
-											   (json_int_t) (role->expires_epoch_s - repo->now_s),
-											   "days_left",
-											   (json_int_t) days_left(repo, role),
-											   "keyids", json_object_get(role->entry, "keyids"),
-											   "threshold", json_object_get(role->entry, "threshold"),
-											   "attention",
-											   (int) (role->stale || depot_repo_needs_attention(repo, role))));
-	}
+		json_array_append_new(roles, describe_role(repo, &repo->roles[i]));
 	json_array_foreach(repo->pending, index, entry)
 	{
 		json_array_append(pending, json_object_get(entry, "path"));

@@ -117,6 +117,8 @@ publisher_publishes(void **state)
 	assert_non_null(strstr(output, "pub-alice: 1 of 1 key; may not be preloaded, may not be trusted"));
 	expect_client("trust", "");
 	repo_expect(0, "pub-alice", "repo status repo");
+	repo_expect(0, "\"days_left\": null", "repo status repo --json");
+	repo_expect(0, "\"expires\": null", "repo status repo --json");
 
 	add_demo("1.1", "pub-alice");
 	repo_expect(0, "published 0 new", REPO_PUBLISH);
