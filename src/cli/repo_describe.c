@@ -36,6 +36,8 @@ static void describe_delegations(const json_t *old, const json_t *new);
 static const json_t *find_delegation(const json_t *delegations, const char *name);
 static void describe_members(const char *prefix, const json_t *old, const json_t *new,
 							 const char *const *except);
+static void describe_object(const char *prefix, const char *path, const json_t *old, const json_t *new,
+							const char *const *except);
 static void print_value(const json_t *value);
 static const char *printable(const char *text, char out[TEXT_BYTES]);
 
@@ -244,6 +246,14 @@ find_delegation(const json_t *delegations, const char *name)
 static void
 describe_members(const char *prefix, const json_t *old, const json_t *new, const char *const *except)
 {
+	describe_object(prefix, "", old, new, except);
+}
+
+/* The same of an object within others, whose names are path; of objects on both sides only what differs in them. */
+static void
+describe_object(const char *prefix, const char *path, const json_t *old, const json_t *new,
+				const char *const *except)
+{
 	const json_t *sides[] = {new, old};
 
 	for (int side = 0; side < 2; side++)
@@ -257,12 +267,20 @@ describe_members(const char *prefix, const json_t *old, const json_t *new, const
 			const json_t *after = json_object_get(new, name);
 			bool		shown = false;
 			char		text[TEXT_BYTES];
+			char		inner[TEXT_BYTES];
 
 			for (int i = 0; except != NULL && except[i] != NULL; i++)
 				shown = shown || strcmp(except[i], name) == 0;
 			if (shown || json_equal(before, after) || (side == 1 && after != NULL))
 				continue;
-			printf("  %s%s%s: ", prefix, prefix[0] == '\0' || prefix[0] == ' ' ? "" : ": ", printable(name, text));
+			printable(name, text);
+			if (json_is_object(before) && json_is_object(after) &&
+				snprintf(inner, sizeof(inner), "%s%s.", path, text) < (int) sizeof(inner))
+			{
+				describe_object(prefix, inner, before, after, NULL);
+				continue;
+			}
+			printf("  %s%s%s%s: ", prefix, prefix[0] == '\0' || prefix[0] == ' ' ? "" : ": ", path, text);
 			print_value(before);
 			printf(" -> ");
 			print_value(after);

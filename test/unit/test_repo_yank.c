@@ -109,10 +109,18 @@ mark_and_take_back(void **state)
 	assert_false(look(REPO_ROLE, PATH).is_marked);
 	repo_expect(0, "not withdrawn " PATH, "repo yank repo demo 1.0 --undo");
 
+	/* who is asked to sign sees the mark, not the whole description twice */
+	repo_expect(0, "withdrawn ", "repo yank repo demo 1.0 --reason odd");
+	repo_expect(3, "signatures are missing", "repo publish repo --key snapshot --key timestamp");
+	repo_expect(0, "custom.pg_depot.yanked: nothing -> {\"advisory\": null, \"reason\": \"odd\"}\n", "repo sign repo");
+	assert_null(strstr(output, "manifest_sha256"));
+	repo_expect(0, "", "repo sign repo --discard");
+	repo_expect(0, "offered again ", "repo yank repo demo 1.0 --undo");
+
 	/* taken back before it is published, nothing is left of it */
 	repo_expect(0, "withdrawn ", "repo yank repo demo 1.0 --reason x");
 	assert_int_equal(repo_run("repo status repo"), 0);
-	assert_non_null(strstr(output, "added, not published: 1"));
+	assert_non_null(strstr(output, "added or withdrawn, not published: 1"));
 	repo_expect(0, "offered again ", "repo yank repo demo 1.0 --undo");
 	assert_int_equal(repo_run("repo status repo"), 0);
 	assert_null(strstr(output, "not published"));
