@@ -120,7 +120,10 @@ link_open(const char *conninfo, const char *database, const char *node)
 	return PQstatus(connection) == CONNECTION_BAD ? fail(PQerrorMessage(connection)) : DEPOT_LINK_WRITING;
 }
 
-/* Takes the results of a report; the connection is idle again after the last. */
+/*
+ * Takes the results of a report; the connection is idle again after the last.  Of several errors the first is the
+ * cause.
+ */
 static DepotLinkState
 take_results(void)
 {
@@ -135,7 +138,7 @@ take_results(void)
 			is_sending = false;
 			return is_taken ? DEPOT_LINK_IDLE : DEPOT_LINK_FAILED;
 		}
-		if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		if (is_taken && PQresultStatus(result) != PGRES_TUPLES_OK)
 		{
 			const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 			const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);

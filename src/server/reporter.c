@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include <sys/resource.h>
+
 #include "access/xlog.h"
 #include "common/name.h"
 #include "miscadmin.h"
@@ -26,6 +28,7 @@
 #include "server/settings.h"
 #include "server/shmem.h"
 #include "server/worker.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
@@ -37,6 +40,8 @@
 /* To connect, over all hosts, and to have a report taken. */
 #define CONNECT_LIMIT_MS 60000
 #define REPORT_LIMIT_MS 30000
+/* What a connection takes, with certificates and all, is a few MB.  libpq takes what a message is said to have. */
+#define MEMORY_LIMIT_BYTES UINT64CONST(33554432)
 
 static const DepotLinkFunctions *primary;
 static DepotLinkState state = DEPOT_LINK_FAILED;
@@ -96,6 +101,9 @@ note_failure(bool is_overdue)
 
 	show_on_a_line(is_overdue ? "it does not answer" : said, error);
 	show_on_a_line(said_hint, hint);
+	/* It may have all the memory there is for this process. */
+	primary->close();
+	is_open = false;
 	if (strcmp(error, last_error) != 0)
 		ereport(LOG,
 				(errmsg("pg_depot cannot report to the primary: %s", error),
@@ -103,8 +111,6 @@ note_failure(bool is_overdue)
 				 is_said && hint[0] != '\0' ? errhint("%s", hint) : 0));
 	strlcpy(last_error, error, sizeof(last_error));
 	depot_shmem_note_reporting(error);
-	primary->close();
-	is_open = false;
 	limit_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(500L << Min(failures, 10), LONGEST_PAUSE_MS));
 	failures++;
 }
@@ -239,6 +245,38 @@ wait_for_events(void)
 	return (happened & (WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE)) != 0;
 }
 
+/* Bytes of this process that are its alone and can be written, which is what RLIMIT_DATA is about; 0: not known. */
+static uint64
+data_bytes(void)
+{
+	FILE	   *file = AllocateFile("/proc/self/statm", "r");
+	unsigned long pages = 0;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%*u %*u %*u %*u %*u %lu", &pages) != 1)
+		pages = 0;
+	(void) FreeFile(file);
+	return (uint64) pages * (uint64) sysconf(_SC_PAGESIZE);
+}
+
+/* The primary may be anybody, and a message may be said to have a gigabyte: to libpq that is then out of memory. */
+static void
+limit_memory(void)
+{
+	struct rlimit limit;
+	uint64		used_bytes = data_bytes();
+
+	if (used_bytes == 0 || getrlimit(RLIMIT_DATA, &limit) != 0)
+	{
+		ereport(LOG, (errmsg("pg_depot reporter cannot limit its memory")));
+		return;
+	}
+	limit.rlim_cur = Min(limit.rlim_cur, (rlim_t) (used_bytes + MEMORY_LIMIT_BYTES));
+	if (setrlimit(RLIMIT_DATA, &limit) != 0)
+		ereport(LOG, (errmsg("pg_depot reporter cannot limit its memory: %m")));
+}
+
 void
 depot_reporter_main(Datum argument)
 {
@@ -254,6 +292,7 @@ depot_reporter_main(Datum argument)
 		proc_exit(0);
 	entry = (DepotLinkEntry) load_external_function(DEPOT_LINK_LIBRARY, DEPOT_LINK_SYMBOL, true, NULL);
 	primary = entry();
+	limit_memory();
 
 	for (;;)
 	{

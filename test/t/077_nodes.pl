@@ -9,6 +9,8 @@ use lib "$FindBin::RealBin/../perl";
 use DepotAttack;
 use DepotCluster;
 use DepotTest;
+use IO::Socket::INET;
+use POSIX ();
 use Test::More;
 
 my $primary = new_primary('alpha', conf => "depot.report_interval = 1\n");
@@ -178,6 +180,71 @@ shows('beta|ok', 'after its session was ended it reports again');
 my $reporter = query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta);
 unlike(file_contents('/proc/' . leader_pid($beta) . '/maps'), qr/libpq\.so/, 'the leader does not map libpq');
 like(file_contents("/proc/$reporter/maps"), qr/libpq\.so/, 'the reporter does');
+
+# ---- a primary that says a gigabyte is coming ----
+
+sub kilobytes
+{
+	my ($name) = @_;
+	my ($value) = file_contents("/proc/$reporter/status") =~ /^$name:\s+(\d+) kB/m;
+	return $value // die "no $name";
+}
+
+sub read_packet
+{
+	my ($socket) = @_;
+	sysread($socket, my $head, 8) == 8 or return 0;
+	my ($length, $code) = unpack 'NN', $head;
+	sysread($socket, my $rest, $length - 8) if $length > 8;
+	return $code;
+}
+
+# Takes each connection, lets it in, and answers the report with the head of a message of a gigabyte and some of its bytes.
+sub serve_gigabytes
+{
+	my ($listener, $tally) = @_;
+	my $parameters = join '', map { 'S' . pack('NZ*Z*', 6 + length($_->[0]) + length($_->[1]), @$_) }
+	  [ 'server_version', '15.1' ], [ 'default_transaction_read_only', 'off' ], [ 'in_hot_standby', 'off' ];
+	local $SIG{PIPE} = 'IGNORE';
+	while (my $socket = $listener->accept)
+	{
+		syswrite $socket, 'N' while read_packet($socket) != 196608;
+		syswrite $socket, 'R' . pack('NN', 8, 0) . $parameters . 'Z' . pack('Na', 5, 'I');
+		sysread $socket, my $report, 65536 or next;
+		syswrite $socket, 'T' . pack('N', 1_000_000_000);
+		my $bytes = 0;
+		my $zeros = "\0" x 1_000_000;
+		while ($bytes < 200_000_000)
+		{
+			$bytes += syswrite($socket, $zeros) // last;
+		}
+		syswrite $tally, "$bytes\n";
+	}
+	return;
+}
+
+my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "listen: $!";
+my $tally = "$ENV{DEPOT_TEST_WORK}/tally";
+open(my $tally_out, '>', $tally) or die "open: $!";
+my $liar = fork() // die "fork: $!";
+if ($liar == 0)
+{
+	serve_gigabytes($listener, $tally_out);
+	POSIX::_exit(0);
+}
+my %least = map { $_ => kilobytes($_) } qw(VmPeak VmHWM);
+$beta->append_conf('postgresql.conf', "depot.report_conninfo = 'host=127.0.0.1 port=" . $listener->sockport . " user=report_beta'");
+$beta->reload;
+ok(wait_until(sub { (() = file_contents($tally) =~ /\n/g) >= 2 }), 'a gigabyte is announced: the reporter tries again');
+ok(wait_until(sub { log_of($beta) =~ m{cannot report to the primary: .*(?:memory|lost synchronization)} }, 30), 'its log says why') or diag(substr(log_of($beta), -2000));
+cmp_ok(kilobytes($_) - $least{$_}, '<', 64 * 1024, "it takes no more than 64 MB: $_") foreach sort keys %least;
+kill 'KILL', $liar;
+waitpid $liar, 0;
+close $listener;
+$beta->append_conf('postgresql.conf', "depot.report_conninfo = '" . conninfo('report_beta', $primary) . "'");
+$beta->reload;
+shows('beta|ok', 'with the true primary it reports again');
+is(query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta), $reporter, 'it was one process all the time');
 
 # ---- a library that has to be preloaded ----
 
