@@ -188,9 +188,9 @@ put_report(DepotNode *node, const DepotNodeReport *report)
 }
 
 DepotReportOutcome
-depot_shmem_take_report(const DepotNodeReport *report, Oid role)
+depot_shmem_take_report(const DepotNodeReport *report, Oid role, const char *own_name)
 {
-	DepotReportOutcome outcome = DEPOT_REPORT_REFUSED;
+	DepotReportOutcome outcome;
 	DepotNode  *node;
 	bool		is_new = false;
 
@@ -198,7 +198,11 @@ depot_shmem_take_report(const DepotNodeReport *report, Oid role)
 	node = find_node(report->name);
 	if (!board->is_loaded)
 		outcome = DEPOT_REPORT_TOO_EARLY;
-	else if (node != NULL && OidIsValid(role) && node->row.role == role)
+	else if (node == NULL || !OidIsValid(role) || node->row.role != role)
+		outcome = DEPOT_REPORT_REFUSED;
+	else if (strcmp(report->name, own_name) == 0)
+		outcome = DEPOT_REPORT_OWN_NAME;
+	else
 	{
 		outcome = DEPOT_REPORT_TAKEN;
 		is_new = put_report(node, report);

@@ -50,6 +50,7 @@ typedef enum DepotReportOutcome
 {
 	DEPOT_REPORT_TAKEN,
 	DEPOT_REPORT_REFUSED,		/* the role may not report under that name */
+	DEPOT_REPORT_OWN_NAME,		/* it may, but it is this server's own */
 	DEPOT_REPORT_TOO_EARLY		/* the leader has not read depot.node yet */
 } DepotReportOutcome;
 
@@ -68,8 +69,11 @@ extern void depot_shmem_note_saved_node(const DepotNode *node);
 /* Copies all servers into nodes, which has room for DEPOT_NODE_COUNT; returns how many there are. */
 extern int	depot_shmem_read_nodes(DepotNode *nodes);
 
-/* Takes a report of a session of role, and wakes the leader when it says something new. */
-extern DepotReportOutcome depot_shmem_take_report(const DepotNodeReport *report, Oid role);
+/*
+ * Takes a report of a session of role, and wakes the leader when it says something new.  own_name is this server's.
+ * Nothing is noted of a report that is not taken.
+ */
+extern DepotReportOutcome depot_shmem_take_report(const DepotNodeReport *report, Oid role, const char *own_name);
 
 /* The session reports no more. */
 extern void depot_shmem_forget_session(void);

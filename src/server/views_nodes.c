@@ -72,7 +72,7 @@ depot_report_node(PG_FUNCTION_ARGS)
 		before_shmem_exit(forget_at_exit, (Datum) 0);
 	is_watched = true;
 
-	outcome = depot_shmem_take_report(report, GetUserId());
+	outcome = depot_shmem_take_report(report, GetUserId(), depot_settings_node());
 	if (outcome == DEPOT_REPORT_TOO_EARLY)
 		ereport(ERROR,
 				(errcode(ERRCODE_CANNOT_CONNECT_NOW),
@@ -80,7 +80,7 @@ depot_report_node(PG_FUNCTION_ARGS)
 				 errhint("The call can be repeated.")));
 	if (outcome == DEPOT_REPORT_REFUSED)
 		refuse_report(report->name);
-	if (strcmp(report->name, depot_settings_node()) == 0)
+	if (outcome == DEPOT_REPORT_OWN_NAME)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("this server itself has the name \"%s\"", report->name),

@@ -121,6 +121,7 @@ is(query('SELECT count(*) FROM pg_stat_activity WHERE usename = \'report_beta\''
 
 my $changed = "SELECT xmin, changed_at FROM depot.node WHERE name = 'beta'";
 ok(wait_until(sub { query("SELECT version = '1.0.0' AND error IS NULL AND missing IS NULL FROM depot.node WHERE name = 'beta'") eq 't' }, 60), 'what it says is recorded');
+is(query("SELECT version IS NULL FROM depot.node WHERE name = 'alpha'"), 't', 'what was refused, for it had the name of the primary, is not');
 my $before = query($changed);
 my $seen = query("SELECT last_seen FROM depot.known_nodes() WHERE name = 'beta'");
 ok(wait_until(sub { query("SELECT last_seen > timestamptz '$seen' + interval '2 s' FROM depot.known_nodes() WHERE name = 'beta'") eq 't' }, 60), 'it goes on reporting');
