@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -187,6 +188,58 @@ depot_catalog_execute_one(int expected, const char *sql, int count, Oid *types, 
 	depot_catalog_execute_exactly(1, expected, sql, count, types, values);
 }
 
+/* What rows hold that are read together, without reading what stands outside of them. */
+static uint64
+sum_of_lengths(uint64 count)
+{
+	TupleDesc	columns = SPI_tuptable->tupdesc;
+	uint64		bytes = 0;
+
+	for (uint64 i = 0; i < count; i++)
+		for (int column = 1; column <= columns->natts; column++)
+		{
+			bool		is_null;
+			Datum		value = SPI_getbinval(SPI_tuptable->vals[i], columns, column, &is_null);
+
+			if (!is_null && TupleDescAttr(columns, column - 1)->attlen == -1)
+				bytes += toast_raw_datum_size(value);
+		}
+	return bytes;
+}
+
+static bool
+is_within(const DepotTableLimits *limits, uint64 count)
+{
+	return count <= (uint64) limits->rows && sum_of_lengths(count) <= (uint64) limits->bytes;
+}
+
+/* Whoever writes rows by hand on the primary must not fill the memory of every leader of the cluster. */
+void
+depot_catalog_check_size(const DepotTableLimits *limits, uint64 count)
+{
+	if (is_within(limits, count))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("table %s is too large to be read", limits->table),
+			 count > (uint64) limits->rows ? errdetail("It has more than %d rows.", limits->rows) :
+			 errdetail("Its rows, with what belongs to them, have more than %d bytes.", limits->bytes),
+			 errhint("Delete from it, on the primary, what nobody has added; files stay as they are until then.")));
+}
+
+void
+depot_catalog_check_growth(const DepotTableLimits *limits, uint64 count)
+{
+	if (is_within(limits, count))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("table %s has no room for more", limits->table),
+			 count > (uint64) limits->rows ? errdetail("It would have more than %d rows.", limits->rows) :
+			 errdetail("Its rows, with what belongs to them, would have more than %d bytes.", limits->bytes),
+			 errhint("%s", limits->room_hint)));
+}
+
 /* Value of a column of the current result as text in the result context; NULL for NULL. */
 char *
 depot_catalog_text(uint64 row, int column)
@@ -313,7 +366,7 @@ depot_catalog_bump_generation(void)
 int64
 depot_catalog_generation(void)
 {
-	if (depot_catalog_execute(SPI_OK_SELECT, "SELECT generation::bigint FROM depot.generation",
+	if (depot_catalog_execute(SPI_OK_SELECT, "SELECT generation::bigint FROM depot.generation LIMIT 1",
 							  0, NULL, NULL, NULL) == 0)
 		return 0;
 	return depot_catalog_int64(0, 1);

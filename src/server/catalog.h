@@ -72,7 +72,10 @@ extern uint64 depot_catalog_schema_changes(void);
  */
 extern bool depot_catalog_database_came(const char *name);
 
-/* Repositories by priority and name; name NULL: all. Returns how many. */
+/*
+ * Repositories by priority and name; name NULL: all.  Returns how many.  Reading and adding raise an error (54000)
+ * where there are, or would be, more than can be meant.
+ */
 extern int	depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows);
 extern void depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by);
 extern bool depot_catalog_drop_repository(const char *name);
@@ -146,12 +149,11 @@ extern int	depot_catalog_near_names(const char *name, int limit, char **names);
 
 /*
  * Reads what is installed or was removed.  Raises an error (54000) where there is more of it than anybody installs:
- * these rows come from the primary, and are held in memory.
+ * these rows come from the primary, and are held in memory.  check_installed, before a commit that adds some, raises an
+ * error (54000) where it would be so from then on.
  */
-#define DEPOT_INSTALLED_MAX 10000
-#define DEPOT_INSTALLED_MAX_BYTES 32000000
-
 extern int	depot_catalog_read_installed(DepotInstalledRow **rows);
+extern void depot_catalog_check_installed(void);
 
 /*
  * Records a build as installed, with what proves it.  why: "requested", "declared" or "dependency"; of what was
@@ -209,8 +211,9 @@ extern int	depot_catalog_note_declared(const int *ordinals, int count, const cha
 extern void depot_catalog_mark_declared(const char *const *packages, int count);
 
 /*
- * The servers that may report: all of them; whether there is one of that name, or that reports as that role; add one,
- * and let its role report; remove one (false: there is none); note what one says.
+ * The servers that may report: all of them, which raises an error (54000) where they are far too many; whether there
+ * is one of that name, or that reports as that role; add one, and let its role report; remove one (false: there is
+ * none); note what one says.
  */
 extern int	depot_catalog_read_nodes(DepotNodeRow **rows);
 extern bool depot_catalog_has_node(const char *name, const char *role);

@@ -18,6 +18,12 @@
 
 #define REPORT_FUNCTION "depot.report_node(text)"
 
+static const DepotTableLimits node_limits = {
+	.table = "depot.node",
+	.rows = 1000,
+	.bytes = 4000000
+};
+
 /* A text column as far as there is room; "" for null. */
 static void
 copy_text(uint64 row, int column, char *out, Size out_bytes)
@@ -30,16 +36,19 @@ copy_text(uint64 row, int column, char *out, Size out_bytes)
 int
 depot_catalog_read_nodes(DepotNodeRow **rows)
 {
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(node_limits.rows + 1)};
 	uint64		count = depot_catalog_execute(SPI_OK_SELECT,
 											  "SELECT n.name, coalesce(r.oid, 0)::bigint, n.version IS NOT NULL,"
 											  " n.version, n.server_version, n.libc_version, n.platform,"
 											  " coalesce(n.restart_required, false), n.missing, n.sqlstate, n.error"
-											  " FROM depot.node n"
+											  " FROM (SELECT * FROM depot.node WHERE name IS NOT NULL LIMIT $1) n"
 											  " LEFT JOIN pg_catalog.pg_roles r ON r.rolname = n.role_name::name"
-											  " WHERE n.name IS NOT NULL ORDER BY n.name",
-											  0, NULL, NULL, NULL);
+											  " ORDER BY n.name",
+											  lengthof(types), types, values, NULL);
 	int			valid = 0;
 
+	depot_catalog_check_size(&node_limits, count);
 	*rows = depot_catalog_alloc(sizeof(DepotNodeRow) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
 	{

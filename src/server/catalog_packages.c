@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "common/name.h"
@@ -50,67 +49,47 @@ read_build(DepotInstalledRow *row, const char *custom)
 	depot_errors_raise(WARNING, &error);
 }
 
-/* What rows hold that are read together, without reading what stands outside of them. */
+static const DepotTableLimits installed_limits = {
+	.table = "depot.installed",
+	.rows = 10000,
+	.bytes = 32000000,
+	.room_hint = "Delete from it what is in state removed and has no files on any server any more."
+};
+
 static uint64
-sum_of_lengths(uint64 count)
+select_installed(void)
 {
-	TupleDesc	columns = SPI_tuptable->tupdesc;
-	uint64		bytes = 0;
+	Oid			types[] = {INT4OID, TEXTOID, INT8OID};
+	Datum		values[] = {
+		Int32GetDatum(PG_MAJORVERSION_NUM), CStringGetTextDatum(depot_platform_name()),
+		Int64GetDatum(installed_limits.rows + 1)
+	};
 
-	for (uint64 i = 0; i < count; i++)
-		for (int column = 1; column <= columns->natts; column++)
-		{
-			bool		is_null;
-			Datum		value = SPI_getbinval(SPI_tuptable->vals[i], columns, column, &is_null);
-
-			if (!is_null && TupleDescAttr(columns, column - 1)->attlen == -1)
-				bytes += toast_raw_datum_size(value);
-		}
-	return bytes;
+	return depot_catalog_execute(SPI_OK_SELECT,
+								 "SELECT i.package, coalesce(i.version, ''), i.why, i.state = 'removed', b.digest,"
+								 " b.manifest_sha256, b.repository, b.target, b.size_bytes::bigint,"
+								 " b.unpacked_bytes::bigint, b.custom,"
+								 " b.evidence IS NOT NULL AND b.evidence_root IS NOT NULL"
+								 " FROM (SELECT * FROM depot.installed WHERE package IS NOT NULL LIMIT $3) i"
+								 " LEFT JOIN depot.installed_build b"
+								 " ON b.package = i.package AND b.version = i.version AND b.major ="
+								 " $1 AND b.platform = $2"
+								 " ORDER BY i.package LIMIT $3",
+								 lengthof(types), types, values, NULL);
 }
 
-/* Whoever writes rows by hand on the primary must not fill the memory of every leader of the cluster. */
-static void
-check_installed_limits(uint64 count)
+void
+depot_catalog_check_installed(void)
 {
-	const char *reason;
-
-	if (count > DEPOT_INSTALLED_MAX)
-		reason = psprintf("It has more than %d rows.", DEPOT_INSTALLED_MAX);
-	else if (sum_of_lengths(count) > DEPOT_INSTALLED_MAX_BYTES)
-		reason = psprintf("Its rows, with those of depot.installed_build, have more than %d bytes.",
-						  DEPOT_INSTALLED_MAX_BYTES);
-	else
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("table depot.installed is too large to be read"),
-			 errdetail("%s", reason),
-			 errhint("Delete from it, on the primary, what nobody has installed; files stay as they are until then.")));
+	depot_catalog_check_growth(&installed_limits, select_installed());
 }
 
 int
 depot_catalog_read_installed(DepotInstalledRow **rows)
 {
-	Oid			types[] = {INT4OID, TEXTOID, INT8OID};
-	Datum		values[] = {
-		Int32GetDatum(PG_MAJORVERSION_NUM), CStringGetTextDatum(depot_platform_name()),
-		Int64GetDatum(DEPOT_INSTALLED_MAX + 1)
-	};
-	uint64		count;
+	uint64		count = select_installed();
 
-	count = depot_catalog_execute(SPI_OK_SELECT,
-								  "SELECT i.package, coalesce(i.version, ''), i.why, i.state = 'removed', b.digest,"
-								  " b.manifest_sha256, b.repository, b.target, b.size_bytes::bigint,"
-								  " b.unpacked_bytes::bigint, b.custom,"
-								  " b.evidence IS NOT NULL AND b.evidence_root IS NOT NULL"
-								  " FROM (SELECT * FROM depot.installed WHERE package IS NOT NULL LIMIT $3) i"
-								  " LEFT JOIN depot.installed_build b"
-								  " ON b.package = i.package AND b.version = i.version AND b.major ="
-								  " $1 AND b.platform = $2"
-								  " ORDER BY i.package LIMIT $3",
-								  lengthof(types), types, values, NULL);
-	check_installed_limits(count);
+	depot_catalog_check_size(&installed_limits, count);
 	*rows = depot_catalog_alloc(sizeof(DepotInstalledRow) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
 	{

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/fetch.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "server/catalog.h"
@@ -18,43 +19,70 @@
 #include "utils/builtins.h"
 #include "utils/varlena.h"
 
-/* Copies a text[] column into C strings of the result context. */
+/*
+ * Copies a text[] column into C strings of the result context.  Short elements take far more memory there than in the
+ * row, so their number is looked at first.
+ */
 static int
-read_text_array(uint64 row, int column, const char ***strings)
+read_mirrors(uint64 row, int column, const char ***strings)
 {
 	bool		is_null;
 	Datum		value = depot_catalog_value(row, column, TEXTARRAYOID, &is_null);
+	ArrayType  *array;
 	Datum	   *elements;
 	int			count;
 
 	*strings = NULL;
 	if (is_null)
 		return 0;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	array = DatumGetArrayTypeP(value);
+	if (ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)) > DEPOT_FETCH_MAX_BASES - 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a row of depot.repository has more than %d mirrors", DEPOT_FETCH_MAX_BASES - 1),
+				 errhint("Somebody has written it by hand, on the primary: set its mirrors to fewer there.")));
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
 	*strings = depot_catalog_alloc(sizeof(char *) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		(*strings)[i] = depot_catalog_strdup(TextDatumGetCString(elements[i]));
 	return count;
 }
 
+static const DepotTableLimits repository_limits = {
+	.table = "depot.repository",
+	.rows = 1000,
+	.bytes = 32000000,
+	.room_hint = "Drop repositories that are not needed with drop_extension_repository."
+};
+
+static uint64
+select_repositories(const char *name)
+{
+	Oid			types[] = {TEXTOID, INT8OID};
+	Datum		values[] = {
+		name != NULL ? CStringGetTextDatum(name) : (Datum) 0, Int64GetDatum(repository_limits.rows + 1)
+	};
+
+	return depot_catalog_execute(SPI_OK_SELECT,
+								 "SELECT name, coalesce(url, ''), mirrors::text[], priority::bigint, trusted_root,"
+								 " CASE WHEN trusted_root IS NULL THEN coalesce(root_sha256, '') END,"
+								 " refreshed_at IS NOT NULL,"
+								 " extract(epoch FROM clock_timestamp() - refreshed_at)::bigint,"
+								 " coalesce(expires_at <= clock_timestamp(), false), snapshot_version::bigint,"
+								 " EXISTS (SELECT FROM depot.available a WHERE a.repository = name),"
+								 " coalesce(all_key_types, false)"
+								 " FROM (SELECT * FROM depot.repository"
+								 " WHERE name IS NOT NULL AND ($1 IS NULL OR name = $1) LIMIT $2) r"
+								 " ORDER BY priority, name",
+								 lengthof(types), types, values, name != NULL ? "  " : "n ");
+}
+
 int
 depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {name != NULL ? CStringGetTextDatum(name) : (Datum) 0};
-	uint64		count;
+	uint64		count = select_repositories(name);
 
-	count = depot_catalog_execute(SPI_OK_SELECT,
-								  "SELECT name, coalesce(url, ''), mirrors::text[], priority::bigint, trusted_root,"
-								  " CASE WHEN trusted_root IS NULL THEN coalesce(root_sha256, '') END,"
-								  " refreshed_at IS NOT NULL,"
-								  " extract(epoch FROM clock_timestamp() - refreshed_at)::bigint,"
-								  " coalesce(expires_at <= clock_timestamp(), false), snapshot_version::bigint,"
-								  " EXISTS (SELECT FROM depot.available a WHERE a.repository = name),"
-								  " coalesce(all_key_types, false)"
-								  " FROM depot.repository WHERE name IS NOT NULL AND ($1 IS NULL OR name = $1)"
-								  " ORDER BY priority, name",
-								  1, types, values, name != NULL ? " " : "n");
+	depot_catalog_check_size(&repository_limits, count);
 	*rows = depot_catalog_alloc(sizeof(DepotRepositoryRow) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -62,7 +90,7 @@ depot_catalog_read_repositories(const char *name, DepotRepositoryRow **rows)
 
 		row->name = depot_catalog_text(i, 1);
 		row->url = depot_catalog_text(i, 2);
-		row->mirror_count = read_text_array(i, 3, &row->mirrors);
+		row->mirror_count = read_mirrors(i, 3, &row->mirrors);
 		row->priority = (int) depot_catalog_int64(i, 4);
 		row->trusted_root = depot_catalog_text(i, 5);
 		if (row->trusted_root != NULL)
@@ -103,6 +131,7 @@ depot_catalog_add_repository(const DepotRepositoryRow *row, const char *added_by
 						  " root_sha256, added_by, all_key_types)"
 						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 						  lengthof(types), types, values, nulls);
+	depot_catalog_check_growth(&repository_limits, select_repositories(NULL));
 }
 
 bool

@@ -42,6 +42,22 @@ extern char *depot_catalog_text(uint64 row, int column);
 extern int64 depot_catalog_int64(uint64 row, int column);
 extern bool depot_catalog_bool(uint64 row, int column);
 
+/* A table that a leader reads as a whole: what it holds of it at most, whoever wrote the rows. */
+typedef struct DepotTableLimits
+{
+	const char *table;			/* with its schema */
+	int			rows;
+	int			bytes;			/* of columns of varying length, with what is joined to the rows */
+	const char *room_hint;		/* how there is room for more; NULL where others see to that */
+} DepotTableLimits;
+
+/*
+ * Raise an error (54000) where the current result, of one row more than the limit at most, is beyond the limits: what
+ * was to be read is; or what this transaction has written would be, from then on.
+ */
+extern void depot_catalog_check_size(const DepotTableLimits *limits, uint64 count);
+extern void depot_catalog_check_growth(const DepotTableLimits *limits, uint64 count);
+
 /* Memory of the result context: a copy of a string, and zeroed bytes. */
 extern char *depot_catalog_strdup(const char *string);
 extern void *depot_catalog_alloc(Size bytes);

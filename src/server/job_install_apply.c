@@ -276,6 +276,7 @@ record_items(DepotJob *job)
 		depot_evidence_record(item->build, why_of(job, item));
 		depot_catalog_add_history(&history);
 	}
+	depot_catalog_check_installed();
 	if (!depot_shmem_begin_commit(job->slot))
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));
 	depot_install_begin_removals(state);

@@ -316,6 +316,7 @@ remove_package(DepotJob *job)
 	}
 	depot_catalog_bump_generation();
 	depot_catalog_record_removal(state->package, state->version);
+	depot_catalog_check_installed();
 	depot_catalog_add_history(&history);
 	if (!depot_shmem_begin_commit(job->slot))
 		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("canceled by its caller")));

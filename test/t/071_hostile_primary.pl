@@ -335,20 +335,44 @@ foreach my $case ([ 'a rule', 'CREATE RULE mine AS ON UPDATE TO depot.installed 
 
 # ---- more than a leader can hold ----
 
-foreach my $case ([ 'rows without end', "INSERT INTO depot.installed SELECT 'many' || i, '1.0', 'requested', 'removed' FROM generate_series(1, 10001) i",
+my $restore_root = 'UPDATE depot.repository r SET trusted_root = k.trusted_root FROM kept_repository k WHERE r.name = k.name';
+foreach my $case ([ 'rows without end', 'installed', "INSERT INTO depot.installed SELECT 'many' || i, '1.0', 'requested', 'removed' FROM generate_series(1, 10001) i",
 		"DELETE FROM depot.installed WHERE package LIKE 'many%'" ],
-	[ 'a row without end', q(UPDATE depot.installed_build SET custom = to_json(repeat('x', 40000000)) WHERE package = 'hll'),
-		"UPDATE depot.installed_build b SET custom = k.custom FROM all_builds k WHERE k.package = b.package" ])
+	[ 'a row without end', 'installed', q(UPDATE depot.installed_build SET custom = to_json(repeat('x', 40000000)) WHERE package = 'hll'),
+		"UPDATE depot.installed_build b SET custom = k.custom FROM all_builds k WHERE k.package = b.package" ],
+	[ 'repositories without end', 'repository', "INSERT INTO depot.repository (name, url, root_sha256, added_by) SELECT 'many' || i, 'file:///none', '$root_sha256', '' FROM generate_series(1, 1001) i",
+		"DELETE FROM depot.repository WHERE name LIKE 'many%'" ],
+	[ 'a repository without end', 'repository', "UPDATE depot.repository SET trusted_root = repeat('x', 40000000)", $restore_root ],
+	[ 'mirrors without end', 'repository', "UPDATE depot.repository SET mirrors = array_fill('x'::text, ARRAY[1000000])", 'UPDATE depot.repository SET mirrors = DEFAULT',
+		qr/a row of depot\.repository has more than 15 mirrors/ ])
 {
-	my ($label, $do, $undo) = @$case;
+	my ($label, $table, $do, $undo, $own_reason) = @$case;
+	my $reason = $own_reason // qr/table depot\.$table is too large to be read/;
 	my $before = run_ok('find', "$depot/usr", '-type', 'f');
 	run_sql("CREATE TABLE IF NOT EXISTS all_builds AS SELECT * FROM depot.installed_build; BEGIN; $do; $sql_of_generation COMMIT");
-	reports(qr/^failed\|.*\|54000: table depot\.installed is too large to be read/, $label);
+	reports(qr/^failed\|.*\|54000: $reason/, $label);
 	is(run_ok('find', "$depot/usr", '-type', 'f'), $before, "$label: its files stay");
-	is_error($primary, 'postgres', "SELECT install_extension('ip4r')", '54000', qr/^table depot\.installed is too large to be read$/, "$label: the primary");
+	is_error($primary, 'postgres', "SELECT install_extension('ip4r')", '54000', qr/^$reason$/, "$label: the primary");
 	run_sql("BEGIN; $undo; $sql_of_generation COMMIT");
 	nothing_missing_ok($label);
 }
+
+# As many rows as can be read stay readable.
+run_sql("INSERT INTO depot.installed SELECT 'many' || i, '1.0', 'requested', 'removed' FROM generate_series((SELECT count(*) FROM depot.installed) + 1, 10000) i");
+my $state_of_rows = 'SELECT (SELECT count(*) FROM depot.installed), (SELECT generation FROM depot.generation),'
+  . "(SELECT count(*) FROM depot.installed_build WHERE package = 'ip4r'), (SELECT count(*) FROM depot.history)";
+my $state_before = $primary->safe_psql('postgres', $state_of_rows);
+like($state_before, qr/^10000\|/, 'as many rows as there may be');
+is_error($primary, 'postgres', "SELECT install_extension('ip4r')", '54000', qr/^table depot\.installed has no room for more$/, 'one more is refused');
+is($primary->safe_psql('postgres', $state_of_rows), $state_before, 'one more is refused: nothing is recorded');
+ok(!-e $primary->data_dir . '/pg_depot' . DepotTest::pg_config_value('sharedir') . '/extension/ip4r.control', 'one more is refused: no file is there');
+is(install($primary, 'hll'), 'keep', 'one more is refused: others can be read');
+run_sql("DELETE FROM depot.installed WHERE package LIKE 'many%'");
+run_sql("INSERT INTO depot.repository (name, url, root_sha256, added_by) SELECT 'many' || i, 'file:///none', '$root_sha256', '' FROM generate_series((SELECT count(*) FROM depot.repository) + 1, 1000) i");
+is_error($primary, 'postgres', "SELECT add_extension_repository('more', 'file://$work/repository', trusted_root => pg_read_file('$work/repository/metadata/1.root.json'))",
+	'54000', qr/^table depot\.repository has no room for more$/, 'one more repository is refused');
+is($primary->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE name = 'more') FROM depot.repository"), '1000|0', 'one more repository is refused: nothing is recorded');
+run_sql("DELETE FROM depot.repository WHERE name LIKE 'many%'");
 is(install($primary, 'ip4r'), 'install', 'the primary installs again');
 ok(wait_until(sub { -e $depot . DepotTest::pg_config_value('sharedir') . '/extension/ip4r.control' }), 'and the standby follows');
 

@@ -63,6 +63,12 @@ query(q(CREATE ROLE "odd"" role, PUBLIC" LOGIN; SELECT add_extension_node('odd',
 is(query("SELECT proacl FROM pg_proc WHERE proname = 'report_node'") =~ tr/=//, 4, 'a role of an odd name is granted no more than itself');
 query(q(SELECT drop_extension_node('odd'); DROP ROLE "odd"" role, PUBLIC"));
 
+query("INSERT INTO depot.node (name, role_name) SELECT 'many' || i, 'many' || i FROM generate_series(1, 1000) i");
+is_error($primary, 'postgres', "SELECT add_extension_node('gamma', 'report_gamma')", '54000', qr/^table depot\.node is too large to be read$/, 'rows without end');
+query("DELETE FROM depot.node WHERE name LIKE 'many%'; UPDATE depot.node SET error = repeat('x', 5000000) WHERE name = 'beta'");
+is_error($primary, 'postgres', "SELECT add_extension_node('gamma', 'report_gamma')", '54000', qr/^table depot\.node is too large to be read$/, 'a row without end');
+query('UPDATE depot.node SET error = NULL');
+
 # ---- what a role that reports can do: that, and nothing else ----
 
 sub report
