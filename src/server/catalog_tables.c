@@ -5,7 +5,10 @@
  *
  * Their definitions come from the primary like their rows.  A view in the place
  * of one, a rule, or a column or index of a type of somebody's own would have
- * the leader run somebody's functions, as superuser, when it reads them.
+ * the leader run somebody's functions, as superuser, when it reads them.  It is
+ * looked at before a statement is parsed, as parsing already has a column's
+ * type read the literals that stand beside the column; what catalog_plans.c
+ * looks at comes after that.
  *
  * SPDX-License-Identifier: PostgreSQL
  *
