@@ -13,9 +13,13 @@
  */
 #include "cli/agent.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "cli/agent_start.h"
 #include "cli/cli.h"
@@ -32,10 +36,17 @@ typedef struct AgentOptions
 	int64_t		file_bytes;
 } AgentOptions;
 
+/* The line that an agent without memory for JSON ends with. */
+static char last_words[1024];
+static size_t last_words_bytes;
+
 static int	parse_options(const DepotAgentKind *kind, int argc, char **argv, AgentOptions *options);
 static int	run_agent(const DepotAgentKind *kind, const AgentOptions *options);
 static int	serve(DepotAgent *agent, const DepotAgentKind *kind);
 static void add_hint(DepotError *error);
+static void add_memory_hint(DepotError *error);
+static bool guard_memory(DepotError *error);
+static void *allocate_or_end(size_t size_bytes);
 static bool run_command(DepotAgent *agent, const DepotAgentKind *kind, const json_t *message,
 						DepotError *error);
 
@@ -97,7 +108,7 @@ run_agent(const DepotAgentKind *kind, const AgentOptions *options)
 	int			exit_code = DEPOT_EXIT_FAILED;
 
 	depot_channel_init(&agent.channel, DEPOT_AGENT_CHANNEL_FD);
-	if (depot_agent_start((pid_t) options->parent, &limits, &error) &&
+	if (depot_agent_start((pid_t) options->parent, &limits, &error) && guard_memory(&error) &&
 		(kind->begin == NULL || kind->begin(&agent, &error)))
 		exit_code = serve(&agent, kind);
 	else
@@ -155,7 +166,63 @@ add_hint(DepotError *error)
 	if (error->code == DEPOT_ERROR_DISK_FULL)
 		(void) depot_error_hint(error, "Free space on the depot directory's file system and repeat the call.");
 	else if (error->code == DEPOT_ERROR_OUT_OF_MEMORY)
-		(void) depot_error_hint(error, "An agent may use 256 MB; what it was given needs more.");
+		add_memory_hint(error);
+}
+
+static void
+add_memory_hint(DepotError *error)
+{
+	struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+
+	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+		(void) depot_error_hint(error, "An agent may use %llu MB; what it was given needs more. "
+								"Raise \"depot.agent_memory\".", (unsigned long long) limit.rlim_cur >> 20);
+}
+
+/* ---- memory for JSON ---- */
+
+/*
+ * libjansson's reader goes on with a text cut short when it cannot get memory, and then
+ * reads and writes beyond its end.  So no allocation of it fails: the agent says so and ends.
+ */
+static bool
+guard_memory(DepotError *error)
+{
+	DepotError	no_memory = {0};
+	json_t	   *line;
+
+	/* made now, while there is memory for it */
+	depot_error_set(&no_memory, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	add_memory_hint(&no_memory);
+	line = depot_channel_error_line(&no_memory);
+	if (line != NULL)
+		last_words_bytes = json_dumpb(line, last_words, sizeof(last_words) - 1, JSON_COMPACT);
+	json_decref(line);
+	if (last_words_bytes == 0 || last_words_bytes >= sizeof(last_words))
+		return depot_error_set(error, DEPOT_ERROR_OUT_OF_MEMORY, "out of memory");
+	last_words[last_words_bytes++] = '\n';
+	json_set_alloc_funcs(allocate_or_end, free);
+	return true;
+}
+
+static void *
+allocate_or_end(size_t size_bytes)
+{
+	void	   *memory = malloc(size_bytes);
+
+	if (memory == NULL)
+	{
+		for (size_t sent = 0; sent < last_words_bytes;)
+		{
+			ssize_t		n = write(DEPOT_AGENT_CHANNEL_FD, last_words + sent, last_words_bytes - sent);
+
+			if (n <= 0 && errno != EINTR)
+				break;
+			sent += n > 0 ? (size_t) n : 0;
+		}
+		_exit(DEPOT_EXIT_FAILED);
+	}
+	return memory;
 }
 
 static bool

@@ -156,18 +156,26 @@ depot_channel_send(DepotChannel *channel, json_t *message)
 	return depot_channel_queue(channel, line, length) && flush(channel);
 }
 
+json_t *
+depot_channel_error_line(const DepotError *error)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "error",
+					 "code", depot_error_wire_name(error->code), "message", error->message,
+					 "detail", error->detail, "hint", error->hint);
+}
+
 bool
 depot_channel_send_error(DepotChannel *channel, const DepotError *error)
 {
-	json_t	   *line = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "error",
-								 "code", depot_error_wire_name(error->code), "message", error->message,
-								 "detail", error->detail, "hint", error->hint);
+	json_t	   *line = depot_channel_error_line(error);
+	DepotError	unspeakable = {.code = error->code};
 
 	/* texts that are no UTF-8 cannot be sent, and the leader waits for an answer */
 	if (line == NULL)
-		line = json_pack("{s:s, s:s, s:s, s:s, s:s}", "type", "error",
-						 "code", depot_error_wire_name(error->code),
-						 "message", "the agent failed and could not say why", "detail", "", "hint", "");
+	{
+		snprintf(unspeakable.message, sizeof(unspeakable.message), "the agent failed and could not say why");
+		line = depot_channel_error_line(&unspeakable);
+	}
 	return depot_channel_send(channel, line);
 }
 

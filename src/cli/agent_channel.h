@@ -63,6 +63,9 @@ extern bool depot_channel_send(DepotChannel *channel, json_t *message);
  */
 extern bool depot_channel_queue(DepotChannel *channel, const char *line, size_t length);
 
+/* Returns the line of an error, which the caller releases; NULL without memory, or when a text is no UTF-8. */
+extern json_t *depot_channel_error_line(const DepotError *error);
+
 extern bool depot_channel_send_error(DepotChannel *channel, const DepotError *error);
 extern bool depot_channel_send_warning(DepotChannel *channel, const char *format,...) DEPOT_PRINTF(2, 3);
 

@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep time);
 
 my $repository = depot_repository();
 my $web = start_web($repository->{directory}, rate => '20k');
-my $node = new_depot_node('agents', conf => "log_statement = none\n");
+my $node = new_depot_node('agents', conf => "log_statement = none\ndepot.agent_memory = 100MB\n");
 create_depot($node);
 add_repository($node, $web->{slow});
 $node->safe_psql('postgres', "SELECT install_extension('hll')");
@@ -72,7 +72,7 @@ foreach my $pid (@agents)
 	is($status{Seccomp}, 2, "$kind has a system call filter") if $kind eq 'check';
 	my %limit = DepotTest::file_contents("/proc/$pid/limits") =~ /^Max (.*?)\s{2,}(\S+)/mg;
 	is($limit{'core file size'}, 0, "$kind writes no core file");
-	isnt($limit{'address space'}, 'unlimited', "$kind has bounded memory");
+	is($limit{'address space'}, 100 * 1024 * 1024, "$kind has the memory that depot.agent_memory says");
 	isnt($limit{'file size'}, 'unlimited', "$kind has bounded files");
 	my @environment = sort map { /^(\w+)=/ } split /\0/, DepotTest::file_contents("/proc/$pid/environ");
 	is("@environment", 'LC_ALL PATH TZ', "$kind has a built environment");

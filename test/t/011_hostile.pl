@@ -232,5 +232,26 @@ is($node->safe_psql('postgres', 'SELECT action FROM install_extension($$evil$$)'
 is($node->safe_psql('postgres', 'CREATE EXTENSION evil; SELECT evil_answer(); DROP EXTENSION evil'), '42', 'and works');
 $node->safe_psql('postgres', 'SELECT uninstall_extension($$evil$$)');
 
+# ---- metadata for which an agent has not the memory ----
+
+sub set_agent_memory
+{
+	my ($value) = @_;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET depot.agent_memory = '$value'");
+	$node->reload;
+	wait_until(sub { $node->safe_psql('postgres', 'SHOW depot.agent_memory') eq $value }) or die 'the setting does not arrive';
+	# What the leader answers now it may still answer by the old value, but nothing after that.
+	$node->safe_psql('postgres', q{SELECT install_extension('plpgsql', dry_run => true)});
+	return;
+}
+
+write_file("$work/custom.json", '{"pad": "' . 'x' x 10_000_000 . '"}');
+sign('target', $repository, $keys, '--path', $evil, '--custom', "$work/custom.json", "$work/evil.tar.zst");
+set_agent_memory('64MB');
+refused_ok($node, 'metadata: larger than an agent has memory for', "SELECT * FROM refresh_extension_repository('main')", sqlstate => '53200',
+	message => qr/out of memory$/, detail => '', hint => 'An agent may use 64 MB; what it was given needs more. Raise "depot.agent_memory".');
+set_agent_memory('1GB');
+is(scalar(grep { /target "\Q$evil\E" .* is ignored: its description is too large/ } warnings_of($refresh)), 1, 'with more it is read, and refused for its size');
+
 oracle_ok($node, 'after all of it', '--repository', $repository);
 done_testing();
