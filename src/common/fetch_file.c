@@ -45,13 +45,17 @@ look_into_bundle(const FileRequest *file, char range[DEPOT_FETCH_RANGE_BYTES])
 {
 	DepotBundleMember member;
 	DepotFetchOutcome outcome = DEPOT_FETCH_NEXT;
+	DepotError	reason;
 	bool		found = false;
 	int			fd = open(file->base_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0)
 		return fail(file, DEPOT_ERROR_UNREACHABLE, strerror(errno));
-	if (!depot_bundle_find(fd, file->member, &member, &found, file->error))
-		depot_error_prefix(file->error, "could not read \"%s\" of a bundle", file->member);
+	if (!depot_bundle_find(fd, file->member, &member, &found, &reason))
+	{
+		outcome = fail(file, reason.code, reason.message);
+		depot_error_hint(file->error, "%s", reason.hint);
+	}
 	else if (!found)
 		outcome = DEPOT_FETCH_MISSING;
 	else if (member.size_bytes == 0)

@@ -137,7 +137,8 @@ foreach my $case (
 {
 	my ($label, $contents, $message) = @$case;
 	write_file($bundle, $contents);
-	refused_ok($node, $label, "SELECT * FROM refresh_extension_repository('main')", sqlstate => 'PD010', message => $message,
+	refused_ok($node, $label, "SELECT * FROM refresh_extension_repository('main')", sqlstate => 'PD010',
+		message => qr/^could not fetch "[^"]+" from \Q$bundle\E: $message/,
 		hint => 'Make it with "pg_depot bundle", and copy it whole.');
 }
 # bytes that were changed inside are found by their digest
