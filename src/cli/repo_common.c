@@ -230,7 +230,8 @@ read_config(DepotRepo *repo, DepotError *error)
 		depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "\"%s\" is not a repository: it has no %s",
 						repo->path,
 						DEPOT_REPO_CONFIG);
-		return depot_error_hint(error, "Make one with \"pg_depot repo init\".");
+		return depot_error_hint(error, "Make one with \"pg_depot repo init\". A copy without that file can only be "
+								"verified, with \"pg_depot repo verify\".");
 	}
 	ok = depot_json_get_integer(config, "format", true, 1, &format, code, error);
 	if (ok && format != CONFIG_FORMAT)

@@ -226,13 +226,15 @@ load_keys(Init *init, DepotError *error)
 		}
 		if (keys->count < init->thresholds[i])
 			return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
-								   "role \"%s\" needs %d signatures, but has %d different keys",
-								   depot_repo_role_names[i], (int) init->thresholds[i], keys->count);
+								   "role \"%s\" needs %d signatures, but has %d different key%s",
+								   depot_repo_role_names[i], (int) init->thresholds[i], keys->count,
+								   keys->count == 1 ? "" : "s");
 		if (secret < init->thresholds[i])
 		{
 			depot_error_set(error, DEPOT_ERROR_KEY,
-							"role \"%s\" needs %d signatures, but secret keys were given for only %d",
-							depot_repo_role_names[i], (int) init->thresholds[i], secret);
+							"role \"%s\" needs %d signature%s, but secret keys were given for only %d",
+							depot_repo_role_names[i], (int) init->thresholds[i],
+							init->thresholds[i] == 1 ? "" : "s", secret);
 			return depot_error_hint(error, "Give the secret key file instead of the .pub file for enough of "
 									"them.");
 		}

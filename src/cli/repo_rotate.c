@@ -299,8 +299,8 @@ make_entry(const Rotate *rotate, const json_t *old, DepotError *error)
 	if (ok && (json_int_t) json_array_size(keyids) < threshold)
 	{
 		ok = depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT,
-							 "role \"%s\" would need %" JSON_INTEGER_FORMAT " signatures, but have %zu key%s",
-							 rotate->role, threshold, json_array_size(keyids),
+							 "role \"%s\" would need %" JSON_INTEGER_FORMAT " signature%s, but have %zu key%s",
+							 rotate->role, threshold, threshold == 1 ? "" : "s", json_array_size(keyids),
 							 json_array_size(keyids) == 1 ? "" : "s");
 		depot_error_hint(error, "Add a key in the same command, or lower the threshold with --threshold.");
 	}

@@ -201,6 +201,12 @@ verify_roots(Verify *verify, DepotError *error)
 	json_t	   *newest = NULL;
 	DepotError	ignored;
 
+	if (!depot_files_exists(verify->fd, "metadata"))
+	{
+		depot_error_set(error, DEPOT_ERROR_NOT_FOUND, "there is no directory \"metadata\" in it");
+		depot_error_hint(error, "Name the directory that holds \"metadata\" and \"targets\".");
+		return NULL;
+	}
 	/* A root behind a gap is never reached, so what it says must not count. */
 	if (!depot_files_walk(verify->fd, "metadata", note_root, &verify->newest_root, error))
 		return NULL;

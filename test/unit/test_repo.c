@@ -268,6 +268,7 @@ damaged_repository(void **state)
 	repo_expect(0, "", REPO_INIT);
 	repo_expect(1, "is not empty", REPO_INIT);
 	repo_expect(1, "is not a repository", "repo status repo/metadata");
+	repo_expect(1, "there is no directory \"metadata\" in it", "repo verify repo/metadata");
 	assert_true(scratch_write(scratch.fd, "repo/metadata/timestamp.json", "{}"));
 	expect_refused(1, "timestamp metadata", REPO_PUBLISH);
 	repo_expect(1, "timestamp metadata", "repo status repo");

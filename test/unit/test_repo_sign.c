@@ -251,7 +251,7 @@ static void
 rotations_that_cannot_be(void **state)
 {
 	repo_expect(0, "", INIT_TWO);
-	expect_refused(1, "role \"timestamp\" would need 1 signatures, but have 0 keys",
+	expect_refused(1, "role \"timestamp\" would need 1 signature, but have 0 keys",
 				   "repo rotate repo timestamp --remove timestamp.pub");
 	expect_refused(1, "role \"targets\" would need 2 signatures, but have 1 key",
 				   "repo rotate repo targets --remove targets.pub");
