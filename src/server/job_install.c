@@ -367,6 +367,7 @@ explain_unknown(InstallJob *state, DepotError *error)
 	char	   *names[5];
 	StringInfoData list;
 	int			count;
+	bool		is_elsewhere = false;
 
 	/* Whether a repository that failed lists the name cannot be told: its failure is the answer. */
 	if (state->refresh_failures != NIL)
@@ -384,7 +385,10 @@ explain_unknown(InstallJob *state, DepotError *error)
 		return;
 
 	/* The server's own answer will do where a command of its own asked for what nobody lists. */
-	if (!state->is_optional)
+	if (state->request.repository != NULL)
+		depot_error_detail(error, "Repository \"%s\" has no build of it for PostgreSQL %d on %s.",
+						   state->request.repository, PG_MAJORVERSION_NUM, depot_platform_name());
+	else if (!state->is_optional)
 		depot_error_detail(error, "No repository has a build of it for PostgreSQL %d on %s.", PG_MAJORVERSION_NUM,
 						   depot_platform_name());
 	depot_catalog_begin();
@@ -392,11 +396,17 @@ explain_unknown(InstallJob *state, DepotError *error)
 	depot_catalog_commit();
 	initStringInfo(&list);
 	for (int i = 0; i < count; i++)
+	{
 		if (strcmp(names[i], state->request.name) != 0)
 			appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "", names[i]);
+		else if (state->request.repository != NULL)
+			is_elsewhere = true;
 		else if (state->request.is_extension)
 			depot_error_detail(error, "A package has this name, but no extension does.");
-	if (list.len > 0)
+	}
+	if (is_elsewhere)
+		depot_error_hint(error, "The view depot.packages lists which repository has it.");
+	else if (list.len > 0)
 		depot_error_hint(error, "Available by a name like it: %s.", list.data);
 	else
 		depot_error_hint(error, "The view depot.packages lists what is available.");

@@ -61,11 +61,19 @@ depot_plan_install(const DepotPlanInput *input, const DepotPlanRequest *request,
 		.extension_version = request->extension_version,
 		.is_extension = request->is_extension, .is_update = request->is_update
 	};
+	char		version[64];
 
 	memset(plan, 0, sizeof(*plan));
 	if (request->is_update &&
 		depot_plan_find_installed(input->installed, input->installed_count, request->name) == NULL)
 	{
+		if (input->system_extension(request->name, version))
+		{
+			depot_error_set(error, DEPOT_ERROR_WRONG_STATE,
+							"extension \"%s\" was not installed by pg_depot", request->name);
+			depot_error_detail(error, "Version %s is provided by the server installation.", version);
+			return depot_error_hint(error, "Update the server installation.");
+		}
 		depot_error_set(error, DEPOT_ERROR_WRONG_STATE, "extension \"%s\" is not installed", request->name);
 		return depot_error_hint(error, "Install it with install_extension; the view depot.installed_packages "
 								"lists what is.");

@@ -59,6 +59,7 @@ SELECT outcome($$SELECT uninstall_extension(repeat('x', 65536))$$);
 SELECT outcome($$SELECT uninstall_extension(NULL)$$);
 SELECT outcome($$SELECT uninstall_extension('hll')$$);
 SELECT outcome($$SELECT uninstall_extension('plpgsql')$$);
+SELECT outcome($$SELECT update_extension('plpgsql')$$);
 
 -- null is neither yes nor no
 SELECT outcome($$SELECT install_extension('hll', dry_run => NULL)$$);

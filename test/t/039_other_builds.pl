@@ -41,6 +41,8 @@ pack_for('depot_other_major', 17);
 pack_for('depot_other_platform', 15, '--platform-arch', 'arm64');
 publish();
 
+run_ok('cp', '-a', "$work/repository", "$work/first");
+
 my $node = new_depot_node('builds', conf => "log_statement = none\n");
 create_depot($node);
 
@@ -81,6 +83,19 @@ unchanged_ok(
 		is($error->{detail}, 'Repository "others" has 1.0 (needs PostgreSQL 15.99).', 'a later minor version: which it needs');
 	});
 is($node->safe_psql('postgres', "SELECT action FROM install_extension('depot_here')"), 'install', 'and what is for this server can be installed');
+
+# ---- a repository that was named has nothing, another has ----
+
+add_repository($node, "$work/first", name => 'first', root => "$work/first/metadata/1.root.json");
+unchanged_ok(
+	$node,
+	'a repository that was named',
+	sub {
+		my $error = is_error($node, 'postgres', "SELECT install_extension('depot_later', repository => 'first')", '42704',
+			qr/^extension "depot_later" is not available$/, 'a repository that was named');
+		is($error->{detail}, qq{Repository "first" has no build of it for PostgreSQL 15 on $platform.}, 'it alone was asked');
+		is($error->{hint}, 'The view depot.packages lists which repository has it.', 'another may have it');
+	});
 oracle_ok($node, 'builds for other servers', '--repository', "$work/repository");
 
 done_testing();
