@@ -205,8 +205,8 @@ sub versions_of
 	depot(0, 'repo', 'publish', $repository, @targets, @online);
 	my $version = publish_next($repository, @targets, @online);
 	follows_ok('new targets key', $version);
-	my $error = psql_error($node, 'postgres', "SELECT * FROM install_extension('depot_demo', version => '$bad', dry_run => true)");
-	ok(defined $error->{sqlstate}, 'the thief\'s build is not offered any more');
+	is_error($node, 'postgres', "SELECT * FROM install_extension('depot_demo', version => '$bad', dry_run => true)", 'PD015',
+		qr/^package "depot_demo" \Q$bad\E was withdrawn by its publisher$/, 'the thief\'s build is not offered any more');
 	refused_copy_ok('targets by the stolen key', sub { sign_with($_[0], 'targets', @online, '--signer', "$keys/targets") }, lacks('targets'));
 	refused_copy_ok('a platform\'s role by the stolen key', sub { sign_with($_[0], 'pg15-linux-amd64', @online, '--signer', "$keys/targets") },
 		qr/role "pg15-linux-amd64" is not signed by enough trusted keys/);
@@ -234,8 +234,7 @@ sub versions_of
 	depot(0, 'repo', 'add', $again, glob("$repository/targets/*/*/*/*/*.tar.zst"));
 	my $version = publish_next($again, @targets, @online);
 	serve($live, $again);
-	my $error = psql_error($node, 'postgres', $refresh);
-	ok(defined $error->{sqlstate}, 'a server does not take another root by itself');
+	is_error($node, 'postgres', $refresh, 'PD004', qr/^repository "main": repository went back: /, 'a server does not take another root by itself');
 	works_ok('before the new root is trusted');
 	$node->safe_psql('postgres', "SELECT drop_extension_repository('main')");
 	works_ok('without a repository');
