@@ -34,6 +34,7 @@ typedef struct DepotDeclaredList
 typedef struct DepotDeclaredLook
 {
 	DepotDeclaredList list;
+	uint64		requests;		/* made before it */
 	bool		may_act;		/* else it only notes states */
 	bool		is_stale;		/* a repository could not be asked for news */
 	bool		is_asking;		/* repositories are asked for news before anything is done */

@@ -65,6 +65,7 @@ static TimestampTz last_task_end = 1;	/* long ago */
 static bool is_refreshed = false;	/* repositories were asked for news since the look was planned */
 static bool is_refresh_due = false; /* they are to be asked before the next look */
 static int	failures = 0;
+static uint64 requests = 0;		/* made so far, for a look or for a note of changes */
 
 /* The list that the last look was planned for; NULL before the first. */
 static char *seen_list = NULL;
@@ -82,6 +83,7 @@ static void log_outcome(void);
 void
 depot_declared_request(bool with_news)
 {
+	requests++;
 	look_at = GetCurrentTimestamp();
 	is_refreshed = with_news;
 	is_refresh_due = false;
@@ -90,6 +92,7 @@ depot_declared_request(bool with_news)
 void
 depot_declared_note_change(void)
 {
+	requests++;
 	if (note_at == 0 && seen_list != NULL && seen_list[0] != '\0')
 		note_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOTE_CHANGE_MS);
 }
@@ -298,6 +301,7 @@ look(DepotJob *job, bool may_act)
 
 	job->state = state;
 	state->may_act = may_act;
+	state->requests = requests;
 	depot_declared_read(job, seen_list, &state->list);
 	for (int i = 0; i < state->list.repository_count; i++)
 		state->is_stale |= depot_refresh_is_stale(&state->list.repositories[i]);
@@ -305,12 +309,17 @@ look(DepotJob *job, bool may_act)
 	depot_job_transact(job, note_look);
 }
 
-/* Notes what was found, and plans what follows from it. */
+/* Notes what was found, and plans what follows from it; unless a lock was in the way until that may have changed. */
 static void
 note_look(DepotJob *job)
 {
 	const DepotDeclaredLook *state = job->state;
 
+	if (state->requests != requests)
+	{
+		depot_job_finish(job, "");
+		return;
+	}
 	depot_declared_note_states(state);
 	depot_test_point("declared_noted");
 	note_at = 0;
