@@ -40,6 +40,7 @@ static List *tasks = NIL;
 static int	next_task = 0;
 
 static TimestampTz due_at = 0;	/* 0: nothing is planned */
+static bool is_requested = false;	/* since the rows were read */
 static bool is_refreshed = false;	/* repositories were asked for news since the look was requested */
 static bool has_failed = false;
 static int	failures = 0;
@@ -53,6 +54,7 @@ void
 depot_builds_request(void)
 {
 	due_at = GetCurrentTimestamp();
+	is_requested = true;
 	is_refreshed = false;
 	failures = 0;
 }
@@ -159,6 +161,7 @@ look(DepotJob *job)
 	int			count = 0;
 	int			repository_count = 0;
 
+	is_requested = false;
 	depot_catalog_begin();
 	if (depot_catalog_exists())
 	{
@@ -231,6 +234,9 @@ note_task_end(DepotJob *job, const DepotReport *report)
 static void
 end_tasks(void)
 {
+	/* Of rows that have come since nothing is known: the next look is due. */
+	if (is_requested)
+		return;
 	if (has_failed)
 		plan_again();
 	else
