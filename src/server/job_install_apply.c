@@ -62,15 +62,9 @@ store_payloads(DepotJob *job)
 {
 	InstallJob *state = job->state;
 
-	for (; state->next_item < state->plan->count; state->next_item++)
-	{
-		if (state->plan->items[state->next_item].build == NULL || state->items[state->next_item].is_stored)
-			continue;
-		if (state->items[state->next_item].staging != NULL)
-			break;
-		/* Of files that were served already the package itself is not at hand. */
-		depot_payload_request_supply();
-	}
+	while (state->next_item < state->plan->count &&
+		   (state->items[state->next_item].staging == NULL || state->items[state->next_item].is_stored))
+		state->next_item++;
 	if (state->next_item < state->plan->count)
 	{
 		const DepotAvailableRow *build = state->plan->items[state->next_item].build;
@@ -226,6 +220,22 @@ why_of(const DepotJob *job, const DepotPlanItem *item)
 	return job->kind == DEPOT_REQUEST_UPDATE && item->installed != NULL ? item->installed->why : "requested";
 }
 
+/* Plans what follows from what was recorded. */
+static void
+request_more(const DepotJob *job)
+{
+	const InstallJob *state = job->state;
+
+	depot_payload_request_tidy();
+	/* Of files that were served already the package itself is not at hand. */
+	for (int i = 0; i < state->plan->count; i++)
+		if (state->plan->items[i].build != NULL && state->items[i].staging == NULL)
+			depot_payload_request_supply();
+	depot_platforms_request();
+	if (job->origin == NULL)
+		depot_declared_note_change();
+}
+
 /*
  * Records every package of the plan and its history in one transaction.  false: the rows have changed, or
  * somebody has begun to use what is removed.
@@ -283,10 +293,7 @@ record_items(DepotJob *job)
 	depot_test_point("record_before_commit");
 	depot_catalog_commit();
 	state->generation++;
-	depot_payload_request_tidy();
-	depot_platforms_request();
-	if (job->origin == NULL)
-		depot_declared_note_change();
+	request_more(job);
 	depot_test_point("record_after_commit");
 	return true;
 }
