@@ -54,21 +54,29 @@ static char conninfo[1100];		/* that the connection was opened with */
 static char *sent = NULL;		/* the last report */
 static TimestampTz sent_at = 0; /* 0: none by this connection */
 
-void
+bool
 depot_reporter_start(void)
 {
+	static bool is_said = false;
 	BackgroundWorker worker;
 
 	if (!RecoveryInProgress() || depot_settings_report_conninfo[0] == '\0' || depot_shmem_reporter() != 0)
-		return;
+		return true;
 	depot_worker_describe(&worker, "pg_depot reporter", "depot_reporter_main");
 	worker.bgw_start_time = BgWorkerStart_ConsistentState;
 	worker.bgw_restart_time = RESTART_SECONDS;
-	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
+	if (RegisterDynamicBackgroundWorker(&worker, NULL))
+	{
+		is_said = false;
+		return true;
+	}
+	if (!is_said)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("this server does not report to its primary: no background worker is left"),
-				 errhint("Raise \"max_worker_processes\" and restart the server.")));
+				 errhint("It is tried again; raise \"max_worker_processes\" and restart the server.")));
+	is_said = true;
+	return false;
 }
 
 /* What the primary says, on one line, as somebody may have made it up; shown has DEPOT_ERROR_MESSAGE_BYTES. */
