@@ -46,6 +46,7 @@ static void store(DepotJob *job);
 static void note_stored(DepotJob *job);
 static void note_failure(DepotJob *job, const DepotReport *report);
 static void announce(DepotJob *job);
+static void keep_supply_due(DepotJob *job);
 
 void
 depot_payload_request_supply(void)
@@ -58,9 +59,19 @@ void
 depot_payload_tidy_start(DepotJob *job)
 {
 	job->state = MemoryContextAllocZero(job->context, sizeof(PayloadJob));
+	job->on_failure = keep_supply_due;
 	job->is_eager = true;
 	job->on_wake = remove_batch;
 	depot_job_transact(job, remove_batch);
+}
+
+/* Of what was not come to yet. */
+static void
+keep_supply_due(DepotJob *job)
+{
+	const PayloadJob *state = job->state;
+
+	is_supply_due |= state->next < state->row_count;
 }
 
 /* ---- what no row names ---- */

@@ -8,7 +8,7 @@
  * repository that something was installed from, the slice of such a platform is refreshed beside
  * the primary's own; the build of the same version is fetched, verified as it would be there, stored
  * in depot.payload and recorded.  What cannot be had is a WARNING, and is looked for again when the next package or
- * report comes.
+ * report comes, at a start or reload, and after a refresh.
  *
  * SPDX-License-Identifier: PostgreSQL
  *

@@ -339,12 +339,15 @@ finish(DepotJob *job)
 
 	if (state->has_failed)
 		depot_job_retry_reconcile();
-	else if (state->was_disturbed)
+	if (state->was_disturbed)
 		depot_job_repeat_reconcile();
 	if (state->has_rows)
 		depot_applied_report(state->rows, state->row_count, state->reasons, state->generation,
 							 state->has_failed ? &state->failure : NULL);
-	if (RecoveryInProgress() && !state->has_failed && !state->was_disturbed)
+	/* What was served until now may have been what evidence was kept for. */
+	if (!RecoveryInProgress())
+		depot_payload_request_tidy();
+	else if (!state->has_failed && !state->was_disturbed)
 		depot_evidence_tidy(job);
 	depot_job_finish(job, "");
 }

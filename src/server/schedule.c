@@ -15,25 +15,76 @@
 #include "server/reporter.h"
 #include "server/schedule.h"
 #include "server/settings.h"
+#include "server/shmem_nodes.h"
 #include "utils/timestamp.h"
 
-#define LONGEST_RECONCILE_PAUSE_MS 300000
+#define LONGEST_PAUSE_MS 300000
 #define REPEAT_PAUSE_MS 250
+#define REPORTER_PAUSE_MS 2000
+
+/* Jobs that are requested, and tried again after a growing pause when they fail. */
+typedef struct PlannedJob
+{
+	DepotJobStep begin;
+	TimestampTz at;
+	int			failures;		/* in a row */
+}			PlannedJob;
 
 /* Times are 0 when nothing is planned. */
 static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;
+static bool is_reconcile_put_off = false;	/* until pg_depot is active */
 static TimestampTz refresh_at = 0;
-static TimestampTz tidy_at = 0; /* only a primary tidies up */
+static PlannedJob tidy =
+{
+	.begin = depot_payload_tidy_start
+};								/* only on a primary */
 static bool is_tidy_put_off = false;
-static TimestampTz platforms_at = 0;	/* only a primary records builds */
+static PlannedJob platforms =
+{
+	.begin = depot_platforms_start
+};								/* only on a primary */
+static PlannedJob report =
+{
+	.begin = depot_report_applied_start
+};
+static TimestampTz reporter_at = 0; /* when a standby looks whether it has one */
 static int	planned_interval_s = 0; /* what refresh_at was planned by */
-static bool is_report_due = false;
 static bool is_primary = false; /* as far as has been noticed */
 
 static void begin_on_primary(void);
 static void plan_refresh(void);
 static void refresh_start(DepotJob *job);
+
+static TimestampTz
+earlier(TimestampTz a, TimestampTz b)
+{
+	if (a == 0 || b == 0)
+		return Max(a, b);
+	return Min(a, b);
+}
+
+/* When what has failed is tried again. */
+static TimestampTz
+after_pause(int failures)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(1000L << Min(failures, 10), LONGEST_PAUSE_MS));
+}
+
+static bool
+is_due(TimestampTz at)
+{
+	return at != 0 && at <= GetCurrentTimestamp();
+}
+
+/* Looks again where one could not be started. */
+static void
+start_reporter(void)
+{
+	reporter_at = 0;
+	if (!depot_reporter_start())
+		reporter_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPORTER_PAUSE_MS);
+}
 
 void
 depot_schedule_begin(void)
@@ -43,7 +94,7 @@ depot_schedule_begin(void)
 	if (is_primary)
 		begin_on_primary();
 	else
-		depot_reporter_start();
+		start_reporter();
 }
 
 /* What a primary alone does. */
@@ -51,6 +102,7 @@ static void
 begin_on_primary(void)
 {
 	depot_payload_request_supply();
+	depot_platforms_request();
 	plan_refresh();
 	depot_builds_request();
 	depot_declared_note_reload();
@@ -67,6 +119,8 @@ depot_schedule_is_primary(void)
 		reconcile_at = GetCurrentTimestamp();
 		begin_on_primary();
 	}
+	if (!is_primary && is_due(reporter_at))
+		start_reporter();
 	return is_primary;
 }
 
@@ -74,16 +128,20 @@ void
 depot_schedule_note_reload(void)
 {
 	/* What is in the way may be configured otherwise now. */
-	if (reconcile_at != 0)
+	if (reconcile_at != 0 || is_reconcile_put_off)
 		reconcile_at = GetCurrentTimestamp();
 	if (!is_primary)
 	{
-		depot_reporter_start();
+		start_reporter();
+		/* One that there is may be on its way out, as the setting was empty. */
+		if (depot_shmem_reporter() != 0)
+			reporter_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPORTER_PAUSE_MS);
 		return;
 	}
 	if (depot_settings_refresh_interval_s != planned_interval_s)
 		plan_refresh();
 	depot_payload_request_supply();
+	depot_platforms_request();
 	depot_declared_note_reload();
 }
 
@@ -94,7 +152,7 @@ depot_schedule_note_change(void)
 	if (!is_primary)
 		reconcile_at = GetCurrentTimestamp();
 	if (is_primary || depot_settings_hold)
-		is_report_due = true;
+		report.at = GetCurrentTimestamp();
 }
 
 /*
@@ -114,25 +172,23 @@ plan_refresh(void)
 		refresh_at = now + interval_us - (now - (int64) (spread % (uint64) interval_us)) % interval_us;
 }
 
+/* Newer rows that wait to be carried out do not wait for what has failed. */
 void
 depot_job_retry_reconcile(void)
 {
-	long		pause_ms = Min(1000L << Min(reconcile_failures, 10), LONGEST_RECONCILE_PAUSE_MS);
-
-	reconcile_failures++;
-	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause_ms);
+	reconcile_at = earlier(reconcile_at, after_pause(reconcile_failures++));
 }
 
 void
 depot_job_repeat_reconcile(void)
 {
-	reconcile_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPEAT_PAUSE_MS);
+	reconcile_at = earlier(reconcile_at, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPEAT_PAUSE_MS));
 }
 
 void
 depot_payload_request_tidy(void)
 {
-	tidy_at = GetCurrentTimestamp();
+	tidy.at = GetCurrentTimestamp();
 }
 
 void
@@ -157,7 +213,7 @@ depot_job_note_staging_end(void)
 void
 depot_platforms_request(void)
 {
-	platforms_at = GetCurrentTimestamp();
+	platforms.at = GetCurrentTimestamp();
 }
 
 /* When something is due for the declared list, or for rows without builds: where pg_depot is active. */
@@ -173,70 +229,88 @@ builds_at(void)
 	return is_primary && depot_paths_inactive_reason() == NULL ? depot_builds_next_at() : 0;
 }
 
-DepotJob *
-depot_schedule_take(bool is_busy)
+/* A job's on_end. */
+static void
+note_plan_end(DepotJob *job, const DepotReport *failure)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz list_at = declared_at(is_busy);
-	TimestampTz nodes_at = depot_nodes_next_at();
-	DepotJobStep begin = NULL;
-	DepotJob   *job;
+	PlannedJob *plan = job->begin == tidy.begin ? &tidy : job->begin == platforms.begin ? &platforms : &report;
 
-	if (is_report_due)
-		begin = depot_report_applied_start;
-	else if (depot_settings_hold)
-		return NULL;
-	else if (reconcile_at != 0 && reconcile_at <= now)
+	if (failure == NULL)
 	{
-		reconcile_at = 0;
-		begin = depot_reconcile_start;
+		plan->failures = 0;
+		return;
 	}
-	else if (nodes_at != 0 && nodes_at <= now)
-		begin = depot_nodes_start;
-	else if (builds_at() != 0 && builds_at() <= now)
-		begin = depot_builds_start;
-	else if (list_at != 0 && list_at <= now)
-		begin = depot_declared_start;
-	else if (tidy_at != 0 && tidy_at <= now && is_primary)
-	{
-		tidy_at = 0;
-		begin = depot_payload_tidy_start;
-	}
-	else if (platforms_at != 0 && platforms_at <= now && is_primary)
-	{
-		platforms_at = 0;
-		begin = depot_platforms_start;
-	}
-	else if (refresh_at != 0 && refresh_at <= now)
-	{
-		plan_refresh();
-		begin = depot_paths_inactive_reason() == NULL ? refresh_start : NULL;
-	}
-	if (begin == NULL)
-		return NULL;
-	is_report_due = false;
-	job = depot_job_create(-1, NULL);
+	plan->at = after_pause(plan->failures++);
+	depot_errors_raise_report(WARNING, failure);
+}
+
+/* The plan that is due next, or NULL. */
+static PlannedJob *
+due_plan(void)
+{
+	if (is_primary && is_due(tidy.at))
+		return &tidy;
+	return is_primary && is_due(platforms.at) ? &platforms : NULL;
+}
+
+static DepotJob *
+make_job(DepotJobStep begin)
+{
+	DepotJob   *job = depot_job_create(-1, NULL);
+
 	job->begin = begin;
 	return job;
 }
 
-static TimestampTz
-earlier(TimestampTz a, TimestampTz b)
+static DepotJob *
+make_planned(PlannedJob *plan)
 {
-	if (a == 0 || b == 0)
-		return Max(a, b);
-	return Min(a, b);
+	DepotJob   *job = make_job(plan->begin);
+
+	plan->at = 0;
+	job->on_end = note_plan_end;
+	return job;
+}
+
+DepotJob *
+depot_schedule_take(bool is_busy)
+{
+	if (is_due(report.at))
+		return make_planned(&report);
+	if (depot_settings_hold)
+		return NULL;
+	if (is_due(reconcile_at))
+	{
+		reconcile_at = 0;
+		is_reconcile_put_off = depot_paths_inactive_reason() != NULL;
+		return make_job(depot_reconcile_start);
+	}
+	if (is_due(depot_nodes_next_at()))
+		return make_job(depot_nodes_start);
+	if (is_due(builds_at()))
+		return make_job(depot_builds_start);
+	if (is_due(declared_at(is_busy)))
+		return make_job(depot_declared_start);
+	if (due_plan() != NULL)
+		return make_planned(due_plan());
+	if (is_due(refresh_at))
+	{
+		plan_refresh();
+		return depot_paths_inactive_reason() == NULL ? make_job(refresh_start) : NULL;
+	}
+	return NULL;
 }
 
 TimestampTz
 depot_schedule_next_at(bool is_busy)
 {
-	if (is_report_due)
-		return GetCurrentTimestamp();
+	TimestampTz at = report.at;
+
 	if (depot_settings_hold)
-		return 0;
-	return earlier(earlier(reconcile_at, earlier(depot_nodes_next_at(), builds_at())),
-				   earlier(earlier(declared_at(is_busy), refresh_at), is_primary ? earlier(tidy_at, platforms_at) : 0));
+		return at;
+	at = earlier(at, earlier(reconcile_at, earlier(depot_nodes_next_at(), builds_at())));
+	at = earlier(at, earlier(declared_at(is_busy), refresh_at));
+	return is_primary ? earlier(at, earlier(tidy.at, platforms.at)) : at;
 }
 
 void
