@@ -172,6 +172,17 @@ unlink $node->data_dir . '/standby.signal';
 $node->start;
 wait_for_leader($node);
 
+# The same server as pg_upgrade starts it.
+$node->stop;
+my $pg_ctl = pg_config_value('bindir') . '/pg_ctl';
+run_ok($pg_ctl, '-w', '-D', $node->data_dir, '-l', $node->logfile, '-o', '-b', 'start');
+$requests = request_count();
+is_error($node, 'other', 'CREATE EXTENSION auto_base', '0A000', qr/extension "auto_base" is not available/, 'in a binary upgrade');
+is(request_count(), $requests, 'in a binary upgrade: nothing was fetched');
+run_ok($pg_ctl, '-w', '-D', $node->data_dir, '-m', 'fast', 'stop');
+$node->start;
+wait_for_leader($node);
+
 # ---- what it fetches ----
 
 my @notices = psql_notices($node, 'other', 'CREATE EXTENSION auto_base');

@@ -59,6 +59,29 @@ my $error = is_error($node, 'away', "SELECT install_extension('hll')", '57P03', 
 works('ALTER DATABASE away RENAME TO postgres', 'home database renamed back');
 serves('home database renamed back');
 
+# ---- while a request runs ----
+
+my $web = start_web($repository->{directory}, rate => '20k');
+add_repository($node, $web->{slow}, name => 'slow');
+$node->safe_psql('other', 'CREATE EXTENSION pg_depot_client');
+my $running = start_psql($node, 'other', "SELECT install_extension('depot_big', repository => 'slow')");
+ok($node->poll_query_until('other', "SELECT count(*) = 1 FROM depot.activity WHERE phase = 'fetching'"), 'a request runs');
+my @agents = agent_pids(leader_pid($node));
+unchanged_ok(
+	$node,
+	'a template while a request runs',
+	sub {
+		works('CREATE DATABASE beside TEMPLATE postgres', 'home database as a template while a request runs');
+		my $answer = finish_psql($running);
+		is($answer->{sqlstate}, '57P03', 'the request ends') or diag($answer->{stderr});
+		like($answer->{stderr}, qr/HINT:  .*repeated/, 'and says that it can be repeated');
+	});
+serves('a template while a request runs');
+ok(DepotTest::processes_gone(30, @agents), 'its agents are gone');
+$node->safe_psql('postgres', $_) foreach 'DROP DATABASE beside', q{SELECT drop_extension_repository('slow')};
+$node->safe_psql('other', 'DROP EXTENSION pg_depot_client');
+DepotTest::stop_web($web);
+
 # ---- what does not need it alone leaves the leader where it is ----
 
 my $leader = leader_pid($node);
