@@ -47,10 +47,15 @@ CREATE VIEW depot.outdated AS
              advisory text);
 
 CREATE VIEW depot.nodes AS
-    SELECT name, role, state, applied_generation, behind, missing, error, restart_required, last_seen, version, platform
+    SELECT name, role, state, generation, behind, restart, last_seen, problem
     FROM json_to_recordset(depot.home_rows('nodes'))
-        AS r(name text, role text, state text, applied_generation bigint, behind bigint, missing text, error text,
-             restart_required boolean, last_seen timestamptz, version text, platform text);
+        AS r(name text, role text, state text, generation bigint, behind bigint, restart boolean,
+             last_seen timestamptz, problem text);
+
+CREATE VIEW depot.node_versions AS
+    SELECT name, pg_depot, postgresql, libc, platform
+    FROM json_to_recordset(depot.home_rows('node_versions'))
+        AS r(name text, pg_depot text, postgresql text, libc text, platform text);
 
 -- What this database can tell by itself is there when the home database cannot be asked, too.
 CREATE VIEW depot.health AS

@@ -31,9 +31,8 @@ COMMENT ON FUNCTION depot.local_files_ready(bigint) IS
     'what extension_files_ready answers, with rows of this generation; null: as the leader last saw them';
 
 CREATE FUNCTION depot.known_nodes(OUT name text, OUT is_this boolean, OUT is_current boolean,
-    OUT seen_generation bigint, OUT applied_generation bigint, OUT last_seen timestamptz, OUT missing text,
-    OUT error text, OUT restart_required boolean, OUT version text, OUT server_version text, OUT libc_version text,
-    OUT platform text)
+    OUT applied_generation bigint, OUT last_seen timestamptz, OUT problem text, OUT restart_required boolean,
+    OUT version text, OUT server_version text, OUT libc_version text, OUT platform text)
     RETURNS SETOF record LANGUAGE c STRICT VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'depot_known_nodes';
 COMMENT ON FUNCTION depot.known_nodes() IS 'this server, and on a primary what the others have reported to it';

@@ -29,6 +29,7 @@ GRANT SELECT ON depot.packages, depot.installed_packages, depot.desired, depot.o
     depot.conflicts, depot.repository_roles TO PUBLIC;
 GRANT EXECUTE ON FUNCTION depot.applied_packages(), depot.local_conflicts(), depot.local_files_ready(bigint),
     depot.current_generation() TO PUBLIC;
-GRANT SELECT ON depot.activity, depot.activity_log, depot.health, depot.repositories, depot.nodes TO pg_monitor;
+GRANT SELECT ON depot.activity, depot.activity_log, depot.health, depot.repositories, depot.nodes, depot.node_versions
+    TO pg_monitor;
 REVOKE ALL ON FUNCTION depot.running_requests(), depot.local_health(), depot.known_nodes() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION depot.running_requests(), depot.local_health(), depot.known_nodes() TO pg_monitor;

@@ -100,11 +100,16 @@ COMMENT ON COLUMN depot.nodes.name IS 'name of the server: its depot.node_name, 
 COMMENT ON COLUMN depot.nodes.role IS 'primary or standby, where that is known';
 COMMENT ON COLUMN depot.nodes.state IS
     'ok, behind, failed (something is missing or went wrong), unknown (no connection, or it has never reported)';
-COMMENT ON COLUMN depot.nodes.applied_generation IS 'change of what is installed that its files have reached';
+COMMENT ON COLUMN depot.nodes.generation IS 'change of what is installed that its files have reached';
 COMMENT ON COLUMN depot.nodes.behind IS 'changes that its files have not reached yet';
-COMMENT ON COLUMN depot.nodes.missing IS 'packages that it does not serve as it should, and why';
-COMMENT ON COLUMN depot.nodes.error IS 'its last error, or why nothing is known';
-COMMENT ON COLUMN depot.nodes.restart_required IS 'whether a package there is waiting for a restart of the server';
+COMMENT ON COLUMN depot.nodes.restart IS 'whether a package there is waiting for a restart of the server';
 COMMENT ON COLUMN depot.nodes.last_seen IS 'when it last reported; null: not since this server started';
-COMMENT ON COLUMN depot.nodes.version IS 'versions of pg_depot, PostgreSQL and the C library there';
-COMMENT ON COLUMN depot.nodes.platform IS 'operating system and architecture there';
+COMMENT ON COLUMN depot.nodes.problem IS
+    'packages that it does not serve as it should, and why; its last error; or why nothing is known of it';
+
+COMMENT ON VIEW depot.node_versions IS 'what the servers of the cluster run, as each told last';
+COMMENT ON COLUMN depot.node_versions.name IS 'name of the server, as in depot.nodes';
+COMMENT ON COLUMN depot.node_versions.pg_depot IS 'version of pg_depot''s library there; null: it has never reported';
+COMMENT ON COLUMN depot.node_versions.postgresql IS 'version of PostgreSQL there';
+COMMENT ON COLUMN depot.node_versions.libc IS 'version of the C library there';
+COMMENT ON COLUMN depot.node_versions.platform IS 'operating system and architecture there, as linux-amd64';

@@ -145,19 +145,15 @@ CREATE VIEW depot.nodes AS
     WITH streaming AS (
         SELECT s.name, count(*) AS servers FROM depot.streaming_servers() s (name) GROUP BY s.name
     ), told AS (
-        SELECT k.name, k.is_this, k.is_current, k.applied_generation, k.last_seen, k.missing, k.error,
-               k.restart_required, k.version, k.server_version, k.libc_version, k.platform
+        SELECT name, k.is_this IS TRUE AS is_this, k.is_current IS TRUE AS is_current, k.applied_generation, k.last_seen,
+               k.problem, k.restart_required, coalesce(k.version, n.version) IS NOT NULL AS has_reported
         FROM depot.known_nodes() k
-        UNION ALL
-        SELECT n.name, false, false, NULL, NULL, n.missing, n.sqlstate || ': ' || n.error,
-               n.restart_required, n.version, n.server_version, n.libc_version, n.platform
-        FROM depot.node n
-        WHERE n.name NOT IN (SELECT k.name FROM depot.known_nodes() k)
+        FULL JOIN depot.node n USING (name)
     ), known AS (
         SELECT coalesce(t.name, s.name) AS name, coalesce(t.is_this, false) AS is_this,
                t.is_current IS TRUE AND coalesce(s.servers, 1) = 1 AS is_current,
-               t.applied_generation, t.last_seen, t.missing, t.error, t.restart_required, t.version, t.server_version,
-               t.libc_version, t.platform, s.servers, t.name IS NOT NULL AS may_report
+               t.applied_generation, t.last_seen, t.problem, t.restart_required, t.has_reported, s.servers,
+               t.name IS NOT NULL AS may_report
         FROM told t
         FULL JOIN streaming s ON s.name = CASE WHEN NOT t.is_this THEN t.name END
     )
@@ -165,30 +161,32 @@ CREATE VIEW depot.nodes AS
            CASE WHEN pg_is_in_recovery() = k.is_this THEN 'standby' WHEN k.is_this THEN 'primary' END AS role,
            CASE
                WHEN NOT k.is_current THEN 'unknown'
-               WHEN k.missing IS NOT NULL OR k.error IS NOT NULL THEN 'failed'
+               WHEN k.problem IS NOT NULL THEN 'failed'
                WHEN k.applied_generation < g.generation THEN 'behind'
                ELSE 'ok'
            END AS state,
-           k.applied_generation,
+           k.applied_generation AS generation,
            CASE WHEN k.is_current THEN greatest(g.generation - k.applied_generation, 0) END AS behind,
-           k.missing,
+           CASE WHEN k.is_current THEN k.restart_required END AS restart,
+           date_trunc('second', k.last_seen) AS last_seen,
            CASE
                WHEN k.servers > 1 THEN format('%s servers have this name: see depot.node_name', k.servers)
-               WHEN k.is_current THEN k.error
+               WHEN k.is_current THEN k.problem
                WHEN k.is_this THEN 'its leader has not looked at the files yet'
                WHEN pg_is_in_recovery() THEN 'only the primary knows'
                WHEN k.last_seen IS NOT NULL THEN 'it reports no more'
-               WHEN k.version IS NULL AND NOT k.may_report THEN 'it has never reported: add_extension_node lets it'
-               WHEN k.version IS NULL THEN 'it has never reported: its log and depot.health say why'
-               ELSE 'it has not reported since this server started'
-           END AS error,
-           k.restart_required, date_trunc('second', k.last_seen) AS last_seen,
-           CASE WHEN k.version IS NOT NULL THEN
-                    format('pg_depot %s, PostgreSQL %s, libc %s', k.version, k.server_version, k.libc_version)
-           END AS version,
-           k.platform
+               WHEN k.has_reported THEN 'it has not reported since this server started'
+               WHEN k.may_report THEN 'it has never reported: its log and depot.health say why'
+               ELSE 'it has never reported: add_extension_node lets it'
+           END AS problem
     FROM known k
     CROSS JOIN (SELECT coalesce(max(generation), 0) AS generation FROM depot.generation) g;
+
+CREATE VIEW depot.node_versions AS
+    SELECT name, coalesce(k.version, n.version) AS pg_depot, coalesce(k.server_version, n.server_version) AS postgresql,
+           coalesce(k.libc_version, n.libc_version) AS libc, coalesce(k.platform, n.platform) AS platform
+    FROM depot.known_nodes() k
+    FULL JOIN depot.node n USING (name);
 
 CREATE VIEW depot.health AS
     SELECT check_name, state, value, what_to_do FROM depot.local_health()
@@ -199,7 +197,7 @@ CREATE VIEW depot.health AS
                     count(*) FILTER (WHERE state = 'active') || ' active'),
            CASE
                WHEN count(*) FILTER (WHERE state = 'pending') = 0 THEN NULL
-               WHEN pg_is_in_recovery() THEN 'SELECT missing FROM depot.nodes; it is tried again after a pause'
+               WHEN pg_is_in_recovery() THEN 'SELECT problem FROM depot.nodes; it is tried again after a pause'
                ELSE 'see the server''s log; SELECT * FROM verify_extension_files(repair => true)'
            END
     FROM depot.installed_packages

@@ -79,7 +79,6 @@ depot_nodes_own_report(DepotNodeReport *report, TimestampTz *noted_at)
 	memset(report, 0, sizeof(*report));
 	strlcpy(report->name, depot_settings_node(), sizeof(report->name));
 	report->generation_table = applied.generation_table;
-	report->seen_generation = applied.seen_generation;
 	report->applied_generation = applied.applied_generation;
 	report->interval_s = depot_settings_report_interval_s;
 	strlcpy(content->version, DEPOT_LIBRARY_VERSION, sizeof(content->version));
@@ -111,9 +110,9 @@ depot_nodes_report_text(const DepotNodeReport *report)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "{\"format\":%d,\"generation_table\":%u,\"seen_generation\":" INT64_FORMAT
-					 ",\"applied_generation\":" INT64_FORMAT ",\"interval_s\":%d,\"restart_required\":%s",
-					 REPORT_FORMAT, report->generation_table, report->seen_generation, report->applied_generation,
+	appendStringInfo(&text, "{\"format\":%d,\"generation_table\":%u,\"applied_generation\":" INT64_FORMAT
+					 ",\"interval_s\":%d,\"restart_required\":%s",
+					 REPORT_FORMAT, report->generation_table, report->applied_generation,
 					 report->interval_s, content->restart_required ? "true" : "false");
 	append_member(&text, "node", report->name);
 	append_member(&text, "version", content->version);
@@ -153,11 +152,10 @@ read_message(const DepotMessage *message, DepotNodeReport *report, DepotError *e
 		return false;
 	strlcpy(report->name, name, sizeof(report->name));
 	report->generation_table = (Oid) generation_table;
-	report->seen_generation = depot_message_integer(message, "seen_generation", -1);
 	report->applied_generation = depot_message_integer(message, "applied_generation", -1);
 	report->interval_s = (int) depot_message_integer(message, "interval_s", 0);
-	if (generation_table < 0 || generation_table > OID_MAX || report->seen_generation < 0 ||
-		report->applied_generation < 0 || report->interval_s < 1 || report->interval_s > INTERVAL_MAX_S)
+	if (generation_table < 0 || generation_table > OID_MAX || report->applied_generation < 0 ||
+		report->interval_s < 1 || report->interval_s > INTERVAL_MAX_S)
 		return depot_error_set(error, DEPOT_ERROR_INVALID_ARGUMENT, "a number in the report is out of range");
 	content->restart_required = depot_message_bool(message, "restart_required");
 	read_member(message, "version", content->version, sizeof(content->version));

@@ -97,7 +97,7 @@ depot_shmem_load_nodes(const DepotNodeRow *rows, int count, Oid generation_table
 		if (!has_row(rows, count, &board->nodes[i]))
 			memset(&board->nodes[i], 0, sizeof(DepotNode));
 		else if (!is_same_table)
-			board->nodes[i].seen_generation = board->nodes[i].applied_generation = 0;
+			board->nodes[i].applied_generation = 0;
 	}
 	for (int i = 0; i < count; i++)
 	{
@@ -172,7 +172,6 @@ put_report(DepotNode *node, const DepotNodeReport *report)
 	int64		applied_generation = is_same_table ? report->applied_generation : 0;
 	bool		is_new = node->reported_at == 0 || node->applied_generation != applied_generation;
 
-	node->seen_generation = is_same_table ? report->seen_generation : 0;
 	node->applied_generation = applied_generation;
 	node->interval_s = report->interval_s;
 	node->reported_at = GetCurrentTimestamp();

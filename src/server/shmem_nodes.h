@@ -26,8 +26,7 @@
 typedef struct DepotNodeReport
 {
 	char		name[DEPOT_NAME_MAX_BYTES + 1];
-	Oid			generation_table;	/* whose numbers the generations are */
-	int64		seen_generation;
+	Oid			generation_table;	/* whose number the generation is */
 	int64		applied_generation;
 	int			interval_s;		/* until the next one */
 	DepotNodeContent content;
@@ -39,7 +38,6 @@ typedef struct DepotNode
 	DepotNodeRow row;
 	uint64		content_number; /* another one when the content changed */
 	uint64		saved_number;	/* of the content that depot.node has */
-	int64		seen_generation;
 	int64		applied_generation;
 	int			interval_s;
 	TimestampTz reported_at;	/* 0: not since this server started */

@@ -22,6 +22,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#define KNOWN_NODES_COLUMNS 11
+
 DEPOT_SQL_FUNCTION(depot_report_node);
 DEPOT_SQL_FUNCTION(depot_known_nodes);
 
@@ -96,18 +98,29 @@ put_text(Datum *values, bool *nulls, int column, const char *text)
 	values[column] = nulls[column] ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
+/* What is missing there, and its last error where that is not the reason already; palloc'd, "" if all is well. */
+static char *
+problem_of(const DepotNodeContent *content)
+{
+	const char *colon = content->sqlstate[0] != '\0' ? ": " : "";
+
+	if (content->error[0] == '\0')
+		return pstrdup(content->missing);
+	if (strstr(content->missing, content->error) != NULL)
+		return psprintf("%s%s%s", content->sqlstate, colon, content->missing);
+	return psprintf("%s%s%s%s%s", content->missing, content->missing[0] != '\0' ? "; " : "", content->sqlstate, colon,
+					content->error);
+}
+
 static void
 put_content(Datum *values, bool *nulls, const DepotNodeContent *content)
 {
-	put_text(values, nulls, 6, content->missing);
-	put_text(values, nulls, 7, content->error);
-	if (content->error[0] != '\0' && content->sqlstate[0] != '\0')
-		values[7] = CStringGetTextDatum(psprintf("%s: %s", content->sqlstate, content->error));
-	values[8] = BoolGetDatum(content->restart_required);
-	put_text(values, nulls, 9, content->version);
-	put_text(values, nulls, 10, content->server_version);
-	put_text(values, nulls, 11, content->libc_version);
-	put_text(values, nulls, 12, content->platform);
+	put_text(values, nulls, 5, problem_of(content));
+	values[6] = BoolGetDatum(content->restart_required);
+	put_text(values, nulls, 7, content->version);
+	put_text(values, nulls, 8, content->server_version);
+	put_text(values, nulls, 9, content->libc_version);
+	put_text(values, nulls, 10, content->platform);
 }
 
 /* This server itself, whatever others say under its name. */
@@ -115,8 +128,8 @@ static void
 put_own(ReturnSetInfo *result)
 {
 	DepotNodeReport *own = palloc(sizeof(DepotNodeReport));
-	Datum		values[13] = {0};
-	bool		nulls[13] = {false};
+	Datum		values[KNOWN_NODES_COLUMNS] = {0};
+	bool		nulls[KNOWN_NODES_COLUMNS] = {false};
 	TimestampTz noted_at;
 	bool		is_noted = depot_nodes_own_report(own, &noted_at);
 
@@ -125,13 +138,12 @@ put_own(ReturnSetInfo *result)
 	values[2] = BoolGetDatum(is_noted);
 	if (is_noted)
 	{
-		values[3] = Int64GetDatum(own->seen_generation);
-		values[4] = Int64GetDatum(own->applied_generation);
-		values[5] = TimestampTzGetDatum(GetCurrentTimestamp());
+		values[3] = Int64GetDatum(own->applied_generation);
+		values[4] = TimestampTzGetDatum(GetCurrentTimestamp());
 		put_content(values, nulls, &own->content);
 	}
 	else
-		memset(nulls + 3, true, 10);
+		memset(nulls + 3, true, KNOWN_NODES_COLUMNS - 3);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -155,22 +167,21 @@ depot_known_nodes(PG_FUNCTION_ARGS)
 	for (int i = 0; i < count; i++)
 	{
 		const DepotNode *node = &nodes[i];
-		Datum		values[13] = {0};
-		bool		nulls[13] = {false};
+		Datum		values[KNOWN_NODES_COLUMNS] = {0};
+		bool		nulls[KNOWN_NODES_COLUMNS] = {false};
 
 		if (strcmp(node->row.name, depot_settings_node()) == 0)
 			continue;
 		values[0] = CStringGetTextDatum(node->row.name);
 		values[1] = BoolGetDatum(false);
 		values[2] = BoolGetDatum(depot_shmem_is_node_current(node, now));
-		nulls[3] = nulls[4] = nulls[5] = node->reported_at == 0;
-		values[3] = Int64GetDatum(node->seen_generation);
-		values[4] = Int64GetDatum(node->applied_generation);
-		values[5] = TimestampTzGetDatum(node->reported_at);
+		nulls[3] = nulls[4] = node->reported_at == 0;
+		values[3] = Int64GetDatum(node->applied_generation);
+		values[4] = TimestampTzGetDatum(node->reported_at);
 		if (node->row.has_content)
 			put_content(values, nulls, &node->row.content);
 		else
-			memset(nulls + 6, true, 7);
+			memset(nulls + 5, true, KNOWN_NODES_COLUMNS - 5);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

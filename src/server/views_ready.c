@@ -49,7 +49,7 @@ reason_of(const DepotAppliedReport *report, int64 generation, const char **what_
 	*what_to_do = remedy("see the server's log, if this lasts");
 	if (report->at == 0)
 		return pstrdup("the leader has not looked yet since the server started");
-	*what_to_do = remedy("SELECT missing FROM depot.nodes; it is tried again after a pause");
+	*what_to_do = remedy("SELECT problem FROM depot.nodes; it is tried again after a pause");
 	if (report->missing_count > 0)
 		return psprintf("%d %s lacking", report->missing_count,
 						report->missing_count == 1 ? "package is" : "packages are");

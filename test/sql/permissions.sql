@@ -36,6 +36,7 @@ SELECT outcome($$SELECT depot.report_node('{}')$$);
 SELECT outcome($$SELECT depot.known_nodes()$$);
 SELECT outcome($$SELECT depot.streaming_servers()$$);
 SELECT outcome($$SELECT FROM depot.nodes$$);
+SELECT outcome($$SELECT FROM depot.node_versions$$);
 SELECT outcome($$SELECT depot.check_home_database()$$);
 SELECT outcome($$SHOW depot.database$$);
 

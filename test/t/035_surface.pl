@@ -68,6 +68,7 @@ my %views = (
 	'depot.repositories' => [ 'SELECT name, state, last_success IS NULL, last_failure, last_error FROM depot.repositories', 'main|ok|f||' ],
 	'depot.repository_roles' => [ 'SELECT role, version > 0, life FROM depot.repository_roles ORDER BY role', join("\n", map { "$_|t|99" } qw(pg15-linux-amd64 root snapshot targets timestamp)) ],
 	'depot.nodes' => [ 'SELECT name, role, state, behind FROM depot.nodes', 'surface|primary|ok|0' ],
+	'depot.node_versions' => [ 'SELECT name, pg_depot FROM depot.node_versions', 'surface|1.0.0' ],
 	'depot.conflicts' => [ 'SELECT count(*) FROM depot.conflicts', '0' ],
 	'depot.health' => [ q(SELECT count(*), string_agg(check_name, ', ') FILTER (WHERE state <> 'ok') FROM depot.health), '16|' ]);
 

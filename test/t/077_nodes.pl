@@ -74,7 +74,7 @@ query('UPDATE depot.node SET error = NULL');
 sub report
 {
 	my ($name, %changes) = @_;
-	my %report = (format => 1, node => qq("$name"), seen_generation => 1, applied_generation => 1, interval_s => 5,
+	my %report = (format => 1, node => qq("$name"), applied_generation => 1, interval_s => 5,
 		version => '"1.0.0"', server_version => '"15.1"', libc_version => '"2.36"', platform => '"linux-amd64"', %changes);
 	return "SELECT depot.report_node('{" . join(', ', map { qq("$_": $report{$_}) } sort keys %report) . "}')";
 }
@@ -103,26 +103,29 @@ is_error($primary, 'postgres', as_beta($_->[0]), '42501', qr/permission denied/,
   foreach map { [$_] } 'SELECT FROM depot.node', 'UPDATE depot.node SET error = NULL', 'SELECT FROM depot.nodes', 'SELECT depot.known_nodes()',
   'SELECT FROM depot.generation', 'SELECT FROM depot.activity', "SELECT add_extension_node('x', 'report_beta')", "SELECT drop_extension_node('alpha')",
   "SELECT install_extension('semver')", 'SELECT refresh_extension_repository()', 'SELECT verify_extension_files()', 'SELECT extension_lock()';
-is(query('SELECT state, error FROM depot.nodes WHERE name = \'beta\''), 'unknown|it has never reported: its log and depot.health say why', 'nothing of that is a report');
+is(query('SELECT state, problem FROM depot.nodes WHERE name = \'beta\''), 'unknown|it has never reported: its log and depot.health say why', 'nothing of that is a report');
 
-my $row = "SELECT length(missing), right(missing, 4), error FROM depot.nodes WHERE name = 'beta'";
+my $row = "SELECT length(problem), right(problem, 40) FROM depot.nodes WHERE name = 'beta'";
 is( query('SET SESSION AUTHORIZATION report_beta; '
 		  . report('beta', missing => '"' . ('m' x 3000) . '"', error => '"caf\u00e9\nHINT: all is well"', sqlstate => '"53100-and-more"') . "; RESET SESSION AUTHORIZATION; $row"),
-	"\n2047|m...|53...: caf???HINT: all is well",
+	"\n2079|mmmmm...; 53...: caf???HINT: all is well",
 	'what a report says is cut and has no characters but printable ones');
-shows('beta|unknown|it reports no more', 'its session has ended', columns => ['error']);
+shows('beta|unknown|it reports no more', 'its session has ended', columns => ['problem']);
 
 # ---- a standby reports ----
 
 my $beta = create_standby('beta', $primary, conf => "depot.report_interval = 1\ndepot.report_conninfo = '" . conninfo('report_beta', $primary) . "'\n");
-shows('beta|ok|standby|0||', 'a standby is known', columns => [qw(role behind missing error)]);
-like(query("SELECT version, platform, last_seen > now() - interval '1 minute', restart_required FROM depot.nodes WHERE name = 'beta'"),
-	qr/^pg_depot 1\.0\.0, PostgreSQL \d+\.\d+, libc [\d.]+\|linux-\w+\|t\|f$/, 'with its versions');
+shows('beta|ok|standby|0|', 'a standby is known', columns => [qw(role behind problem)]);
+is(query("SELECT last_seen > now() - interval '1 minute', restart FROM depot.nodes WHERE name = 'beta'"), 't|f', 'and was seen just now');
+my $versions = query("SELECT * FROM depot.node_versions WHERE name = 'alpha'");
+like($versions, qr/^alpha\|1\.0\.0\|\d+\.\d+\|[\d.]+\|linux-\w+$/, 'depot.node_versions');
+is(query("SELECT 'alpha', pg_depot, postgresql, libc, platform FROM depot.node_versions WHERE name = 'beta'"), $versions, 'has those of the standby');
+is($primary->safe_psql('app', 'SELECT name FROM depot.node_versions ORDER BY 1'), "alpha\nbeta", 'in another database, too');
 install($primary, 'semver');
-shows('beta|ok|' . generation($primary), 'it reports what it has applied', columns => ['applied_generation']);
+shows('beta|ok|' . generation($primary), 'it reports what it has applied', columns => ['generation']);
 is($primary->safe_psql('app', 'SELECT name, role, state FROM depot.nodes ORDER BY 1'), "alpha|primary|ok\nbeta|standby|ok", 'another database shows the same');
 is(query("SELECT state, value FROM depot.health WHERE check_name = 'nodes'"), 'ok|2 ok', 'depot.health');
-is(query('SELECT name, role, state, error FROM depot.nodes ORDER BY 1', $beta), "alpha||unknown|only the primary knows\nbeta|standby|ok|", 'the standby knows itself, and of others that they exist');
+is(query('SELECT name, role, state, problem FROM depot.nodes ORDER BY 1', $beta), "alpha||unknown|only the primary knows\nbeta|standby|ok|", 'the standby knows itself, and of others that they exist');
 is(query('SELECT count(*) FROM pg_stat_activity WHERE usename = \'report_beta\''), 1, 'it keeps its connection');
 
 my $changed = "SELECT xmin, changed_at FROM depot.node WHERE name = 'beta'";
@@ -139,18 +142,18 @@ $beta->append_conf('postgresql.conf', 'depot.hold = on');
 $beta->reload;
 ok(wait_until(sub { query('SHOW depot.hold', $beta) eq 'on' }), 'a standby holds');
 install($primary, 'hll');
-shows('beta|failed|1|hll 2.17: "depot.hold" is on', 'what it has not is named', columns => [ 'behind', 'missing' ]);
+shows('beta|failed|1|hll 2.17: "depot.hold" is on', 'what it has not is named', columns => [ 'behind', 'problem' ]);
 ok(wait_until(sub { query("SELECT missing FROM depot.node WHERE name = 'beta'") eq 'hll 2.17: "depot.hold" is on' }), 'and recorded');
 is(query("SELECT state, value, what_to_do FROM depot.health WHERE check_name = 'nodes'"), 'warning|beta failed|SELECT * FROM depot.nodes', 'depot.health');
 $beta->append_conf('postgresql.conf', 'depot.hold = off');
 $beta->reload;
-shows('beta|ok|0|', 'and when it has, that is told', columns => [ 'behind', 'missing' ]);
+shows('beta|ok|0|', 'and when it has, that is told', columns => [ 'behind', 'problem' ]);
 
 # ---- without a connection or a report ----
 
 $beta->append_conf('postgresql.conf', "depot.report_conninfo = ''");
 $beta->reload;
-shows('beta|unknown|it reports no more|', 'it shall not report any more', columns => [ 'error', 'behind' ]);
+shows('beta|unknown|it reports no more|', 'it shall not report any more', columns => [ 'problem', 'behind' ]);
 ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta) eq '0' }), 'its reporter has ended');
 $beta->append_conf('postgresql.conf', "depot.report_conninfo = '" . conninfo('report_gamma', $primary) . "'");
 $beta->reload;
@@ -263,23 +266,23 @@ make_repository("$work/repository", "$work/keys", glob("$work/packages/*.tar.zst
 query('SELECT uninstall_extension(\'semver\')');
 query("SELECT add_extension_repository('preload', 'file://$work/repository', trusted_root => pg_read_file('$work/repository/metadata/1.root.json'))");
 query("SELECT install_extension('preloaded')");
-shows('beta|ok|t', 'it waits for a restart', columns => ['restart_required']);
-shows('alpha|ok|t', 'the primary, too', columns => ['restart_required']);
+shows('beta|ok|t', 'it waits for a restart', columns => ['restart']);
+shows('alpha|ok|t', 'the primary, too', columns => ['restart']);
 $beta->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_depot, semver'");
 $beta->restart;
-shows('beta|ok|f', 'which it has had', columns => ['restart_required']);
+shows('beta|ok|f', 'which it has had', columns => ['restart']);
 
 # ---- streaming, and never heard of ----
 
 my $gamma = create_standby('gamma', $primary,
 	conf => "depot.report_interval = 1\ndepot.report_conninfo = '" . conninfo('report_gamma', $primary, $beta) . "'\n");
 ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'gamma' AND replay_lsn IS NOT NULL") eq '1' }), 'a third server streams');
-is(query('SELECT name, role, state, error FROM depot.nodes WHERE name = \'gamma\''), 'gamma|standby|unknown|it has never reported: add_extension_node lets it', 'it is shown as unknown');
+is(query('SELECT name, role, state, problem FROM depot.nodes WHERE name = \'gamma\''), 'gamma|standby|unknown|it has never reported: add_extension_node lets it', 'it is shown as unknown');
 is(query("SELECT state FROM depot.health WHERE check_name = 'nodes'"), 'warning', 'depot.health');
 query("SELECT add_extension_node('gamma', 'report_gamma')");
 shows('gamma|ok', 'once it may, it reports by itself');
 query("SELECT drop_extension_node('gamma')");
-shows('gamma|unknown|it has never reported: add_extension_node lets it', 'what is dropped is forgotten', columns => ['error']);
+shows('gamma|unknown|it has never reported: add_extension_node lets it', 'what is dropped is forgotten', columns => ['problem']);
 is_error($primary, 'postgres', 'SET SESSION AUTHORIZATION report_gamma; ' . report('gamma'), '42501', qr/permission denied for function/, 'and may not report');
 query("SELECT add_extension_node('gamma', 'report_gamma')");
 shows('gamma|ok', 'added again');
@@ -292,7 +295,7 @@ my $delta = create_standby('delta', $beta, conf => "depot.report_conninfo = '" .
 shows('delta|ok|standby|0', 'it reports to the primary, not to what it replays from', columns => [qw(role behind)]);
 is(query("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'delta'"), 0, 'to which it has no other connection');
 install($primary, 'depot_demo', '1.0');
-shows('delta|ok|' . generation($primary), 'it reports what it has applied', columns => ['applied_generation']);
+shows('delta|ok|' . generation($primary), 'it reports what it has applied', columns => ['generation']);
 $beta->stop;
 shows('beta|unknown', 'the one between is down');
 install($primary, 'depot_wide');
@@ -316,7 +319,7 @@ shows('gamma|ok|standby', 'the other standby follows the new primary', on => $be
 is(query('SELECT name, role, state FROM depot.nodes ORDER BY 1', $beta), "alpha|standby|unknown\nbeta|primary|ok\ndelta|standby|ok\ngamma|standby|ok", 'which knows itself and that the old one is not there');
 ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pg_depot reporter'", $beta) eq '0' }), 'and does not report itself');
 install($beta, 'rational');
-shows("$_|ok|" . generation($beta), "an installation on the new primary reaches $_", on => $beta, columns => ['applied_generation']) foreach qw(gamma delta);
+shows("$_|ok|" . generation($beta), "an installation on the new primary reaches $_", on => $beta, columns => ['generation']) foreach qw(gamma delta);
 
 # ---- settings ----
 
@@ -331,7 +334,7 @@ foreach my $case ([ 'report_conninfo', 'host=x password=secret' ], [ 'report_con
 
 $beta->safe_psql('postgres', 'DROP EXTENSION pg_depot; CREATE EXTENSION pg_depot');
 wait_for_leader($beta);
-shows('gamma|unknown|it has never reported: add_extension_node lets it', 'created anew, it knows none of those that reported before', on => $beta, columns => ['error']);
+shows('gamma|unknown|it has never reported: add_extension_node lets it', 'created anew, it knows none of those that reported before', on => $beta, columns => ['problem']);
 ok(wait_until(sub { query("SELECT count(*) FROM depot.nodes WHERE name = 'alpha'", $beta) eq '0' }, 10), 'and shows none that is not there');
 query("SELECT add_extension_node('gamma', 'report_gamma')", $beta);
 shows('gamma|ok', 'added again, it reports', on => $beta);
@@ -339,7 +342,7 @@ shows('gamma|ok', 'added again, it reports', on => $beta);
 # The numbers of changes begin again, and who has not replayed that has higher ones.
 add_repository($beta, depot_repository()->{directory});
 install($beta, $_) foreach qw(hll ip4r pgtap);
-shows('gamma|ok|' . generation($beta), 'what is installed now, too', on => $beta, columns => ['applied_generation']);
+shows('gamma|ok|' . generation($beta), 'what is installed now, too', on => $beta, columns => ['generation']);
 query('SELECT pg_wal_replay_pause()', $gamma);
 ok(wait_until(sub { query('SELECT pg_get_wal_replay_pause_state()', $gamma) eq 'paused' }), 'it is paused');
 $beta->safe_psql('postgres', 'DROP EXTENSION pg_depot; CREATE EXTENSION pg_depot');
@@ -351,9 +354,9 @@ query("SELECT add_extension_node('gamma', 'report_gamma')", $beta);
 ok(wait_until(sub { query('SELECT last_seen IS NOT NULL FROM depot.nodes WHERE name = \'gamma\'', $beta) eq 't' }), 'it reports meanwhile');
 like(psql_error($beta, 'postgres', "SELECT install_extension('rational', wait_for => 'all')")->{stderr},
 	qr/WARNING:  01000: 0 of \d servers that were waited for.* "gamma" \(\d+ behind\)/s, 'what it had of rows that are gone does not count');
-shows('gamma|behind|0|' . generation($beta), 'neither in depot.nodes', on => $beta, columns => [qw(applied_generation behind)]);
+shows('gamma|behind|0|' . generation($beta), 'neither in depot.nodes', on => $beta, columns => [qw(generation behind)]);
 query('SELECT pg_wal_replay_resume()', $gamma);
-shows('gamma|ok|' . generation($beta) . '|0', 'and once it has replayed them, it is there', on => $beta, columns => [qw(applied_generation behind)]);
+shows('gamma|ok|' . generation($beta) . '|0', 'and once it has replayed them, it is there', on => $beta, columns => [qw(generation behind)]);
 
 $_->stop foreach $delta, $gamma, $beta;
 done_testing();

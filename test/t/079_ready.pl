@@ -65,7 +65,7 @@ $primary->safe_psql('postgres', "INSERT INTO depot.installed (package, version, 
 	  . 'UPDATE depot.generation SET generation = generation + 1');
 replayed($standby, $primary);
 $standby->restart;
-ok(DepotTest::wait_until(sub { $standby->safe_psql('postgres', $asked) eq 'f|1 package is lacking|{lost}|SELECT missing FROM depot.nodes; it is tried again after a pause' }, 60),
+ok(DepotTest::wait_until(sub { $standby->safe_psql('postgres', $asked) eq 'f|1 package is lacking|{lost}|SELECT problem FROM depot.nodes; it is tried again after a pause' }, 60),
 	'what lacks is named, and where to look')
   or diag($standby->safe_psql('postgres', $asked));
 my ($code, $said) = probe($standby);
