@@ -76,7 +76,7 @@ check_node(Node *node, void *context)
 
 /* A view that is read for somebody is run with that role's rights, and nothing of it is done here. */
 static PlannedStmt *
-plan_checked(Query * query, const char *text, int options, ParamListInfo parameters)
+plan_checked(Query *query, const char *text, int options, ParamListInfo parameters)
 {
 	if (RecoveryInProgress() && !InSecurityRestrictedOperation())
 		(void) check_node((Node *) query, NULL);

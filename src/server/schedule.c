@@ -28,26 +28,17 @@ typedef struct PlannedJob
 	DepotJobStep begin;
 	TimestampTz at;
 	int			failures;		/* in a row */
-}			PlannedJob;
+} PlannedJob;
 
 /* Times are 0 when nothing is planned. */
 static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;
 static bool is_reconcile_put_off = false;	/* until pg_depot is active */
 static TimestampTz refresh_at = 0;
-static PlannedJob tidy =
-{
-	.begin = depot_payload_tidy_start
-};								/* only on a primary */
 static bool is_tidy_put_off = false;
-static PlannedJob platforms =
-{
-	.begin = depot_platforms_start
-};								/* only on a primary */
-static PlannedJob report =
-{
-	.begin = depot_report_applied_start
-};
+static PlannedJob tidy = {.begin = depot_payload_tidy_start};	/* only a primary tidies up */
+static PlannedJob platforms = {.begin = depot_platforms_start}; /* only a primary records builds */
+static PlannedJob report = {.begin = depot_report_applied_start};
 static TimestampTz reporter_at = 0; /* when a standby looks whether it has one */
 static int	planned_interval_s = 0; /* what refresh_at was planned by */
 static bool is_primary = false; /* as far as has been noticed */
@@ -275,6 +266,8 @@ make_planned(PlannedJob *plan)
 DepotJob *
 depot_schedule_take(bool is_busy)
 {
+	PlannedJob *plan;
+
 	if (is_due(report.at))
 		return make_planned(&report);
 	if (depot_settings_hold)
@@ -291,8 +284,9 @@ depot_schedule_take(bool is_busy)
 		return make_job(depot_builds_start);
 	if (is_due(declared_at(is_busy)))
 		return make_job(depot_declared_start);
-	if (due_plan() != NULL)
-		return make_planned(due_plan());
+	plan = due_plan();
+	if (plan != NULL)
+		return make_planned(plan);
 	if (is_due(refresh_at))
 	{
 		plan_refresh();
