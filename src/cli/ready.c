@@ -26,6 +26,7 @@
 #include "common/files.h"
 #include "common/json.h"
 #include "common/name.h"
+#include "common/remedy.h"
 #include "common/store.h"
 
 #define COMMAND "ready"
@@ -91,7 +92,7 @@ explain(Readiness *out, const char *error)
 {
 	size_t		missing_count = json_array_size(out->missing);
 
-	out->what_to_do = "see the server's log; it is tried again after a pause";
+	out->what_to_do = DEPOT_REMEDY_IN_THE_LOG;
 	if (missing_count > 0)
 		snprintf(out->reason, sizeof(out->reason), "%zu %s lacking", missing_count,
 				 missing_count == 1 ? "package is" : "packages are");
@@ -102,7 +103,7 @@ explain(Readiness *out, const char *error)
 		snprintf(out->reason, sizeof(out->reason),
 				 "generation %" PRId64 " of the rows is not applied yet, but %" PRId64, out->seen_generation,
 				 out->applied_generation);
-		out->what_to_do = "see the server's log, if this lasts";
+		out->what_to_do = DEPOT_REMEDY_IF_IT_LASTS;
 	}
 }
 
@@ -138,7 +139,7 @@ read_applied(int depot_fd, int64_t started_at, Readiness *out, DepotError *error
 		{
 			out->ready = false;
 			snprintf(out->reason, sizeof(out->reason), "the server has been started, and has not looked yet");
-			out->what_to_do = "see the server's log, if this lasts";
+			out->what_to_do = DEPOT_REMEDY_IF_IT_LASTS;
 		}
 		else if (!out->ready)
 			explain(out, met);

@@ -15,6 +15,7 @@
 
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
+#include "common/remedy.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -84,15 +85,15 @@ check_reconcile(ReturnSetInfo *result)
 
 	if (at == 0)
 		add_check(result, "reconcile", "warning", "not yet since the server started",
-				  "see the server's log, if this lasts");
+				  DEPOT_REMEDY_IF_IT_LASTS);
 	else if (failures == 0)
 		add_check(result, "reconcile", "ok", psprintf("done at %.19s", timestamptz_to_str(at)), NULL);
 	else
 		add_check(result, "reconcile", "warning",
 				  psprintf("failed %d times in a row, last at %.19s", failures, timestamptz_to_str(at)),
-				  "see the server's log; it is tried again after a pause");
+				  DEPOT_REMEDY_IN_THE_LOG);
 	if (depot_settings_hold)
-		add_check(result, "hold", "warning", "nothing is changed on this server", "turn off depot.hold and reload");
+		add_check(result, "hold", "warning", "nothing is changed on this server", DEPOT_REMEDY_HOLD);
 	else
 		add_check(result, "hold", "ok", "off", NULL);
 }

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "common/remedy.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "server/compat.h"
@@ -33,12 +34,11 @@ remedy(const char *otherwise)
 		depot_shmem_leader_gone_report(&gone);
 		return psprintf("%s: %s%s%s", gone.message, gone.detail, gone.detail[0] != '\0' ? " " : "", gone.hint);
 	}
-	return depot_settings_hold ? "turn off depot.hold and reload" : otherwise;
+	return depot_settings_hold ? DEPOT_REMEDY_HOLD : otherwise;
 }
 
 /*
  * Why not, palloc'd, and what to do; NULL: it is ready.  generation: of the rows, -1 where they cannot be read.
- * depot.health has the same words.
  */
 static char *
 reason_of(const DepotAppliedReport *report, int64 generation, const char **what_to_do)
@@ -46,17 +46,17 @@ reason_of(const DepotAppliedReport *report, int64 generation, const char **what_
 	*what_to_do = "end what the reason names; unless a reload is enough, restart the server";
 	if (depot_paths_inactive_reason() != NULL)
 		return psprintf("pg_depot is inactive: %s", depot_paths_inactive_reason());
-	*what_to_do = remedy("see the server's log, if this lasts");
+	*what_to_do = remedy(DEPOT_REMEDY_IF_IT_LASTS);
 	if (report->at == 0)
 		return pstrdup("the leader has not looked yet since the server started");
-	*what_to_do = remedy("SELECT problem FROM depot.nodes; it is tried again after a pause");
+	*what_to_do = remedy(DEPOT_REMEDY_MISSING);
 	if (report->missing_count > 0)
 		return psprintf("%d %s lacking", report->missing_count,
 						report->missing_count == 1 ? "package is" : "packages are");
-	*what_to_do = remedy("see the server's log; it is tried again after a pause");
+	*what_to_do = remedy(DEPOT_REMEDY_IN_THE_LOG);
 	if (report->sqlstate[0] != '\0')
 		return pstrdup(report->error);
-	*what_to_do = remedy("see the server's log, if this lasts");
+	*what_to_do = remedy(DEPOT_REMEDY_IF_IT_LASTS);
 	if (report->applied_generation < Max(generation, report->seen_generation))
 		return psprintf("generation " INT64_FORMAT " of the rows is not applied yet, but " INT64_FORMAT,
 						Max(generation, report->seen_generation), report->applied_generation);

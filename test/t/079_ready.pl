@@ -68,6 +68,8 @@ $standby->restart;
 ok(DepotTest::wait_until(sub { $standby->safe_psql('postgres', $asked) eq 'f|1 package is lacking|{lost}|SELECT problem FROM depot.nodes; it is tried again after a pause' }, 60),
 	'what lacks is named, and where to look')
   or diag($standby->safe_psql('postgres', $asked));
+is($standby->safe_psql('postgres', "SELECT h.what_to_do = r.what_to_do FROM depot.health h, extension_files_ready() r WHERE h.check_name = 'packages'"),
+	't', 'depot.health says the same is to be done');
 my ($code, $said) = probe($standby);
 is($code, 1, 'the program exits with 1');
 like($said, qr/^not ready: 1 package is lacking\n  lost 1\.0: no build for \S+ is recorded\nhint: see the server's log; it is tried again after a pause$/,
