@@ -100,7 +100,7 @@ extern int	depot_catalog_count_available(const char *repository);
 
 /*
  * The accepted metadata of a repository: the rows without content, by role and version; the content of one
- * (false: it is gone); write one anew or over what was there; remove one.
+ * (false: it is gone); write one anew or over what was there; remove one.  Too many rows are an error (54000).
  */
 extern int	depot_catalog_read_metadata_rows(const char *repository, DepotMetadataRow **rows);
 extern bool depot_catalog_read_metadata(const char *repository, DepotMetadataRow *row);
@@ -129,7 +129,7 @@ extern void depot_catalog_remove_evidence(void);
 /* Notes what proves a build that is recorded. */
 extern void depot_catalog_note_proof(const char *package, const char *digest, const DepotEvidence *evidence);
 
-/* Digests of all recorded builds of this server's platform, removed or not. */
+/* Digests of all recorded builds of this server's platform, removed or not.  Too many are an error (54000). */
 extern int	depot_catalog_read_digests(const char ***digests);
 
 /*

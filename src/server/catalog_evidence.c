@@ -201,17 +201,27 @@ depot_catalog_note_proof(const char *package, const char *digest, const DepotEvi
 						  lengthof(types), types, values, NULL);
 }
 
+static const DepotTableLimits build_limits = {
+	.table = "depot.installed_build",
+	.rows = 100000,
+	.bytes = 8000000
+};
+
 int
 depot_catalog_read_digests(const char ***digests)
 {
-	Oid			types[] = {INT4OID, TEXTOID};
-	Datum		values[] = {Int32GetDatum(PG_MAJORVERSION_NUM), CStringGetTextDatum(depot_platform_name())};
+	Oid			types[] = {INT4OID, TEXTOID, INT8OID};
+	Datum		values[] = {
+		Int32GetDatum(PG_MAJORVERSION_NUM), CStringGetTextDatum(depot_platform_name()),
+		Int64GetDatum(build_limits.rows + 1)
+	};
 	uint64		count;
 
 	count = depot_catalog_execute(SPI_OK_SELECT,
 								  "SELECT digest FROM depot.installed_build WHERE major = $1 AND platform = $2"
-								  " AND octet_length(digest) = 64",
+								  " AND octet_length(digest) = 64 LIMIT $3",
 								  lengthof(types), types, values, NULL);
+	depot_catalog_check_size(&build_limits, count);
 	*digests = depot_catalog_alloc(sizeof(char *) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
 		(*digests)[i] = depot_catalog_text(i, 1);

@@ -17,18 +17,27 @@
 #include "server/catalog_spi.h"
 #include "utils/builtins.h"
 
+/* Without content: a row for each root there ever was, and for each role. */
+static const DepotTableLimits metadata_limits = {
+	.table = "depot.repository_metadata",
+	.rows = 10000,
+	.bytes = 4000000
+};
+
 int
 depot_catalog_read_metadata_rows(const char *repository, DepotMetadataRow **rows)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(repository)};
+	Oid			types[] = {TEXTOID, INT8OID};
+	Datum		values[] = {CStringGetTextDatum(repository), Int64GetDatum(metadata_limits.rows + 1)};
 	uint64		count;
 
 	count = depot_catalog_execute(SPI_OK_SELECT,
 								  "SELECT role, version::bigint, xmin::text, octet_length(content)::bigint"
-								  " FROM depot.repository_metadata WHERE repository = $1 AND role IS NOT NULL"
-								  " AND version IS NOT NULL AND content IS NOT NULL ORDER BY role, version",
+								  " FROM (SELECT *, xmin FROM depot.repository_metadata WHERE repository = $1"
+								  " AND role IS NOT NULL AND version IS NOT NULL AND content IS NOT NULL LIMIT $2) m"
+								  " ORDER BY role, version",
 								  lengthof(types), types, values, NULL);
+	depot_catalog_check_size(&metadata_limits, count);
 	*rows = depot_catalog_alloc(sizeof(DepotMetadataRow) * Max(count, 1));
 	for (uint64 i = 0; i < count; i++)
 	{

@@ -357,6 +357,15 @@ foreach my $case ([ 'rows without end', 'installed', "INSERT INTO depot.installe
 	nothing_missing_ok($label);
 }
 
+run_sql("INSERT INTO depot.repository_metadata (repository, role, version, content) SELECT 'main', 'many' || i, 1, '' FROM generate_series(1, 10001) i");
+is_error($primary, 'postgres', "SELECT install_extension('ip4r')", '54000', qr/^table depot\.repository_metadata is too large to be read$/, 'metadata without end');
+run_sql("DELETE FROM depot.repository_metadata WHERE role LIKE 'many%'");
+run_sql('BEGIN; INSERT INTO depot.installed_build SELECT package || i, major, platform, version, digest, manifest_sha256, repository, target, size_bytes,'
+	  . " unpacked_bytes, extensions, '{}' FROM depot.installed_build, generate_series(1, 100001) i WHERE package = 'hll'; $sql_of_generation COMMIT");
+reports(qr/^failed\|.*\b54000: .*table depot\.installed_build is too large to be read/, 'builds without end');
+run_sql("BEGIN; DELETE FROM depot.installed_build WHERE package ~ '^hll[0-9]'; $sql_of_generation COMMIT");
+nothing_missing_ok('builds without end');
+
 # As many rows as can be read stay readable.
 run_sql("INSERT INTO depot.installed SELECT 'many' || i, '1.0', 'requested', 'removed' FROM generate_series((SELECT count(*) FROM depot.installed) + 1, 10000) i");
 my $state_of_rows = 'SELECT (SELECT count(*) FROM depot.installed), (SELECT generation FROM depot.generation),'
