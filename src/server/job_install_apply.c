@@ -386,7 +386,10 @@ notice_item(DepotJob *job, const DepotPlanItem *item, const InstalledItem *insta
 	}
 	if (item->build == NULL)
 	{
-		if (item->is_requested)
+		if (item->is_requested && item->withdrawn != NULL)
+			depot_job_notice(job, "package \"%s\" %s is already installed, but its publisher has withdrawn it: %s",
+							 item->installed->package, item->installed->version, item->withdrawn->withdrawn_reason);
+		else if (item->is_requested)
 			depot_job_notice(job, "package \"%s\" %s is already installed", item->installed->package,
 							 item->installed->version);
 		return;

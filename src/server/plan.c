@@ -158,6 +158,7 @@ plan_one(const DepotPlanInput *input, Wanted *wanted, DepotPlan *plan, DepotErro
 		(!wanted->is_update || !has_newer(input, wanted, item.installed, &constraint)))
 	{
 		item.action = DEPOT_PLAN_KEEP;
+		item.withdrawn = depot_plan_find_withdrawn(input, item.installed);
 		return add_item(plan, &item, error);
 	}
 	if (item.installed == NULL && is_provided_by_system(input, wanted, &constraint, plan))

@@ -53,6 +53,7 @@ typedef struct DepotPlanItem
 	bool		is_requested;	/* by name; else a dependency */
 	const DepotAvailableRow *build; /* NULL for KEEP and REMOVE */
 	const DepotInstalledRow *installed; /* what is there now, or NULL */
+	const DepotAvailableRow *withdrawn; /* of KEEP: says that the publisher has withdrawn it; or NULL */
 } DepotPlanItem;
 
 typedef struct DepotPlan
@@ -97,6 +98,10 @@ extern bool depot_plan_lock(const DepotPlanInput *input, const DepotLockfile *lo
 /* Says why a build does not run on this server ("needs PostgreSQL 15.4"), in reason, or returns NULL. */
 extern const char *depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest, char *reason,
 									 size_t reason_bytes);
+
+/* Returns the row by which what is installed was withdrawn, or NULL. */
+extern const DepotAvailableRow *depot_plan_find_withdrawn(const DepotPlanInput *input,
+														  const DepotInstalledRow *installed);
 
 /* Sets the error of a build that was withdrawn, whose hint names the newest one that was not. */
 extern void depot_plan_set_withdrawn_error(const DepotPlanInput *input, const DepotAvailableRow *build,

@@ -30,6 +30,19 @@ depot_plan_misfit(const DepotPlanInput *input, const DepotManifest *manifest, ch
 	return NULL;
 }
 
+const DepotAvailableRow *
+depot_plan_find_withdrawn(const DepotPlanInput *input, const DepotInstalledRow *installed)
+{
+	for (int i = 0; i < input->available_count; i++)
+	{
+		const DepotAvailableRow *row = &input->available[i];
+
+		if (row->withdrawn_reason != NULL && strcmp(row->sha256, installed->digest) == 0)
+			return row;
+	}
+	return NULL;
+}
+
 void
 depot_plan_set_withdrawn_error(const DepotPlanInput *input, const DepotAvailableRow *build, DepotError *error)
 {

@@ -71,6 +71,9 @@ is(query('SELECT depot_demo_version()', 'app'), '1.2', 'what is installed goes o
 is(query('SELECT count(*) FROM verify_extension_files()'), 0, 'its files stay');
 is(query("SELECT action FROM install_extension('depot_demo')"), 'keep', 'installing it again keeps it');
 is(query("SELECT action FROM update_extension('depot_demo')"), 'keep', 'an update has nothing to offer');
+like(join("\n", psql_notices($node, $_->[0], "SELECT $_->[1]_extension('depot_demo')")),
+	qr/NOTICE:  package "depot_demo" 1\.2 is already installed, but its publisher has withdrawn it: loses rows$/, "$_->[1] says so")
+  foreach [ 'postgres', 'install' ], [ 'app', 'update' ];
 is(query("SELECT action FROM apply_extension_lock(\$\$$lock\$\$)"), 'keep', 'a lock that names it keeps it');
 query('CREATE DATABASE later');
 query('CREATE EXTENSION depot_demo', 'later');

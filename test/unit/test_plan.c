@@ -131,7 +131,7 @@ offer(const Build *builds, int count, int available_count)
 			{
 				.repository = builds[i].repository,
 					.priority = builds[i].priority,
-					.target = builds[i].package,
+					.target = builds[i].package, .sha256 = builds[i].version,
 					.manifest = manifest,
 					.withdrawn_reason = builds[i].withdrawn
 			};
@@ -141,7 +141,7 @@ offer(const Build *builds, int count, int available_count)
 				.package = builds[i].package,
 					.version = builds[i].version,
 					.repository = builds[i].repository,
-					.has_build = true,
+					.has_build = true, .digest = builds[i].version,
 					.manifest = manifest
 			};
 	}
