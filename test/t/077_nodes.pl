@@ -239,6 +239,8 @@ open(my $tally_out, '>', $tally) or die "open: $!";
 my $liar = fork() // die "fork: $!";
 if ($liar == 0)
 {
+	# It ends by itself if this test dies.
+	alarm $PostgreSQL::Test::Utils::timeout_default;
 	serve_gigabytes($listener, $tally_out);
 	POSIX::_exit(0);
 }
