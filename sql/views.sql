@@ -22,34 +22,26 @@ CREATE VIEW depot.installed_packages AS
     FULL JOIN depot.applied_packages() f ON f.package = i.package;
 
 CREATE VIEW depot.desired AS
-    SELECT d.name, d.version_constraint, 'depot.extensions'::text AS origin,
-           CASE WHEN d.package IS NOT NULL THEN p.version WHEN d.state = 'ok' THEN d.version END AS installed_version,
+    SELECT d.name, d.version_constraint, 'declared'::text AS why,
+           CASE WHEN d.package IS NOT NULL THEN p.version WHEN d.state = 'ok' THEN d.version END AS version,
            CASE
                WHEN d.state = 'ok' AND d.package IS NOT NULL AND p.state IS DISTINCT FROM 'active' THEN 'pending'
                ELSE d.state
            END AS state,
+           date_trunc('second', d.since) AS since,
            CASE
                WHEN d.state <> 'ok' OR d.package IS NULL OR p.state = 'active' THEN d.reason
                WHEN p.package IS NULL THEN 'uninstalled since; installed again when the list is looked at again'
                ELSE 'recorded, not yet active on this server'
-           END AS reason,
-           date_trunc('second', d.since) AS since
+           END AS reason
     FROM depot.declared d
     LEFT JOIN depot.installed_packages p ON p.package = d.package AND p.state <> 'unclaimed'
     UNION ALL
-    SELECT p.package, NULL,
-           CASE p.why
-               WHEN 'declared' THEN 'depot.extensions'
-               WHEN 'dependency' THEN 'dependency'
-               ELSE 'install_extension'
-           END,
-           p.version,
-           CASE p.state WHEN 'active' THEN 'ok' ELSE 'pending' END,
+    SELECT p.package, NULL, p.why, p.version, CASE p.state WHEN 'active' THEN 'ok' ELSE 'pending' END, p.installed_at,
            CASE
                WHEN p.state = 'pending' THEN 'recorded, not yet active on this server'
                WHEN p.why = 'declared' THEN 'no longer in depot.extensions'
-           END,
-           p.installed_at
+           END
     FROM depot.installed_packages p
     WHERE p.state <> 'unclaimed' AND NOT EXISTS (SELECT FROM depot.declared d WHERE d.package = p.package);
 
@@ -245,8 +237,10 @@ CREATE VIEW depot.health AS
                WHEN r.expires_at <= now() THEN
                    format('%sexpired %s; what is installed keeps working', d.role || ' ',
                           to_char(coalesce(d.expires_at, r.expires_at), 'YYYY-MM-DD HH24:MI'))
-               ELSE format('%sexpires %s%s', d.role || ' ', to_char(coalesce(d.expires_at, r.expires_at), 'YYYY-MM-DD HH24:MI'),
-                           CASE WHEN d.life < 20 THEN format(', %s %% of its lifetime left', d.life) END)
+               WHEN d.life < 20 THEN
+                   format('%s expires %s, %s %% of its lifetime left', d.role,
+                          to_char(d.expires_at, 'YYYY-MM-DD HH24:MI'), d.life)
+               ELSE format('%sexpires %s', d.role || ' ', to_char(coalesce(d.expires_at, r.expires_at), 'YYYY-MM-DD'))
            END,
            CASE
                WHEN r.refreshed_at IS NULL OR r.expires_at <= now() OR d.life < 20 THEN
