@@ -347,6 +347,10 @@ extern void depot_job_retry_reconcile(void);
 /* Likewise soon, because replay was in the way. */
 extern void depot_job_repeat_reconcile(void);
 
+/* Likewise at once.  Returns the number of the reconcile that is to come, for has_reconciled: whether it has ended. */
+extern uint64 depot_job_request_reconcile(void);
+extern bool depot_job_has_reconciled(uint64 number);
+
 /*
  * The servers that report: when depot.node has to be read or written (0: not), and the first step of the job that does
  * it.

@@ -146,7 +146,8 @@ depot_install_resolve(DepotJob *job)
 	state->rounds++;
 	if (is_planned && !plan_changes_something(state->plan) && !state->request.is_update)
 	{
-		depot_job_transact(job, note_requested);
+		if (!depot_install_waits_for_files(job))
+			depot_job_transact(job, note_requested);
 		return;
 	}
 
@@ -172,8 +173,13 @@ depot_install_resolve(DepotJob *job)
 	raise_if_expired(state);
 	if (state->is_dry_run && depot_install_has_removals(state))
 		depot_install_look_for_use(job, depot_install_answer);
-	else if (state->is_dry_run || !plan_changes_something(state->plan))
+	else if (state->is_dry_run)
 		depot_install_answer(job);
+	else if (!plan_changes_something(state->plan))
+	{
+		if (!depot_install_waits_for_files(job))
+			depot_install_answer(job);
+	}
 	else if (lock_packages(job))
 		depot_install_apply(job);
 	else

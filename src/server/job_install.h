@@ -60,6 +60,7 @@ typedef struct InstallJob
 	const char *rows;			/* of the answer, while other servers are waited for */
 	InstalledItem items[DEPOT_PLAN_MAX_ITEMS];
 	int			next_item;
+	uint64		reconcile_number;	/* that was waited for; 0: none */
 } InstallJob;
 
 /* Makes the state of such a job, whose memory that is not the job's own goes with it. */
@@ -70,6 +71,15 @@ extern void depot_install_resolve(DepotJob *job);
 
 /* Fetches and checks the plan's packages, records and activates them, and answers. */
 extern void depot_install_apply(DepotJob *job);
+
+/*
+ * Whether the answer has to wait for files of what the plan keeps; then the request begins anew when the leader has
+ * tried to bring them back.  Raises 58030 when it could not.
+ */
+extern bool depot_install_waits_for_files(DepotJob *job);
+
+/* Raises 58030: what was asked for is recorded, and for this reason, without its full stop, not served. */
+extern void depot_install_raise_inactive(const InstallJob *state, const char *reason) pg_attribute_noreturn();
 
 /* Answers with the plan: what was done, or with dry_run what would be. */
 extern void depot_install_answer(DepotJob *job);

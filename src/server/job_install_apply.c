@@ -354,11 +354,7 @@ record_and_activate(DepotJob *job)
 	}
 
 	depot_job_retry_reconcile();
-	ereport(ERROR,
-			(errcode(ERRCODE_IO_ERROR),
-			 errmsg("installation of \"%s\" is recorded, but not yet active here", state->request.name),
-			 errdetail("%s.", first_error.message),
-			 errhint("The leader tries again by itself; depot.installed_packages shows when it is active.")));
+	depot_install_raise_inactive(state, first_error.message);
 }
 
 /* ---- answer ---- */

@@ -34,6 +34,8 @@ typedef struct PlannedJob
 static int	reconcile_failures = 0;
 static TimestampTz reconcile_at = 0;
 static bool is_reconcile_put_off = false;	/* until pg_depot is active */
+static uint64 reconciles_begun = 0;
+static uint64 reconciles_ended = 0;
 static TimestampTz refresh_at = 0;
 static bool is_tidy_put_off = false;
 static PlannedJob tidy = {.begin = depot_payload_tidy_start};	/* only a primary tidies up */
@@ -176,6 +178,19 @@ depot_job_repeat_reconcile(void)
 	reconcile_at = earlier(reconcile_at, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REPEAT_PAUSE_MS));
 }
 
+uint64
+depot_job_request_reconcile(void)
+{
+	reconcile_at = GetCurrentTimestamp();
+	return reconciles_begun + 1;
+}
+
+bool
+depot_job_has_reconciled(uint64 number)
+{
+	return reconciles_ended >= number;
+}
+
 void
 depot_payload_request_tidy(void)
 {
@@ -275,6 +290,7 @@ depot_schedule_take(bool is_busy)
 	if (is_due(reconcile_at))
 	{
 		reconcile_at = 0;
+		reconciles_begun++;
 		is_reconcile_put_off = depot_paths_inactive_reason() != NULL;
 		return make_job(depot_reconcile_start);
 	}
@@ -317,6 +333,7 @@ depot_schedule_note_end(const DepotJob *job)
 	}
 	if (job->begin != depot_reconcile_start)
 		return;
+	reconciles_ended = reconciles_begun;
 	if (reconcile_at == 0)
 		reconcile_failures = 0;
 	depot_shmem_note_reconcile(reconcile_failures);

@@ -252,6 +252,28 @@ is(DepotTest::oracle_is_ok($blind, 30), '', 'which equal the rows');
 
 $blind->stop;
 
+# ---- promoted before it had all files ----
+
+# Whoever asks for a package that is recorded, and whose files are not here, must not be told that all is well.
+my $early = create_standby('early', $primary, conf => "depot.hold = on\ndepot.min_free_space = '100TB'\n");
+install($primary, 'hll');
+replayed($early, $primary);
+$early->promote;
+is_error($early, 'postgres', "SELECT install_extension('hll')", '55000', qr/^pg_depot changes nothing on this server$/, "promoted too early: nothing comes while depot.hold is on");
+sets($early, 'depot.hold', 'off');
+ok($early->poll_query_until('postgres', 'SHOW depot.hold', 'off'), 'promoted too early: depot.hold is off');
+my $refusal = is_error($early, 'postgres', "SELECT install_extension('hll')", '58030', qr/^installation of "hll" is recorded, but not yet active here$/,
+	'promoted too early: without room the call says that files are not here');
+like($refusal->{detail}, qr/not enough free space/, 'promoted too early: and why');
+is($early->safe_psql('postgres', "SELECT action FROM install_extension('hll', dry_run => true)"), 'keep', 'promoted too early: there is nothing to be installed');
+sets($early, 'depot.min_free_space', '0');
+ok($early->poll_query_until('postgres', 'SHOW depot.min_free_space', '0'), 'promoted too early: with room');
+is($early->safe_psql('postgres', "SELECT action FROM install_extension('hll'); CREATE EXTENSION hll; SELECT hll_cardinality(hll_empty())"), "keep\n0",
+	'promoted too early: the call returns when files are here');
+oracle_ok($early, 'promoted too early');
+$early->stop;
+uninstall($primary, 'hll');
+
 # ---- the primary and the repository are lost before it has finished ----
 
 follows($standby, $primary, 'before the primary is lost');
