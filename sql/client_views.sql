@@ -15,10 +15,10 @@ CREATE VIEW depot.installed_packages AS
              extensions text[]);
 
 CREATE VIEW depot.desired AS
-    SELECT name, version_constraint, why, version, state, since, reason
+    SELECT name, version_constraint, origin, installed_version, state, since, reason
     FROM json_to_recordset(depot.home_rows('desired'))
-        AS r(name text, version_constraint text, why text, version text, state text, since timestamptz,
-             reason text);
+        AS r(name text, version_constraint text, origin text, installed_version text, state text,
+             since timestamptz, reason text);
 
 CREATE VIEW depot.activity_log AS
     SELECT id, at, action, package, version, previous_version, repository, size_bytes, source,

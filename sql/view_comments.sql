@@ -22,8 +22,8 @@ COMMENT ON COLUMN depot.installed_packages.installed_at IS 'when it was recorded
 COMMENT ON VIEW depot.desired IS 'what shall be installed, and whether it is';
 COMMENT ON COLUMN depot.desired.name IS 'extension or package';
 COMMENT ON COLUMN depot.desired.version_constraint IS 'versions the entry allows; null: any';
-COMMENT ON COLUMN depot.desired.why IS 'declared (in depot.extensions), requested, or dependency';
-COMMENT ON COLUMN depot.desired.version IS 'version that is installed';
+COMMENT ON COLUMN depot.desired.origin IS 'declared (in depot.extensions), requested, or dependency';
+COMMENT ON COLUMN depot.desired.installed_version IS 'version that is installed';
 COMMENT ON COLUMN depot.desired.state IS
     'ok, pending, refused (cannot be carried out as it is), failed (will be tried again)';
 COMMENT ON COLUMN depot.desired.reason IS 'why it is in this state, where there is something to say';

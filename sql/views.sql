@@ -22,8 +22,8 @@ CREATE VIEW depot.installed_packages AS
     FULL JOIN depot.applied_packages() f ON f.package = i.package;
 
 CREATE VIEW depot.desired AS
-    SELECT d.name, d.version_constraint, 'declared'::text AS why,
-           CASE WHEN d.package IS NOT NULL THEN p.version WHEN d.state = 'ok' THEN d.version END AS version,
+    SELECT d.name, d.version_constraint, 'declared'::text AS origin,
+           CASE WHEN d.package IS NOT NULL THEN p.version WHEN d.state = 'ok' THEN d.version END AS installed_version,
            CASE
                WHEN d.state = 'ok' AND d.package IS NOT NULL AND p.state IS DISTINCT FROM 'active' THEN 'pending'
                ELSE d.state

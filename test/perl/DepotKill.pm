@@ -253,7 +253,7 @@ SELECT string_agg(d.name || ':' || d.state, ' ' ORDER BY t.ordinal)
 FROM depot.declared t
 LEFT JOIN depot.desired d
 	ON d.name = t.name AND d.version_constraint IS NOT DISTINCT FROM t.version_constraint
-WHERE d.why = 'declared'
+WHERE d.origin = 'declared'
 SQL
 			return $answer->{status} == 0 && ($found = $answer->{stdout}) eq $wanted;
 		},

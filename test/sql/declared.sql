@@ -49,7 +49,7 @@ BEGIN
     END LOOP;
 END
 $$;
-SELECT name, version_constraint, why, version, state, reason FROM depot.desired ORDER BY name, state;
+SELECT name, version_constraint, origin, installed_version, state, reason FROM depot.desired ORDER BY name, state;
 CREATE ROLE reader;
 SET ROLE reader;
 SELECT count(*) FROM depot.desired;

@@ -29,8 +29,8 @@ sub query
 sub entries
 {
 	return query(
-		"SELECT string_agg(concat_ws(' ', name, state, w.version), ', ' ORDER BY d.ordinal)"
-		  . " FROM depot.declared d JOIN depot.desired w USING (name, state) WHERE why = 'declared'");
+		"SELECT string_agg(concat_ws(' ', name, state, w.installed_version), ', ' ORDER BY d.ordinal)"
+		  . " FROM depot.declared d JOIN depot.desired w USING (name, state) WHERE origin = 'declared'");
 }
 
 # Sets the list and reloads; each value is another one, so that it is known when it has arrived.
@@ -98,7 +98,7 @@ is(reason_of('a'), 'invalid version constraint: "b c"', 'the reason of a bad con
 is(reason_of('no_such_thing'), 'extension "no_such_thing" is not available', 'the reason of an unknown name');
 is(query("SELECT reason FROM depot.desired WHERE name = 'plpgsql' AND state = 'refused'"),
 	'"plpgsql" stands in the list before, as entry 2', 'the reason of the second entry for a name');
-is(query("SELECT version || ' ' || reason FROM depot.desired WHERE name = 'plpgsql' AND state = 'ok'"),
+is(query("SELECT installed_version || ' ' || reason FROM depot.desired WHERE name = 'plpgsql' AND state = 'ok'"),
 	'1.0 provided by the server installation', 'what the server installation has is ok');
 is(query("SELECT role_name, database_name FROM depot.activity_log WHERE action = 'install'"),
 	'depot.extensions|', 'the history says who asked');
@@ -324,7 +324,7 @@ is(query('SELECT count(*) FROM verify_extension_files()'), 0, 'every file is as 
 is(query('SELECT pgtap_version() IS NOT NULL', 'other'), 't', 'and works');
 ok( wait_until(
 		sub {
-			query("SELECT string_agg(package, ' ' ORDER BY package) FROM depot.installed_packages WHERE why = 'declared'") eq
+			query("SELECT string_agg(package, ' ' ORDER BY package) FROM depot.installed_packages WHERE origin = 'declared'") eq
 			  'depot_demo hll pgtap semver';
 		}),
 	'what the list once called for and nobody uses is gone')

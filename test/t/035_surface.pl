@@ -61,7 +61,7 @@ my @functions = (
 my %views = (
 	'depot.packages' => [ "SELECT version, installed FROM depot.packages WHERE package = 'depot_demo' ORDER BY 1", "1.0|t\n1.1|f\n1.2|f\n2.0|f" ],
 	'depot.installed_packages' => [ 'SELECT package, version, state, extensions FROM depot.installed_packages', 'depot_demo|1.0|active|{depot_demo}' ],
-	'depot.desired' => [ 'SELECT name, why, version, state FROM depot.desired', 'depot_demo|requested|1.0|ok' ],
+	'depot.desired' => [ 'SELECT name, origin, installed_version, state FROM depot.desired', 'depot_demo|requested|1.0|ok' ],
 	'depot.activity' => [ 'SELECT count(*) FROM depot.activity', '0' ],
 	'depot.activity_log' => [ 'SELECT action, package, version FROM depot.activity_log ORDER BY id DESC LIMIT 1', 'install|depot_demo|1.0' ],
 	'depot.outdated' => [ 'SELECT * FROM depot.outdated', 'depot_demo|1.0|2.0|main|||' ],
