@@ -324,7 +324,7 @@ is(query('SELECT count(*) FROM verify_extension_files()'), 0, 'every file is as 
 is(query('SELECT pgtap_version() IS NOT NULL', 'other'), 't', 'and works');
 ok( wait_until(
 		sub {
-			query("SELECT string_agg(package, ' ' ORDER BY package) FROM depot.installed_packages WHERE origin = 'declared'") eq
+			query("SELECT string_agg(package, ' ' ORDER BY package) FROM depot.installed_packages WHERE why = 'declared'") eq
 			  'depot_demo hll pgtap semver';
 		}),
 	'what the list once called for and nobody uses is gone')
